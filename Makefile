@@ -1,0 +1,45 @@
+# make train [ARGS="model=gap trainer.max_epochs=2"]   set up, fetch MNIST, train
+# make test                                            set up and run the fast tests
+PYTHON ?= python3
+VENV   := .venv
+READY  := $(VENV)/.ready
+BEGUN  := $(VENV)/.begun
+ARGS   ?=
+
+.PHONY: train test test-slow lint format wheel setup clean
+
+train: setup
+	$(VENV)/bin/python -m mnist_cnn.train $(ARGS)
+
+test: setup lint
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+test-slow: setup
+	$(VENV)/bin/python -m pytest -m slow $(ARGS)
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: setup
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+wheel: setup
+	$(VENV)/bin/python -m build --wheel
+
+setup: $(READY)
+
+# .begun without .ready is a set-up that was interrupted: start it again from nothing.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; choose one with: make PYTHON=python3.11 ..."; exit 1; }
+	@if [ -e $(BEGUN) ] && [ ! -e $(READY) ]; then rm -rf $(VENV); fi
+	@mkdir -p $(VENV) && touch $(BEGUN) && rm -f $(READY)
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,136 @@
+"""What every run has whatever its configuration: reproducible epochs, a history, checkpoints that are never half."""
+
+import csv
+import io
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.report.tables import epoch_line
+
+log = logging.getLogger(__name__)
+
+COLUMNS = [
+    "epoch",
+    "lr",
+    "train/loss",
+    "train/acc",
+    "val/loss",
+    "val/acc",
+    "images",
+    "train_seconds",
+    "seconds",
+]
+
+
+class SeedEpochs(pl.Callback):
+    """Seeds each epoch from (seed, epoch, process), so that an epoch does not depend on what ran before it.
+
+    A resumed run therefore draws the same dropout masks and augmentations as the uninterrupted one.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        words = np.random.SeedSequence([self.seed, trainer.current_epoch, trainer.global_rank]).generate_state(2)
+        torch.manual_seed(int(words[0]) << 32 | int(words[1]))
+
+
+class History(pl.Callback):
+    """One row per complete epoch: a log line, `metrics.csv`, and a place in the checkpoint, so resuming keeps it.
+
+    `lr` is the rate of the epoch's first step, `images` counts training images, `train_seconds` leaves validation out.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.rows: list[dict[str, Any]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._began = self._trained = time.perf_counter()
+        self._images = 0
+        self._lr = trainer.optimizers[0].param_groups[0]["lr"]
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._images += len(batch[1])
+        if trainer.is_last_batch:
+            self._trained = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        figures = pl_module.running("train")
+        if not figures:  # Lightning ends an epoch once more when it resumes after it
+            return
+        measured = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+        if not trainer.fit_loop.epoch_loop._should_check_val_epoch():
+            measured = {}  # left over from an earlier epoch
+        now = time.perf_counter()
+        row = {"epoch": trainer.current_epoch + 1, "lr": self._lr, **figures, **measured}
+        timing = {
+            "images": self._images,
+            "train_seconds": self._trained - self._began,
+            "seconds": now - self._began,
+        }
+        self.rows.append(row | timing)
+        if trainer.is_global_zero:
+            log.info(epoch_line(self.rows[-1], trainer.max_epochs))
+            self._write()
+
+    def _write(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(self.file, text.getvalue().encode())
+
+
+def every_epoch(run_dir: Path) -> ModelCheckpoint:
+    """last.ckpt after every epoch; ModelCheckpoint's own `save_last` skips the epochs that are not the best so far."""
+    return ModelCheckpoint(
+        dirpath=run_dir / "checkpoints",
+        filename="last",
+        monitor=None,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target, to the disk, and renames: a kill in mid-write leaves the previous checkpoint.
+
+    Lightning's own way goes through a temporary folder that may lie on another file system, where a move is a copy.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(Path(path), buffer.getbuffer())
+
+
+def write_atomically(path: Path, content: Any) -> None:
+    """Replaces the file as a whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,69 @@
+"""The command line: what an entry point does around its task, and how a user's mistake ends."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from mnist_cnn.errors import ConfigError, Interrupted, UserError
+from mnist_cnn.preflight import Call, config_dir
+from mnist_cnn.resume import find_resumption
+from mnist_cnn.runs import Run
+
+
+def run_training(train: Callable[..., Any]) -> None:
+    """Checks every job of the call, then lets Hydra run it, or continues the run that `resume=` names."""
+    with user_errors():
+        arguments = get_args_parser().parse_args()
+        if not (arguments.run or arguments.multirun or _only_runs(arguments)):
+            run_hydra("train", lambda cfg: None)  # --help, --cfg and the like
+            return
+        call = Call(arguments)
+        if call.value("resume") is not None:
+            found = find_resumption(call)
+            sys.argv[1:] = [f"hydra.run.dir='{found.run.path}'"]
+            run_hydra("train", lambda _: train(found.cfg, found.run, found.run.overrides(), found.checkpoint))
+            return
+        call.check()
+        sys.argv[1:] = [call.spelled_for_hydra(a) if a in arguments.overrides else a for a in sys.argv[1:]]
+
+        def task(cfg: DictConfig) -> Any:
+            settings = HydraConfig.get()
+            return train(cfg, Run(Path(settings.runtime.output_dir)), list(settings.overrides.task))
+
+        run_hydra("train", task)
+
+
+def run_hydra(config_name: str, task: Callable[[DictConfig], Any]) -> None:
+    hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(task)()
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """A user's mistake ends in one message and an exit code, without a traceback."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra must pass errors on instead of printing them its way
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"error: {str(error).strip()}", file=sys.stderr)
+        sys.exit(ConfigError.exit_code)
+    except KeyboardInterrupt as error:
+        print(str(error) or "stopped", file=sys.stderr)
+        sys.exit(Interrupted.exit_code)
+
+
+def _only_runs(arguments: Any) -> bool:
+    asked = (arguments.help, arguments.hydra_help, arguments.cfg, arguments.info, arguments.shell_completion)
+    return not any(asked)

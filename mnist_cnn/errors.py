@@ -1,0 +1,46 @@
+"""Errors that a user can act on: one message, no traceback, a fixed exit code."""
+
+
+class UserError(Exception):
+    """Something the user can mend; the message says what is wrong and what is allowed."""
+
+    exit_code = 1
+
+
+class ConfigError(UserError):
+    """The configuration is wrong; nothing was built or written."""
+
+    exit_code = 2
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        noun = "error" if len(problems) == 1 else "errors"
+        super().__init__("\n".join([f"{len(problems)} {noun} in the configuration:", *(f"  - {p}" for p in problems)]))
+
+
+class DataError(UserError):
+    """The images could not be found, fetched or trusted."""
+
+    exit_code = 2
+
+
+class RunError(UserError):
+    """A run directory or checkpoint cannot be used as asked."""
+
+    exit_code = 2
+
+
+class LayerError(UserError, ValueError):
+    """A layer list that cannot be built; names the layer and the shapes."""
+
+    exit_code = 2
+
+
+class Diverged(UserError):
+    """The loss became NaN or infinite."""
+
+
+class Interrupted(UserError):
+    """The user stopped the run (Ctrl-C)."""
+
+    exit_code = 130

@@ -1,0 +1,75 @@
+"""Measures a finished run again on the test images, from its saved configuration and checkpoint."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from mnist_cnn import cli
+from mnist_cnn.config import build, find_problems
+from mnist_cnn.errors import ConfigError, RunError
+from mnist_cnn.report.console import quieten_libraries
+from mnist_cnn.runs import Run, load_checkpoint
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(cfg: DictConfig) -> dict[str, float]:
+    """Test figures of a run's checkpoint; the same as training printed for the same weights.
+
+    Raises:
+        ConfigError, RunError, DataError: no such run, a checkpoint that is damaged or could run code, no images.
+    """
+    quieten_libraries()
+    run, path = locate(cfg)
+    saved = run.config()
+    if cfg.data_root is not None:
+        saved.data.root = cfg.data_root
+    saved.trainer.accelerator = cfg.accelerator
+    problems = find_problems(saved)
+    if problems:
+        raise ConfigError([f"{run.config_file}: {p}" for p in problems])
+    state = load_checkpoint(path)
+    data, model = build(saved.data), build(saved.model)
+    try:
+        model.load_state_dict(state["state_dict"])
+    except (KeyError, RuntimeError) as error:
+        raise RunError(f"{path}: its weights do not fit the model in {run.config_file}") from error
+    trainer = pl.Trainer(
+        accelerator=saved.trainer.accelerator, devices=1, precision=saved.trainer.precision, logger=False,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+        limit_test_batches=saved.trainer.limit_test_batches, use_distributed_sampler=False,
+    )  # fmt: skip
+    figures: dict[str, Any] = dict(trainer.test(model, datamodule=data, verbose=False)[0])
+    log.info(f"{path}, {state['epoch'] + 1} epochs trained")
+    log.info(
+        f"test accuracy {figures['test/acc']:.2%}, loss {figures['test/loss']:.4f}, {len(data.splits['test']):,} images"
+    )
+    log.info(f"protocol of the run: {data.protocol()['summary']}")
+    return figures
+
+
+def locate(cfg: DictConfig) -> tuple[Run, Path]:
+    """The run directory and the checkpoint that the configuration names."""
+    if (cfg.run_dir is None) == (cfg.checkpoint is None):
+        raise ConfigError(["give either run_dir=<run directory> or checkpoint=<file>"])
+    if cfg.weights not in (None, "best", "last"):
+        raise ConfigError([f"weights = {cfg.weights!r}: must be best, last or null"])
+    if cfg.accelerator not in ("auto", "cpu", "gpu"):
+        raise ConfigError([f"accelerator = {cfg.accelerator!r}: must be auto, cpu or gpu"])
+    if cfg.checkpoint is not None:
+        path = Path(cfg.checkpoint)
+        return Run(path.resolve().parent.parent), path
+    run = Run(Path(cfg.run_dir))
+    return run, run.checkpoint(cfg.weights or run.config().test_weights)
+
+
+def main() -> None:
+    with cli.user_errors():
+        cli.run_hydra("evaluate", evaluate)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The LightningModules and the layer lists they are built from."""

@@ -1,0 +1,171 @@
+"""What every variant shares: the step, the loss, the metrics, the optimiser, the guard against a broken loss."""
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from mnist_cnn.errors import Diverged
+from mnist_cnn.models.layers import CLASSES, build_sequential
+
+FINITE_EVERY = 100  # steps between two looks at the loss: a look waits for the device
+
+
+class Classifier(pl.LightningModule):
+    """Base of the variants, which only turn their own arguments into a layer list and pass it to `set_layers`.
+
+    Metrics are logged once per epoch as `train/loss`, `train/acc` (running means in training mode, as Keras prints
+    them), `val/...` and `test/...`.
+
+    Args:
+        activation: follows every convolution and dense layer but the last.
+        init: `pytorch` (its layers' own) or `glorot_uniform` with zero biases (Keras).
+        bn_momentum: weight of the newest batch in the moving averages (Keras' momentum is one minus this).
+        loss: `cross_entropy`, or `mse`: mean over classes and images of (softmax - one-hot) squared, as Keras.
+        label_smoothing: for cross-entropy.
+        optimizer: makes the optimiser from the parameters.
+        scheduler: makes the schedule from the optimiser (and `total_steps`, if it has such an argument);
+            None for a constant rate.
+    """
+
+    def __init__(
+        self,
+        activation: str = "relu",
+        init: Literal["pytorch", "glorot_uniform"] = "pytorch",
+        bn_momentum: float = 0.1,
+        bn_eps: float = 1e-5,
+        loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+        label_smoothing: float = 0.0,
+        optimizer: Callable[..., torch.optim.Optimizer] | None = None,
+        scheduler: "Schedule | None" = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.loss, self.label_smoothing = loss, label_smoothing
+        self.layer_options: dict[str, Any] = {
+            "activation": activation,
+            "init": init,
+            "bn_momentum": bn_momentum,
+            "bn_eps": bn_eps,
+        }
+        self.metrics = torch.nn.ModuleDict({f"{split}_": SplitMetrics() for split in ("train", "val", "test")})
+
+    def set_layers(self, layers: Sequence[Any]) -> None:
+        self.net, self.layer_rows = build_sequential(layers, **self.layer_options)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 1, 28, 28) in [0, 1] to logits (N, 10)."""
+        return self.net(images)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        loss = self._step(batch, "train")
+        if batch_idx % FINITE_EVERY == 0:
+            self._require_finite("training loss", loss)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._step(batch, "val")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._step(batch, "test")
+
+    def on_train_epoch_end(self) -> None:
+        self._finish_epoch("train")
+
+    def on_validation_epoch_end(self) -> None:
+        self._finish_epoch("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._finish_epoch("test")
+
+    def running(self, split: str) -> dict[str, float]:
+        """Figures of the epoch so far; empty before its first step."""
+        metrics = self._metrics(split)
+        if not metrics.accuracy.update_called:
+            return {}
+        return {f"{split}/loss": float(metrics.loss.compute()), f"{split}/acc": float(metrics.accuracy.compute())}
+
+    def configure_optimizers(self) -> Any:
+        if self.optimizer is None:
+            raise RuntimeError("this module was built without an optimizer: it can predict and test, not train")
+        optimizer = self.optimizer(self.parameters())
+        if self.scheduler is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": self.scheduler.build(optimizer, int(self.trainer.estimated_stepping_batches)),
+        }
+
+    def _step(self, batch: tuple[Tensor, Tensor], split: str) -> Tensor:
+        images, labels = batch
+        logits = self(images)
+        loss = self._loss(logits, labels, self.label_smoothing if split == "train" else 0.0)
+        metrics = self._metrics(split)
+        metrics.loss.update(loss.detach(), weight=len(labels))
+        metrics.accuracy.update(logits.detach(), labels)
+        return loss
+
+    def _metrics(self, split: str) -> "SplitMetrics":
+        metrics = self.metrics[f"{split}_"]  # with a `_`: `train` is a method of nn.Module
+        assert isinstance(metrics, SplitMetrics)
+        return metrics
+
+    def _loss(self, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+        if self.loss == "mse":
+            return F.mse_loss(logits.float().softmax(1), F.one_hot(labels, CLASSES).float())
+        return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+    def _finish_epoch(self, split: str) -> None:
+        figures = self.running(split)
+        if not figures:  # Lightning ends an epoch once more when it resumes after it
+            return
+        self._require_finite(f"{split} loss", figures[f"{split}/loss"])
+        self.log_dict(figures)
+        self._metrics(split).loss.reset()
+        self._metrics(split).accuracy.reset()
+
+    def _require_finite(self, what: str, loss: Tensor | float) -> None:
+        value = float(loss)
+        if not math.isfinite(value):
+            raise Diverged(
+                f"diverged: {what} is {value} in epoch {self.current_epoch + 1}, step {self.global_step}; "
+                "try a lower optimizer.lr or trainer.gradient_clip_val=1"
+            )
+
+
+class SplitMetrics(torch.nn.Module):
+    """Mean loss and accuracy of one split; a NaN loss stays a NaN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = MeanMetric(nan_strategy="disable")
+        self.accuracy = MulticlassAccuracy(CLASSES, average="micro", validate_args=False)
+
+
+class Schedule:
+    """A scheduler factory with what Lightning must know about it.
+
+    Args:
+        factory: makes the PyTorch scheduler from the optimiser, and `total_steps` where it has that argument.
+        interval: `step` or `epoch`: when the rate changes.
+    """
+
+    def __init__(self, factory: Callable[..., Any], interval: str) -> None:
+        self.factory, self.interval = factory, interval
+
+    def build(self, optimizer: torch.optim.Optimizer, total_steps: int) -> dict[str, Any]:
+        injected = {"total_steps": total_steps} if spans_run(self.factory) else {}
+        return {"scheduler": self.factory(optimizer, **injected), "interval": self.interval, "name": "lr"}
+
+
+def spans_run(factory: Callable[..., Any]) -> bool:
+    """True where a schedule is stretched over the whole run, so that a finished run cannot be prolonged."""
+    return "total_steps" in inspect.signature(factory).parameters

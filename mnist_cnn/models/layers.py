@@ -1,0 +1,223 @@
+"""Networks as flat layer lists, in the order a published summary prints them.
+
+A layer is a name (`batch_norm`, `pool`, `flatten`, `gap`), or a name with its main number (`conv: 12`, `dense: 128`,
+`dropout: 0.1`, `pool: 2`, `activation: sigmoid`), or a name with all its arguments
+(`conv: {filters: 10, kernel: 1, padding: same, bias: false, activation: none}`). Convolutions have stride 1 and no
+padding unless they say so. `conv` and `dense` are followed by the net's activation, except the last of them: its
+output are the logits.
+"""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from mnist_cnn.errors import LayerError
+
+INPUT_SHAPE = (1, 28, 28)
+CLASSES = 10
+ACTIVATIONS: dict[str, type[nn.Module] | None] = {
+    "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "gelu": nn.GELU, "silu": nn.SiLU, "elu": nn.ELU,
+    "leaky_relu": nn.LeakyReLU, "none": None,
+}  # fmt: skip
+# Each kind's main argument and the defaults of the others.
+KINDS: dict[str, tuple[str | None, dict[str, Any]]] = {
+    "conv": ("filters", {"kernel": 3, "padding": "valid", "bias": True, "activation": None}),
+    "dense": ("units", {"bias": True, "activation": None}),
+    "batch_norm": (None, {}),
+    "dropout": ("rate", {}),
+    "pool": ("size", {"size": 2}),
+    "activation": ("name", {"name": None}),  # the net's own
+    "flatten": (None, {}),
+    "gap": (None, {}),
+}
+INITS = ("pytorch", "glorot_uniform")
+
+
+class GlobalAveragePooling(nn.Module):
+    """(N, C, H, W) to (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=(2, 3))
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One line of a printed summary; shapes as (channels, height, width) or (units,), without the batch."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int  # as Keras counts them: moving mean and variance of batch norm included
+    trainable: int
+
+
+def build_sequential(
+    layers: Sequence[Any], activation: str, init: str, bn_momentum: float, bn_eps: float
+) -> tuple[nn.Sequential, list[LayerRow]]:
+    """Builds the network of a layer list, with the rows of its summary.
+
+    Raises:
+        LayerError: an unknown layer, argument or value, or shapes that do not fit.
+    """
+    if init not in INITS:
+        raise LayerError(f"init = {init!r}: unknown{_nearest(init, INITS)}")
+    _activation(activation, "activation")
+    parsed = [_parse(layer, f"layer {i} ({_short(layer)})") for i, layer in enumerate(layers, 1)]
+    weighted = [i for i, (kind, _) in enumerate(parsed) if kind in ("conv", "dense")]
+    net, rows = nn.Sequential(), []
+    shape: tuple[int, ...] = INPUT_SHAPE
+    for i, (kind, arguments) in enumerate(parsed):
+        where = f"layer {i + 1} ({_short(layers[i])})"
+        follows = arguments.pop("activation", None) or ("none" if i == weighted[-1] else activation)
+        if kind == "activation":
+            arguments["name"] = arguments["name"] or activation
+        modules = [_module(kind, arguments, shape, where, bn_momentum, bn_eps)]
+        if kind in ("conv", "dense"):
+            if init == "glorot_uniform":
+                nn.init.xavier_uniform_(modules[0].weight)
+                if modules[0].bias is not None:
+                    nn.init.zeros_(modules[0].bias)
+            extra = _activation(follows, where)
+            modules += [extra] if extra is not None else []
+        shape = _output_shape(kind, arguments, shape, where)
+        for module in modules:
+            net.append(module)
+        rows.append(LayerRow(f"{kind}_{i + 1}", type(modules[0]).__name__, shape, *_counts(modules[0])))
+    if shape != (CLASSES,):
+        raise LayerError(f"the last layer gives {_text(shape)}; needed: {CLASSES} logits, e.g. from flatten or dense")
+    return net, rows
+
+
+def _parse(layer: Any, where: str) -> tuple[str, dict[str, Any]]:
+    given: Any
+    if isinstance(layer, str):
+        kind, given = layer, {}
+    elif isinstance(layer, dict) and len(layer) == 1:
+        kind, given = next(iter(layer.items()))
+    else:
+        raise LayerError(f"{where}: must be a name or one `name: arguments`")
+    if kind not in KINDS:
+        raise LayerError(f"{where}: unknown layer{_nearest(kind, KINDS)}")
+    main, defaults = KINDS[kind]
+    if given is None:
+        given = {}
+    if not isinstance(given, dict):
+        if main is None:
+            raise LayerError(f"{where}: takes no argument")
+        given = {main: given}
+    allowed = [*([main] if main else []), *defaults]
+    for name in given:
+        if name not in allowed:
+            raise LayerError(f"{where}: unknown argument {name!r}{_nearest(name, allowed)}")
+    arguments = {**defaults, **given}
+    if main and main not in arguments:
+        raise LayerError(f"{where}: needs {main!r}, e.g. `{kind}: {0.1 if kind == 'dropout' else 16}`")
+    _check_values(arguments, where)
+    return kind, arguments
+
+
+def _check_values(arguments: dict[str, Any], where: str) -> None:
+    for name, value in arguments.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name in ("filters", "units", "kernel", "size") and not (isinstance(value, int) and is_number and value >= 1):
+            raise LayerError(f"{where}: {name} = {value!r}: must be a whole number >= 1")
+        if name == "rate" and not (is_number and 0 <= value < 1):
+            raise LayerError(f"{where}: rate = {value!r}: must be in [0, 1)")
+        if name == "padding" and value not in ("valid", "same"):
+            raise LayerError(f"{where}: padding = {value!r}: must be valid or same")
+        if name == "bias" and not isinstance(value, bool):
+            raise LayerError(f"{where}: bias = {value!r}: must be true or false")
+
+
+def _module(
+    kind: str,
+    arguments: dict[str, Any],
+    shape: tuple[int, ...],
+    where: str,
+    bn_momentum: float,
+    bn_eps: float,
+) -> Any:
+    flat = len(shape) == 1
+    if kind in ("conv", "pool", "gap") and flat:
+        raise LayerError(f"{where}: needs an image (channels, height, width), but its input is {_text(shape)}")
+    if kind == "dense" and not flat:
+        raise LayerError(f"{where}: needs a flat input, but its input is {_text(shape)}; put flatten or gap before it")
+    if kind == "conv":
+        padding = "same" if arguments["padding"] == "same" else 0
+        return nn.Conv2d(shape[0], arguments["filters"], arguments["kernel"], padding=padding, bias=arguments["bias"])
+    if kind == "dense":
+        return nn.Linear(shape[0], arguments["units"], bias=arguments["bias"])
+    if kind == "batch_norm":
+        return (nn.BatchNorm1d if flat else nn.BatchNorm2d)(shape[0], eps=bn_eps, momentum=bn_momentum)
+    if kind == "activation":
+        return _activation(arguments["name"], where) or nn.Identity()
+    if kind == "pool":
+        return nn.MaxPool2d(arguments["size"])
+    return {"dropout": nn.Dropout, "flatten": nn.Flatten, "gap": GlobalAveragePooling}[kind](*arguments.values())
+
+
+def _output_shape(kind: str, arguments: dict[str, Any], shape: tuple[int, ...], where: str) -> tuple[int, ...]:
+    if kind == "dense":
+        return (arguments["units"],)
+    if kind == "gap":
+        return (shape[0],)
+    if kind == "flatten":
+        size = 1
+        for n in shape:
+            size *= n
+        return (size,)
+    if kind not in ("conv", "pool"):
+        return shape
+    channels, height, width = shape
+    if kind == "conv":
+        channels, loss = (
+            arguments["filters"],
+            0 if arguments["padding"] == "same" else arguments["kernel"] - 1,
+        )
+        height, width = height - loss, width - loss
+        window = arguments["kernel"]
+    else:
+        window = arguments["size"]
+        height, width = height // window, width // window
+    if min(height, width) < 1:
+        raise LayerError(f"{where}: a {window} x {window} window does not fit into its input {_text(shape)}")
+    return (channels, height, width)
+
+
+def _counts(module: nn.Module) -> tuple[int, int]:
+    trainable = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    moving = sum(b.numel() for name, b in module.named_buffers() if name.startswith("running_"))
+    return sum(p.numel() for p in module.parameters()) + moving, trainable
+
+
+def _activation(name: Any, where: str) -> nn.Module | None:
+    if name not in ACTIVATIONS:
+        raise LayerError(f"{where}: unknown activation {name!r}{_nearest(str(name), ACTIVATIONS)}")
+    kind = ACTIVATIONS[name]
+    return kind() if kind is not None else None
+
+
+def _nearest(name: Any, allowed: Any) -> str:
+    near = difflib.get_close_matches(str(name), list(allowed), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{hint} Allowed: {', '.join(allowed)}"
+
+
+def _short(layer: Any) -> str:
+    if isinstance(layer, dict):
+        return ", ".join(f"{k}: {v}" for k, v in layer.items())
+    return str(layer)
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in shape)
+
+
+def stage(widths: Sequence[int], *after: Any, **arguments: Any) -> Iterator[Any]:
+    """One `conv` per width, each followed by the layers in `after`."""
+    for width in widths:
+        yield {"conv": {"filters": width, **arguments}}
+        yield from after

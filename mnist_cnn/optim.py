@@ -1,0 +1,53 @@
+"""Learning-rate schedules that PyTorch lacks, each as a function that returns one of PyTorch's schedulers."""
+
+import math
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
+
+
+def inverse_time(optimizer: Optimizer, decay: float) -> LambdaLR:
+    """lr / (1 + decay * epoch), rounded to 10 decimals, as the documents' Keras `LearningRateScheduler` sets it.
+
+    `decay` is per epoch, epochs counted from 0.
+    """
+    highest = optimizer.param_groups[0]["lr"]
+    return LambdaLR(optimizer, lambda epoch: round(highest / (1 + decay * epoch), 10) / highest)
+
+
+def exponential(optimizer: Optimizer, rate: float, decay_steps: int) -> LambdaLR:
+    """lr * rate ** (step / decay_steps): Keras' `ExponentialDecay` without its staircase."""
+    return LambdaLR(optimizer, lambda step: rate ** (step / decay_steps))
+
+
+def one_cycle(optimizer: Optimizer, total_steps: int, warmup_fraction: float, start_factor: float) -> OneCycleLR:
+    """Cosine up to the optimizer's own learning rate, then cosine down to nothing, in `total_steps` steps.
+
+    Beta1 (or momentum) cycles between 0.95 and 0.85 the other way round, as PyTorch's `OneCycleLR` does by default.
+    Smith and Topin, Super-convergence, 2018.
+    """
+    highest = optimizer.param_groups[0]["lr"]
+    return OneCycleLR(
+        optimizer,
+        max_lr=highest,
+        total_steps=total_steps,
+        pct_start=warmup_fraction,
+        div_factor=1 / start_factor,
+        cycle_momentum=any(key in optimizer.defaults for key in ("betas", "momentum")),
+    )
+
+
+def cosine_with_warmup(optimizer: Optimizer, total_steps: int, warmup_fraction: float, final_factor: float) -> LambdaLR:
+    """Linear warm-up over `warmup_fraction` of the steps, then half a cosine down to `final_factor` of the rate.
+
+    Loshchilov and Hutter, SGDR, 2017 (without restarts).
+    """
+    warmup = round(total_steps * warmup_fraction)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        progress = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+        return final_factor + (1 - final_factor) * (1 + math.cos(math.pi * progress)) / 2
+
+    return LambdaLR(optimizer, factor)

@@ -1,0 +1,137 @@
+"""Composes every job of a call and checks it before Hydra runs the first one."""
+
+import contextlib
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from mnist_cnn.config import find_problems
+from mnist_cnn.errors import ConfigError
+
+PACKAGE = Path(__file__).parent
+_ABSENT = object()
+
+
+def config_dir() -> Path:
+    """The wheel carries conf/ inside the package; a checkout has it beside the package."""
+    inside = PACKAGE / "conf"
+    return inside if inside.is_dir() else PACKAGE.parent / "conf"
+
+
+class Call:
+    """One command line: its overrides, and the folders that their group options come from.
+
+    Args:
+        arguments: what Hydra's own argument parser makes of the command line.
+
+    Raises:
+        ConfigError: an override that does not parse.
+    """
+
+    def __init__(self, arguments: Any) -> None:
+        self.multirun = bool(arguments.multirun)
+        self.folders = [config_dir()] + ([Path(arguments.config_dir)] if arguments.config_dir else [])
+        self.overrides = parse(arguments.overrides)
+
+    def value(self, key: str) -> Any:
+        found = [o.value() for o in self.overrides if o.key_or_group == key]
+        return found[-1] if found else None
+
+    def check(self) -> list[DictConfig]:
+        """Composes and validates every job.
+
+        Raises:
+            ConfigError: with the problems of all jobs.
+        """
+        problems = self._unknown_options()
+        if problems:
+            raise ConfigError(problems)
+        jobs = [[line(o) for o in self.overrides]]
+        if self.multirun:
+            jobs = [list(job) for job in BasicSweeper.split_arguments(self.overrides, None)[0]]
+        configs = []
+        for number, job in enumerate(jobs):
+            cfg = self._compose([self._forced(o) for o in parse(job)])
+            where = f"job {number} ({' '.join(job)}): " if len(jobs) > 1 else ""
+            problems += [f"{where}{p}" for p in find_problems(cfg)]
+            configs.append(cfg)
+        if problems:
+            raise ConfigError(problems)
+        return configs
+
+    def spelled_for_hydra(self, text: str) -> str:
+        """Lets `trainer.accumulate_grad_batches=2` do without Hydra's `+`: the check has accepted the key."""
+        [override] = parse([text])
+        if text[0] in "+~" or self.is_group(override.key_or_group):
+            return text
+        groups = [o for o in self.overrides if self.is_group(o.key_or_group) and not o.is_sweep_override()]
+        cfg = self._compose([line(o) for o in groups])
+        exists = OmegaConf.select(cfg, override.key_or_group, default=_ABSENT) is not _ABSENT
+        return text if exists else f"+{text}"
+
+    def is_group(self, key: str) -> bool:
+        return key.startswith("hydra") or any((folder / key).is_dir() for folder in self.folders)
+
+    def _forced(self, override: Override) -> str:
+        """Also lets keys in that do not exist, so that validation can name all of them, with what was meant."""
+        text = line(override)
+        return text if override.is_delete() or self.is_group(override.key_or_group) else "++" + text.lstrip("+")
+
+    def _compose(self, overrides: list[str]) -> DictConfig:
+        with _hydra_in(self.folders[0]):
+            extra = ",".join(f"file://{folder.resolve()}" for folder in self.folders[1:])
+            cfg = compose("train", overrides + ([f"hydra.searchpath=[{extra}]"] if extra else []))
+        OmegaConf.set_struct(cfg, False)
+        return cfg
+
+    def _unknown_options(self) -> list[str]:
+        problems = []
+        for override in self.overrides:
+            group = override.key_or_group
+            if override.is_delete() or group.startswith("hydra") or not self.is_group(group):
+                continue
+            roots = [folder / group for folder in self.folders]
+            files = [(file, root) for root in roots if root.is_dir() for file in root.rglob("*.yaml")]
+            options = sorted({str(file.relative_to(root).with_suffix("")) for file, root in files})
+            chosen: Any = [override.value()]
+            if override.is_sweep_override():
+                chosen = override.sweep_string_iterator()
+            for choice in chosen:
+                for name in choice if isinstance(choice, list) else [choice]:
+                    if name is not None and str(name) not in options:
+                        near = difflib.get_close_matches(str(name), options, n=1)
+                        hint = f"; did you mean {near[0]!r}?" if near else ""
+                        problems.append(f"{group}={name}: no such {group}{hint} Allowed: {', '.join(options)}")
+        return problems
+
+
+def parse(texts: list[str]) -> list[Override]:
+    problems, parsed = [], []
+    for text in texts:
+        try:
+            parsed += OverridesParser.create().parse_overrides([text])
+        except HydraException as error:
+            problems.append(f"{text!r}: not a valid override ({str(error).splitlines()[0]})")
+    if problems:
+        raise ConfigError(problems)
+    return parsed
+
+
+def line(override: Override) -> str:
+    return override.input_line or ""
+
+
+@contextlib.contextmanager
+def _hydra_in(folder: Path) -> Iterator[None]:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
+        yield

@@ -1,0 +1,87 @@
+"""The tables and lines that a run prints and logs, as plain text."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from mnist_cnn.models.layers import LayerRow
+
+
+def layer_table(rows: Sequence[LayerRow]) -> str:
+    """Layers with output shape (height, width, channels) and parameters, as Keras prints a model."""
+    table = _table("layer", "output shape", "parameters", right=(2,))
+    for row in rows:
+        shape = (*row.output_shape[1:], row.output_shape[0])
+        table.add_row(f"{row.name} ({row.kind})", " × ".join(str(n) for n in shape), f"{row.parameters:,}")
+    total, trainable = count(rows)
+    table.add_section()
+    table.add_row("total", "", f"{total:,}")
+    table.add_row("trainable", "", f"{trainable:,}")
+    return _text(table)
+
+
+def count(rows: Sequence[LayerRow]) -> tuple[int, int]:
+    """Total (as Keras counts: moving averages included) and trainable parameters."""
+    return sum(r.parameters for r in rows), sum(r.trainable for r in rows)
+
+
+def start_table(facts: dict[str, str]) -> str:
+    table = _table("", "", header=False)
+    for name, value in facts.items():
+        table.add_row(name, value)
+    return _text(table)
+
+
+def epoch_line(row: dict[str, Any], max_epochs: int | None) -> str:
+    """One line per epoch, all that the progress bar showed."""
+    width = len(str(max_epochs))
+    parts = [f"epoch {row['epoch']:>{width}}/{max_epochs}", f"lr {row['lr']:.6f}"]
+    for split in ("train", "val"):
+        if f"{split}/loss" in row:
+            parts.append(f"{split} loss {row[f'{split}/loss']:.4f} acc {row[f'{split}/acc']:.2%}")
+    return "  ".join([*parts, f"{row['seconds']:.1f} s"])
+
+
+def final_table(metrics: dict[str, Any], run_dir: Path) -> str:
+    """Accuracy and loss of every split, then what a reader needs to judge and find them."""
+    figures, timing = metrics["figures"], metrics["timing"]
+    watched = metrics["protocol"]["test_images_watched"]
+    names = {
+        "train": "train (running mean, last epoch)",
+        "val": "test images, watched (last epoch)" if watched else "validation (last epoch)",
+        "best": f"best epoch, {figures['best_epoch']} (chosen by validation)",
+        "test": f"test ({metrics['test_weights']} weights, epoch {metrics['test_epoch']})",
+    }
+    if watched:
+        names["best"] = f"best epoch, {figures['best_epoch']} (chosen on the test images)"
+    table = _table("", "accuracy", "loss", right=(1, 2))
+    for key, name in names.items():
+        if figures.get(f"{key}/acc") is not None:
+            table.add_row(name, f"{figures[f'{key}/acc']:.2%}", f"{figures[f'{key}/loss']:.4f}")
+    where = {
+        "protocol": metrics["protocol"]["summary"],
+        "time": f"{timing['fit_seconds']:.1f} s for {metrics['epochs']} epochs, "
+        f"{timing['images_per_second']:,.0f} images/s in training",
+        "run": str(run_dir),
+        "files": "config.yaml, metrics.json, metrics.csv, train.log, checkpoints/best.ckpt, checkpoints/last.ckpt",
+        "again": f"python -m mnist_cnn.evaluate run_dir={run_dir}",
+    }
+    return _text(table) + "\n" + start_table(where)
+
+
+def _table(*columns: str, right: Sequence[int] = (), header: bool = True) -> Table:
+    table = Table(box=box.SIMPLE_HEAD if header else None, show_header=header, pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i in right else "left", no_wrap=True, overflow="ignore")
+    return table
+
+
+def _text(table: Table) -> str:
+    target = io.StringIO()
+    Console(file=target, width=200, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in target.getvalue().splitlines() if line.strip())

@@ -1,0 +1,93 @@
+"""`resume=`: which run to continue, with which configuration, from which checkpoint."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.override_parser.types import Override
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from mnist_cnn.config import find_problems
+from mnist_cnn.errors import ConfigError, RunError
+from mnist_cnn.models.classifier import spans_run
+from mnist_cnn.preflight import Call, line
+from mnist_cnn.runs import Run, load_checkpoint, newest_good_checkpoint, unfinished
+
+
+@dataclass(frozen=True)
+class Resumption:
+    run: Run
+    cfg: DictConfig
+    checkpoint: Path
+
+
+def find_resumption(call: Call) -> Resumption:
+    """The run that `resume=` names, its saved configuration with the call's new values, and the newest good checkpoint.
+
+    `auto` is the newest unfinished run below `run_root`; with other overrides, the newest started with just these.
+
+    Raises:
+        RunError: nothing to resume, or nothing left to train.
+        ConfigError: overrides that a run cannot change any more.
+    """
+    if call.multirun:
+        raise ConfigError(["resume: continues one run; it does not go with --multirun"])
+    resume = str(call.value("resume"))
+    overrides = [o for o in call.overrides if o.key_or_group != "resume"]
+    if resume == "auto":
+        run, overrides = _newest_unfinished(call, overrides), []
+        checkpoint, state = newest_good_checkpoint(run)
+    elif Path(resume).is_dir():
+        run = Run(Path(resume).resolve())
+        run.config()  # refuses a folder that is no run before looking for checkpoints
+        checkpoint, state = newest_good_checkpoint(run)
+    else:
+        checkpoint = Path(resume).resolve()
+        state = load_checkpoint(checkpoint)
+        run = Run(checkpoint.parent.parent)
+    before = run.config()
+    cfg = _with_new_values(call, run, overrides)
+    _require_work_left(run, before, cfg, done=state["epoch"] + 1)
+    return Resumption(run, cfg, checkpoint)
+
+
+def _newest_unfinished(call: Call, overrides: list[Override]) -> Run:
+    root = Path(str(call.value("run_root") or "runs")).resolve()
+    runs = unfinished(root)
+    wanted = sorted(line(o) for o in overrides)
+    for run in runs:
+        if sorted(run.overrides()) == wanted or all(o.key_or_group == "run_root" for o in overrides):
+            return run
+    if runs:
+        raise RunError(
+            f"no unfinished run below {root} was started with {' '.join(wanted)}; the newest unfinished one is "
+            f"{runs[0].path}: resume={runs[0].path} continues it"
+        )
+    raise RunError(f"nothing to resume below {root}: every run there is finished or has no complete epoch")
+
+
+def _with_new_values(call: Call, run: Run, overrides: list[Override]) -> DictConfig:
+    cfg, saved, problems = run.config(), run.overrides(), []
+    for override in overrides:
+        if line(override) in saved:
+            continue
+        if call.is_group(override.key_or_group) or override.is_delete():
+            problems.append(
+                f"{line(override)}: a resumed run keeps its choices; only values can change, e.g. trainer.max_epochs=30"
+            )
+        else:
+            OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=True)
+    problems += find_problems(cfg)
+    if problems:
+        raise ConfigError(problems)
+    return cfg
+
+
+def _require_work_left(run: Run, before: DictConfig, cfg: DictConfig, done: int) -> None:
+    wanted, planned = cfg.trainer.max_epochs, before.trainer.max_epochs
+    if wanted != planned and cfg.scheduler and spans_run(get_object(cfg.scheduler._target_)):
+        raise RunError(f"{run.path}: its schedule spans {planned} epochs; trainer.max_epochs cannot change to {wanted}")
+    if done > wanted or (done == wanted and run.completed):
+        raise RunError(
+            f"{run.path}: already finished, {done} of {wanted} epochs; raise trainer.max_epochs to train longer"
+        )

@@ -1,0 +1,196 @@
+"""Trains one model: configuration, data, model, trainer, fit, test, report."""
+
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from mnist_cnn import cli
+from mnist_cnn.callbacks import AtomicCheckpointIO, History, SeedEpochs, every_epoch
+from mnist_cnn.config import build, validate
+from mnist_cnn.data.datamodule import MNISTDataModule
+from mnist_cnn.errors import Interrupted, UserError
+from mnist_cnn.models.classifier import Classifier, Schedule
+from mnist_cnn.report.console import ProgressBar, interactive, quieten_libraries
+from mnist_cnn.report.tables import count, final_table, layer_table, start_table
+from mnist_cnn.runs import Run, environment, load_checkpoint
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig, run: Run, overrides: list[str], checkpoint: Path | None = None) -> dict[str, Any]:
+    """Trains, tests and reports one run, from the start or from `checkpoint`, and returns its metrics.json.
+
+    Raises:
+        ConfigError, DataError, RunError: something is wrong before training.
+        Diverged: the loss became NaN or infinite; the checkpoints of earlier epochs are kept.
+        Interrupted: Ctrl-C.
+    """
+    quieten_libraries()
+    validate(cfg)
+    run.save_config(cfg, overrides)
+    metrics: dict[str, Any] = {"status": "running", "seed": cfg.seed}
+    with recorded(run, metrics):
+        pl.seed_everything(cfg.seed, workers=True, verbose=False)
+        data = build_data(cfg)
+        model = build_model(cfg)
+        history = History(run.history_file)
+        trainer = build_trainer(cfg, run, history)
+        data.prepare_data()
+        data.setup("fit")
+        metrics |= describe(cfg, data, model, trainer)
+        announce(cfg, run, metrics, model, checkpoint)
+
+        fit_seconds = fit(trainer, model, data, run, checkpoint)
+
+        which = cfg.test_weights
+        state = load_checkpoint(run.checkpoint(which))
+        model.load_state_dict(state["state_dict"])
+        tested = trainer.test(model, datamodule=data, verbose=False)[0]
+        metrics |= {
+            "status": "completed",
+            "test_weights": which,
+            "test_epoch": len(state["callbacks"][history.state_key]["rows"]),
+            "epochs": len(history.rows),
+            "figures": figures(history, tested),
+            "timing": timing(history, fit_seconds),
+        }
+        metrics["protocol"] = data.protocol()
+    log.info("\n" + final_table(metrics, run.path))
+    return metrics
+
+
+def build_data(cfg: DictConfig) -> MNISTDataModule:
+    return build(cfg.data, augment=build(cfg.augment) if cfg.augment else None)
+
+
+def build_model(cfg: DictConfig) -> Classifier:
+    schedule = None
+    if cfg.scheduler:
+        node = {k: v for k, v in cfg.scheduler.items() if k != "interval"}
+        schedule = Schedule(build(node), cfg.scheduler.interval)
+    return build(cfg.model, optimizer=build(cfg.optimizer), scheduler=schedule)
+
+
+def build_trainer(cfg: DictConfig, run: Run, history: History) -> pl.Trainer:
+    callbacks = [SeedEpochs(cfg.seed), history]
+    for name, node in cfg.callbacks.items():
+        if node is not None:
+            callbacks.append(build(node, **({"dirpath": str(run.checkpoints)} if name == "checkpoint" else {})))
+    callbacks.append(every_epoch(run.path))  # after the others, so that it saves their newest state
+    if interactive():
+        callbacks.append(ProgressBar())
+    loggers = []
+    for node in cfg.logger.values():
+        if node is not None:
+            loggers.append(build(node, **({"save_dir": str(run.path)} if node.get("save_dir", "") is None else {})))
+    return build(
+        cfg.trainer,
+        callbacks=callbacks,
+        logger=loggers or False,
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=str(run.path),
+        enable_progress_bar=interactive(),
+        enable_model_summary=False,
+    )
+
+
+def fit(trainer: pl.Trainer, model: Classifier, data: MNISTDataModule, run: Run, checkpoint: Path | None) -> float:
+    """Trains and returns the seconds; turns Lightning's exit after Ctrl-C into an error of ours."""
+    handler = signal.getsignal(signal.SIGINT)
+    began = time.perf_counter()
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:
+        signal.signal(signal.SIGINT, handler)
+        if not run.checkpoint("last").exists():
+            raise Interrupted("stopped before the first epoch was complete: nothing to resume") from None
+        raise Interrupted(
+            f"stopped in epoch {trainer.current_epoch + 1}; every complete epoch is saved. "
+            f"Continue with:\n  python -m mnist_cnn.train resume={run.path}"
+        ) from None
+    return time.perf_counter() - began
+
+
+@contextlib.contextmanager
+def recorded(run: Run, metrics: dict[str, Any]) -> Iterator[None]:
+    """Keeps metrics.json true to what happened to the run."""
+    run.save_metrics(metrics)
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt)
+        metrics |= {
+            "status": "interrupted" if stopped else "failed",
+            "error": str(error) or type(error).__name__,
+        }
+        if not isinstance(error, UserError | KeyboardInterrupt):
+            log.exception("the run failed")
+        raise
+    finally:
+        run.save_metrics(metrics)
+
+
+def describe(cfg: DictConfig, data: MNISTDataModule, model: Classifier, trainer: pl.Trainer) -> dict[str, Any]:
+    total, trainable = count(model.layer_rows)
+    return {
+        "model": type(model).__name__,
+        "parameters": {"total": total, "trainable": trainable},
+        "protocol": data.protocol(),
+        "batch_size": cfg.data.batch_size,
+        "max_epochs": cfg.trainer.max_epochs,
+        "precision": cfg.trainer.precision,
+        **environment(trainer.strategy.root_device),
+    }
+
+
+def announce(cfg: DictConfig, run: Run, metrics: dict[str, Any], model: Classifier, checkpoint: Path | None) -> None:
+    protocol, parameters = metrics["protocol"], metrics["parameters"]
+    schedule = cfg.scheduler.get("_target_", "constant").rpartition(".")[2] if cfg.scheduler else "constant"
+    facts = {
+        "model": f"{metrics['model']}, {parameters['total']:,} parameters, {parameters['trainable']:,} trainable",
+        "recipe": f"{cfg.optimizer._target_.rpartition('.')[2]} lr {cfg.optimizer.lr}, {schedule}, "
+        f"batch {cfg.data.batch_size}, {cfg.trainer.max_epochs} epochs, seed {cfg.seed}",
+        "data": f"{protocol['dataset']}, {protocol['train_images']:,} training and {protocol['val_images']:,} "
+        f"{'test images as validation' if protocol['test_images_watched'] else 'validation images'}"
+        + ("" if protocol["verified"] else " (files not verified)"),
+        "protocol": protocol["summary"],
+        "device": f"{metrics['hardware']['device']}, {metrics['hardware']['threads']} threads, {cfg.trainer.precision}",
+        "run": str(run.path),
+    }
+    if checkpoint is not None:
+        facts["resumed"] = str(checkpoint)
+    log.info(layer_table(model.layer_rows) + "\n\n" + start_table(facts) + "\n")
+
+
+def figures(history: History, tested: Mapping[str, float]) -> dict[str, Any]:
+    last = history.rows[-1]
+    measured = [row for row in history.rows if "val/acc" in row]
+    best = max(measured, key=lambda row: row["val/acc"]) if measured else None
+    chosen = {"best_epoch": best["epoch"], "best/acc": best["val/acc"], "best/loss": best["val/loss"]} if best else {}
+    final = {key: last.get(key) for key in ("train/acc", "train/loss", "val/acc", "val/loss")}
+    return {"best_epoch": None} | final | chosen | {key: float(value) for key, value in tested.items()}
+
+
+def timing(history: History, fit_seconds: float) -> dict[str, float]:
+    """`fit_seconds` is this process's; the per-epoch figures are over all epochs, also those before a resume."""
+    return {
+        "fit_seconds": fit_seconds,
+        "epoch_seconds": sum(row["seconds"] for row in history.rows) / len(history.rows),
+        "images_per_second": sum(row["images"] for row in history.rows)
+        / sum(row["train_seconds"] for row in history.rows),
+    }
+
+
+def main() -> None:
+    cli.run_training(train)
+
+
+if __name__ == "__main__":
+    main()

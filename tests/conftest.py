@@ -1,0 +1,83 @@
+"""Tiny data sets in the IDX format, and a way to run the command line in this process."""
+
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mnist_cnn import train
+from mnist_cnn.runs import Run
+
+NAMES = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
+
+
+def idx(array: np.ndarray) -> bytes:
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+def write_images(folder: Path, train_size: int = 320, test_size: int = 100) -> None:
+    """Noise with a bright bar whose place tells the class: a small net learns it in a few epochs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    for (images_name, labels_name), size in zip([NAMES[:2], NAMES[2:]], [train_size, test_size], strict=True):
+        labels = np.arange(size) % 10
+        images = random.integers(0, 80, (size, 28, 28))
+        for image, label in zip(images, labels, strict=True):
+            image[4 + 2 * label : 6 + 2 * label, 4:24] = 255
+        (folder / images_name).write_bytes(idx(images))
+        (folder / labels_name).write_bytes(idx(labels))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of a data set in MNIST's format with 320 + 100 images, for `data=custom`."""
+    root = tmp_path_factory.mktemp("tiny")
+    write_images(root / "custom" / "raw")
+    return root
+
+
+@pytest.fixture
+def tiny_overrides(tiny: Path) -> list[str]:
+    return [
+        "data=custom",
+        f"data.root={tiny}",
+        "data.validation_size=80",
+        "data.batch_size=32",
+        "trainer=cpu",
+    ]
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """Runs an entry point in this process, inside a fresh folder, and returns its exit code."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str, main: Callable[[], None] = train.main) -> int:
+        monkeypatch.setattr(sys, "argv", ["mnist_cnn", *arguments])
+        try:
+            main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
+
+    return call
+
+
+@pytest.fixture
+def run_of(tmp_path: Path) -> Callable[[], Run]:
+    """The only run directory below the test's folder."""
+
+    def find() -> Run:
+        [file] = tmp_path.rglob("config.yaml")
+        return Run(file.parent)
+
+    return find
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> None:
+    torch.set_num_threads(2)
