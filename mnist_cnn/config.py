@@ -5,6 +5,7 @@ against the signature of its target: unknown keys, missing arguments, types, the
 """
 
 import difflib
+import importlib
 import importlib.util
 import inspect
 import math
@@ -43,9 +44,13 @@ INJECTED = {
     "data": {"augment"},
     "trainer": {"callbacks", "logger", "plugins", "default_root_dir"},
 }
+# Filled in code where the configuration leaves it out.
+FILLED = {"logger": {"save_dir"}, "callbacks": {"dirpath"}}
 # Keys that the package reads before the target sees the node.
 OWN_KEYS = {"scheduler": {"interval": typing.Literal["epoch", "step"]}}
 METRICS = ["train/loss", "train/acc", "val/loss", "val/acc"]
+OPTIMIZERS = ["adadelta", "adagrad", "adam", "adamw", "rmsprop", "sgd"]
+LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 PRECISIONS = ["32-true", "bf16-mixed", "16-mixed"]
 
 Rule = tuple[str, Callable[[Any], bool]]
@@ -111,7 +116,9 @@ def _check_tree(tree: dict[str, Any]) -> list[str]:
             if node is not None:
                 problems += _check_node(node, f"{group}.{name}")
     for name, rate in tree["learning_rates"].items():
-        if not _fits(rate, float) or rate <= 0:
+        if name not in OPTIMIZERS:
+            problems.append(unknown(f"learning_rates.{name}", name, OPTIMIZERS, "unknown optimizer", "learning_rates."))
+        elif not _fits(rate, float) or not 0 < rate < math.inf:
             problems.append(f"learning_rates.{name} = {rate!r}: must be a number > 0")
     return problems or _check_meaning(tree)
 
@@ -128,10 +135,16 @@ def _check_meaning(tree: dict[str, Any]) -> list[str]:
             problems.append(unknown(f"{path}.monitor", monitor, METRICS))
         elif mode != (right := "min" if monitor.endswith("loss") else "max"):
             problems.append(f"{path}.mode = {mode!r}: with monitor {monitor} it must be {right!r}")
+    for name, node in tree["logger"].items():
+        package = LOGGER_PACKAGES.get(node["_target_"].rpartition(".")[2]) if node else None
+        if package and importlib.util.find_spec(package) is None:
+            problems.append(f'logger.{name}: {package} is not installed; pip install "mnist-cnn[{package}]"')
     if tree["callbacks"].get("lr_monitor") and not any(tree["logger"].values()):
         problems.append(
             "callbacks.lr_monitor: needs a logger, e.g. logger=tensorboard (metrics.csv has the rate anyway)"
         )
+    if tree["model"].get("loss") == "mse" and tree["model"].get("label_smoothing"):
+        problems.append("model.label_smoothing: is for cross_entropy; with loss mse it must be 0")
     if tree["callbacks"].get("checkpoint") is None:
         problems.append("callbacks.checkpoint: a run without checkpoints can be neither resumed nor evaluated")
     return problems + _check_machine(tree["trainer"]) + _check_layers(tree["model"])
@@ -175,7 +188,7 @@ def _check_node(node: Any, path: str) -> list[str]:
     allowed, required = {k: v for k, v in allowed.items() if k not in hidden} | own, required | set(own)
     given = {k: v for k, v in node.items() if k not in ("_target_", "_partial_")}
     problems = _check_keys(given, allowed, f"{path}.", open_ended)
-    problems += [f"{path}.{k}: missing" for k in sorted(required - hidden - set(given))]
+    problems += [f"{path}.{k}: missing" for k in sorted(required - hidden - FILLED.get(group, set()) - set(given))]
     return problems
 
 
@@ -221,7 +234,7 @@ def _arguments(target: Any) -> tuple[dict[str, Any], set[str], bool]:
                 keywords = True
                 continue
             allowed.setdefault(name, hints.get(name, Any))
-            if parameter.default is parameter.empty:
+            if parameter.default is parameter.empty and owner is classes[0]:
                 required.add(name)
         if not keywords:
             return allowed, required, False

@@ -40,7 +40,7 @@ class Diverged(UserError):
     """The loss became NaN or infinite."""
 
 
-class Interrupted(UserError):
-    """The user stopped the run (Ctrl-C)."""
+class Interrupted(KeyboardInterrupt):
+    """The user stopped the run (Ctrl-C); not an Exception, so that it ends a whole sweep."""
 
     exit_code = 130

@@ -80,16 +80,12 @@ def build_model(cfg: DictConfig) -> Classifier:
 
 def build_trainer(cfg: DictConfig, run: Run, history: History) -> pl.Trainer:
     callbacks = [SeedEpochs(cfg.seed), history]
-    for name, node in cfg.callbacks.items():
-        if node is not None:
-            callbacks.append(build(node, **({"dirpath": str(run.checkpoints)} if name == "checkpoint" else {})))
+    for name, node in chosen(cfg.callbacks):
+        callbacks.append(build(node, **({"dirpath": str(run.checkpoints)} if name == "checkpoint" else {})))
     callbacks.append(every_epoch(run.path))  # after the others, so that it saves their newest state
     if interactive():
         callbacks.append(ProgressBar())
-    loggers = []
-    for node in cfg.logger.values():
-        if node is not None:
-            loggers.append(build(node, **({"save_dir": str(run.path)} if node.get("save_dir", "") is None else {})))
+    loggers = [build(node, **{"save_dir": str(run.path), **node}) for _, node in chosen(cfg.logger)]
     return build(
         cfg.trainer,
         callbacks=callbacks,
@@ -99,6 +95,11 @@ def build_trainer(cfg: DictConfig, run: Run, history: History) -> pl.Trainer:
         enable_progress_bar=interactive(),
         enable_model_summary=False,
     )
+
+
+def chosen(group: DictConfig) -> list[tuple[str, Any]]:
+    """The entries of a group that are not switched off by null."""
+    return [(str(name), node) for name, node in group.items() if node is not None]
 
 
 def fit(trainer: pl.Trainer, model: Classifier, data: MNISTDataModule, run: Run, checkpoint: Path | None) -> float:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from mnist_cnn import train
 from mnist_cnn.runs import Run
@@ -76,8 +75,3 @@ def run_of(tmp_path: Path) -> Callable[[], Run]:
         return Run(file.parent)
 
     return find
-
-
-@pytest.fixture(autouse=True)
-def _two_threads() -> None:
-    torch.set_num_threads(2)

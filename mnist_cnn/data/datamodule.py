@@ -181,11 +181,10 @@ class MNISTDataModule(pl.LightningDataModule):
         folder = self.root / self.dataset / "raw"
         pixels = _read_idx(read_image_file, folder / images_name)
         labels = _read_idx(read_label_file, folder / labels_name)
-        if tuple(pixels.shape[1:]) != (28, 28) or len(pixels) != len(labels) or len(labels) == 0:
-            raise DataError(
-                f"{folder / images_name}: {tuple(pixels.shape)} images with {len(labels)} labels; "
-                "needed: one label for each image of 28 x 28 pixels"
-            )
+        if tuple(pixels.shape[1:]) != (28, 28) or len(pixels) == 0:
+            raise DataError(f"{folder / images_name}: {tuple(pixels.shape)}; needed: images of 28 x 28 pixels")
+        if len(labels) != len(pixels):
+            raise DataError(f"{folder / labels_name}: {len(labels)} labels for {len(pixels)} images")
         if int(labels.max()) > 9:
             raise DataError(f"{folder / labels_name}: label {int(labels.max())}; needed: 0 to 9")
         return ImageSet(pixels.unsqueeze(1), labels)

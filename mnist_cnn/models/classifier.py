@@ -163,7 +163,7 @@ class Schedule:
 
     def build(self, optimizer: torch.optim.Optimizer, total_steps: int) -> dict[str, Any]:
         injected = {"total_steps": total_steps} if spans_run(self.factory) else {}
-        return {"scheduler": self.factory(optimizer, **injected), "interval": self.interval, "name": "lr"}
+        return {"scheduler": self.factory(optimizer, **injected), "interval": self.interval}
 
 
 def spans_run(factory: Callable[..., Any]) -> bool:

@@ -71,7 +71,7 @@ def build_sequential(
     shape: tuple[int, ...] = INPUT_SHAPE
     for i, (kind, arguments) in enumerate(parsed):
         where = f"layer {i + 1} ({_short(layers[i])})"
-        follows = arguments.pop("activation", None) or ("none" if i == weighted[-1] else activation)
+        follows = arguments.pop("activation", None) or ("none" if i in weighted[-1:] else activation)
         if kind == "activation":
             arguments["name"] = arguments["name"] or activation
         modules = [_module(kind, arguments, shape, where, bn_momentum, bn_eps)]

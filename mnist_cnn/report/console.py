@@ -53,6 +53,7 @@ def quieten_libraries() -> None:
         library.setLevel(logging.WARNING)
         library.handlers.clear()
         library.propagate = True
+    logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # debug=profiler prints its table here
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -1,6 +1,9 @@
 """Resuming gives what the uninterrupted run gives, bit for bit, and refuses what it cannot do."""
 
 import csv
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +13,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from mnist_cnn.callbacks import SeedEpochs
+from mnist_cnn.callbacks import AtomicCheckpointIO, SeedEpochs
 from mnist_cnn.runs import Run, load_checkpoint
 
 RECIPES = {
@@ -57,13 +60,15 @@ def start(arguments: list[str], folder: Path) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def wait_for_epoch(run_dir: Path, epochs: int) -> None:
+def wait_for_epochs(root: Path, epochs: int) -> Path:
+    """The only run directory below `root`, once it has so many complete epochs."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        file = run_dir / "metrics.csv"
-        if (run_dir / "checkpoints" / "last.ckpt").exists() and len(file.read_text().splitlines()) > epochs:
-            return
-        time.sleep(0.02)
+        for file in root.rglob("last.ckpt"):
+            run_dir = file.parent.parent
+            if len((run_dir / "metrics.csv").read_text().splitlines()) > epochs:
+                return run_dir
+        time.sleep(0.01)
     raise AssertionError("the run did not get far enough")
 
 
@@ -92,3 +97,112 @@ def test_stopped_in_mid_epoch_and_resumed_equals_uninterrupted(cli, tiny_overrid
 
     assert cli(f"resume={parts.path}") == 0
     same(Run(tmp_path / "whole"), parts)
+
+
+LONG = ["model=bn_dropout", "scheduler=one_cycle", "trainer.max_epochs=4"]
+
+
+@pytest.fixture
+def whole(cli, tiny_overrides, tmp_path) -> Run:
+    """The uninterrupted run that the others must equal."""
+    assert cli(*LONG, *tiny_overrides, f"hydra.run.dir={tmp_path}/whole") == 0
+    return Run(tmp_path / "whole")
+
+
+def test_killed_in_mid_epoch_and_resumed_with_auto_equals_uninterrupted(cli, whole, tiny_overrides, tmp_path):
+    process = start([*LONG, *tiny_overrides], tmp_path)
+    run_dir = wait_for_epochs(tmp_path / "runs", 1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run = Run(run_dir)
+    assert run.metrics()["status"] == "running"
+    assert cli(*LONG, *tiny_overrides, "resume=auto") == 0
+    same(whole, run)
+
+
+def test_ctrl_c_ends_cleanly_and_says_how_to_resume(cli, whole, tiny_overrides, tmp_path):
+    process = start([*LONG, *tiny_overrides], tmp_path)
+    run_dir = wait_for_epochs(tmp_path / "runs", 1)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, output
+    assert f"resume={run_dir}" in output
+    assert "Traceback" not in output
+    assert Run(run_dir).metrics()["status"] == "interrupted"
+    assert cli("resume=auto") == 0
+    same(whole, Run(run_dir))
+
+
+def test_a_half_written_checkpoint_is_not_taken_for_a_good_one(cli, tiny_overrides, tmp_path, monkeypatch, capsys):
+    recipe = ["model=gap", *tiny_overrides, "trainer.max_epochs=4"]
+    assert cli(*recipe, f"hydra.run.dir={tmp_path}/whole") == 0
+    with monkeypatch.context() as patch:
+        kill_in_epoch(patch, 2)
+        with pytest.raises(Killed):
+            cli(*recipe, f"hydra.run.dir={tmp_path}/parts")
+    parts = Run(tmp_path / "parts")
+    last = parts.checkpoint("last")
+    shutil.copy(last, parts.checkpoint("best"))
+    last.write_bytes(last.read_bytes()[:-1000])
+    assert cli(f"resume={parts.path}") == 0
+    assert "best.ckpt" in capsys.readouterr().out
+    same(Run(tmp_path / "whole"), parts)
+
+
+def test_with_no_good_checkpoint_there_is_nothing_to_resume(cli, tiny_overrides, tmp_path, capsys):
+    assert cli("model=sequential", "debug=one_batch", *tiny_overrides, f"hydra.run.dir={tmp_path}/run") == 0
+    for which in ("best", "last"):
+        Run(tmp_path / "run").checkpoint(which).write_bytes(b"PK")
+    assert cli(f"resume={tmp_path}/run", "trainer.max_epochs=3") == 2
+    message = capsys.readouterr().err
+    assert "nothing to resume from" in message
+    assert "last.ckpt: damaged" in message
+
+
+def test_a_kill_in_mid_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"epoch": torch.tensor(1)}, path)
+
+    def die(descriptor: int) -> None:
+        raise Killed
+
+    monkeypatch.setattr(os, "fsync", die)
+    with pytest.raises(Killed):
+        AtomicCheckpointIO().save_checkpoint({"epoch": torch.tensor(2)}, path)
+    assert load_checkpoint(path)["epoch"] == 1
+
+
+def test_a_finished_run_can_be_prolonged(cli, tiny_overrides, tmp_path):
+    recipe = ["model=bn_dropout", *tiny_overrides]
+    assert cli(*recipe, "trainer.max_epochs=3", f"hydra.run.dir={tmp_path}/whole") == 0
+    assert cli(*recipe, "trainer.max_epochs=2", f"hydra.run.dir={tmp_path}/parts") == 0
+    assert cli(f"resume={tmp_path}/parts", "trainer.max_epochs=3") == 0
+    same(Run(tmp_path / "whole"), Run(tmp_path / "parts"))
+
+
+def test_killed_between_training_and_test_resumes_to_the_test(cli, tiny_overrides, tmp_path, monkeypatch):
+    recipe = ["model=sequential", *tiny_overrides, "trainer.max_epochs=2"]
+    assert cli(*recipe, f"hydra.run.dir={tmp_path}/whole") == 0
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pl.Trainer, "test", die)
+        with pytest.raises(Killed):
+            cli(*recipe, f"hydra.run.dir={tmp_path}/parts")
+    assert cli(f"resume={tmp_path}/parts") == 0
+    same(Run(tmp_path / "whole"), Run(tmp_path / "parts"))
+
+
+def test_auto_with_other_overrides_names_a_run_to_resume(cli, tiny_overrides, tmp_path, monkeypatch, capsys):
+    recipe = ["model=sequential", *tiny_overrides, "trainer.max_epochs=2"]
+    with monkeypatch.context() as patch:
+        kill_in_epoch(patch, 1)
+        with pytest.raises(Killed):
+            cli(*recipe)
+    assert cli("model=gap", "resume=auto") == 2
+    message = capsys.readouterr().err
+    assert "model=gap" in message
+    assert f"resume={tmp_path}/runs/sequential" in message
+    assert cli(*recipe, "resume=auto") == 0

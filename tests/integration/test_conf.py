@@ -1,0 +1,99 @@
+"""Every file under conf/ composes and is valid, and the facts of the published recipes hold."""
+
+from pathlib import Path
+
+import pytest
+
+from mnist_cnn import validate
+from mnist_cnn.config import LOGGER_PACKAGES, OPTIMIZERS
+from mnist_cnn.preflight import Call, config_dir
+
+CONF = config_dir()
+GROUPS = sorted({f.parent.relative_to(CONF).parts[0] for f in CONF.rglob("*.yaml") if f.parent != CONF} - {"hydra"})
+NEEDS = {
+    "trainer=gpu": "no usable CUDA GPU",
+    "callbacks=lr_monitor": "needs a logger",
+    "callbacks=early_stopping": "callbacks.checkpoint",
+    "callbacks=ema": "callbacks.checkpoint",
+}
+
+
+class Arguments:
+    multirun = False
+    config_dir = None
+
+    def __init__(self, *overrides: str) -> None:
+        self.overrides = list(overrides)
+
+
+def options() -> list[str]:
+    return [
+        f"{group}={file.relative_to(CONF / group).with_suffix('')}"
+        for group in GROUPS
+        for file in sorted((CONF / group).rglob("*.yaml"))
+    ]
+
+
+@pytest.mark.parametrize("option", options())
+def test_every_file_composes_and_is_valid(cli, capsys, option):
+    code = cli(option, main=validate.main)
+    message = capsys.readouterr().err
+    if code == 0:
+        return
+    group, _, name = option.partition("=")
+    allowed = NEEDS.get(option, "")
+    if group == "logger" and name in {package.lower() for package in LOGGER_PACKAGES.values()}:
+        allowed = f'pip install "mnist-cnn[{name}]"'
+    assert allowed
+    assert allowed in message
+
+
+@pytest.mark.parametrize("callback", ["early_stopping", "ema"])
+def test_every_callback_goes_with_the_checkpoint(cli, callback):
+    assert cli(f"callbacks=[checkpoint,{callback}]", main=validate.main) == 0
+
+
+def test_the_learning_rates_name_the_optimizers_there_are():
+    assert sorted(OPTIMIZERS) == sorted(file.stem for file in (CONF / "optimizer").glob("*.yaml"))
+
+
+def composed(*overrides: str):
+    return Call(Arguments(*overrides)).check()[0]
+
+
+def test_bn_dropout_alone_is_the_published_recipe():
+    cfg = composed("model=bn_dropout")
+    assert (cfg.optimizer._target_, cfg.optimizer.lr) == ("torch.optim.Adam", 0.003)
+    assert (cfg.scheduler._target_.rpartition(".")[2], cfg.scheduler.decay) == ("inverse_time", 0.319)
+    assert (cfg.data.batch_size, cfg.trainer.max_epochs, cfg.data.validate_on) == (128, 20, "holdout")
+
+
+def test_vanilla_alone_is_the_published_recipe():
+    cfg = composed("model=vanilla")
+    assert (cfg.optimizer._target_, cfg.optimizer.lr, cfg.optimizer.momentum) == ("torch.optim.SGD", 0.01, 0.0)
+    assert not cfg.scheduler
+    assert (cfg.data.batch_size, cfg.trainer.max_epochs) == (64, 20)
+    assert composed("model=vanilla_49k").model.stage2 == [16, 32, 32, 64]
+
+
+def test_another_optimizer_keeps_its_own_learning_rate_and_the_command_line_wins():
+    assert composed("model=bn_dropout", "optimizer=sgd").optimizer.lr == 0.01
+    assert composed("model=bn_dropout", "optimizer=sgd", "optimizer.lr=0.5").optimizer.lr == 0.5
+    assert composed("model=bn_dropout", "data.batch_size=32", "trainer.max_epochs=3").data.batch_size == 32
+
+
+def test_an_experiment_watches_the_test_images_as_its_document_did():
+    cfg = composed("experiment=under_15k/bn_dropout_14k")
+    assert (cfg.data.validate_on, cfg.test_weights, cfg.optimizer.eps) == ("test", "last", 1e-7)
+    assert cfg.model._target_.endswith("BNDropoutCNN")
+
+
+def test_gap_stays_below_8000_trainable_parameters():
+    from mnist_cnn.config import build
+    from mnist_cnn.report.tables import count
+
+    assert count(build(composed("model=gap").model).layer_rows)[1] <= 8_000
+
+
+def test_the_configuration_folder_is_the_checkouts():
+    assert Path(CONF).name == "conf"

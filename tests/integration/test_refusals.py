@@ -1,0 +1,194 @@
+"""Bad configurations and inputs: one message that names them all, exit code 2, and nothing written."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import write_images
+
+from mnist_cnn import evaluate, validate
+from mnist_cnn.runs import Run
+
+# arguments, what the message must say
+BAD = {
+    "root typo": (["seeed=1"], ["seeed", "did you mean 'seed'"]),
+    "appended typo": (["+typo=1"], ["typo: unknown key"]),
+    "optimizer typo": (["optimizer.lrr=0.1"], ["optimizer.lrr", "'optimizer.lr'"]),
+    "key of another optimizer": (["optimizer=sgd", "+optimizer.betas=[0.9,0.99]"], ["optimizer.betas"]),
+    "model typo": (["model=gap", "model.stage=[[8]]"], ["model.stage", "'model.stages'"]),
+    "model typo among the shared options": (["model.activaton=relu"], ["'model.activation'"]),
+    "data typo": (["data.batchsize=3"], ["'data.batch_size'"]),
+    "augment typo": (["augment=affine", "augment.degree=3"], ["'augment.degrees'"]),
+    "scheduler typo": (["scheduler=step", "scheduler.gama=0.1"], ["'scheduler.gamma'"]),
+    "trainer typo": (["trainer.max_epoch=3"], ["'trainer.max_epochs'"]),
+    "callback typo": (
+        ["callbacks=[checkpoint,early_stopping]", "callbacks.early_stopping.patiense=1"],
+        ["'callbacks.early_stopping.patience'"],
+    ),
+    "callback switched on by a value": (
+        ["callbacks.early_stopping.patience=3"],
+        ["callbacks.early_stopping", "_target_"],
+    ),
+    "unknown model": (["model=gpa"], ["did you mean 'gap'", "vanilla_49k"]),
+    "unknown group": (["modle=gap"], ["modle", "did you mean 'model'"]),
+    "unknown experiment": (["experiment=under_15k/bn_dropout"], ["under_15k/bn_dropout_14k"]),
+    "unknown callback in a list": (["callbacks=[checkpoint,erly_stopping]"], ["did you mean 'early_stopping'"]),
+    "negative learning rate": (["optimizer.lr=-1"], ["optimizer.lr = -1", "> 0"]),
+    "learning rate that is no number": (["optimizer.lr=fast"], ["optimizer.lr = 'fast'", "float"]),
+    "learning rate that is not finite": (["optimizer.lr=nan"], ["optimizer.lr = nan", "> 0"]),
+    "betas out of range": (["optimizer=adam", "optimizer.betas=[0.9,1.5]"], ["optimizer.betas", "[0, 1)"]),
+    "batch size zero": (["data.batch_size=0"], ["data.batch_size = 0", ">= 1"]),
+    "batch size as text": (["data.batch_size=many"], ["data.batch_size = 'many'", "int"]),
+    "boolean as a number": (["data.num_workers=true"], ["data.num_workers", "int"]),
+    "unknown protocol": (["data.validate_on=tset"], ["'tset'", "'test'"]),
+    "seed below zero": (["seed=-1"], ["seed = -1"]),
+    "no epochs": (["trainer.max_epochs=0"], ["trainer.max_epochs = 0"]),
+    "dropout of one": (["model=bn_dropout", "model.dropout=1.0"], ["model.dropout = 1.0"]),
+    "unknown precision": (["trainer.precision=bf16"], ["'bf16'", "bf16-mixed"]),
+    "half precision without a GPU": (["trainer=cpu", "trainer.precision=16-mixed"], ["CUDA"]),
+    "unknown monitor": (["callbacks.checkpoint.monitor=val/accuracy"], ["val/accuracy", "'val/acc'"]),
+    "monitor in the wrong direction": (["callbacks.checkpoint.mode=min"], ["callbacks.checkpoint.mode", "'max'"]),
+    "no checkpoint": (["callbacks.checkpoint=null"], ["callbacks.checkpoint"]),
+    "rate monitor without a logger": (["callbacks=[checkpoint,lr_monitor]"], ["logger"]),
+    "unknown test weights": (["test_weights=bset"], ["'bset'", "'best'"]),
+    "target that does not exist": (["optimizer._target_=torch.optim.Adm"], ["torch.optim.Adm", "did you mean"]),
+    "logger that is not installed": (["logger=wandb"], ["wandb", "pip install"]),
+    "shapes that do not fit": (["model.stage2=[8,8,8,8,8,8]"], ["layer", "does not fit"]),
+    "filters below one": (["model.stage1=[0]"], ["filters = 0"]),
+    "unknown activation": (["model.activation=relo"], ["did you mean 'relu'"]),
+    "unknown loss": (["model.loss=mae"], ["'mae'", "mse"]),
+    "label smoothing with mse": (["model.loss=mse", "model.label_smoothing=0.1"], ["label_smoothing"]),
+    "rate for an unknown optimizer": (["learning_rates.adm=0.1"], ["learning_rates.adm", "'learning_rates.adam'"]),
+    "override that does not parse": (["data.root=[1,2"], ["not a valid override"]),
+    "one bad job of a sweep": (["-m", "optimizer.lr=0.1,-2"], ["job 1", "optimizer.lr = -2"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_configuration_is_refused(cli, capsys, tmp_path, name):
+    arguments, said = BAD[name]
+    assert cli(*arguments, main=validate.main) == 2
+    message = capsys.readouterr().err
+    for words in said:
+        assert words in message
+    assert "Traceback" not in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_refuses_before_anything_is_written(cli, capsys, tmp_path):
+    assert cli("seeed=1", "trainer.max_epochs=1") == 2
+    assert "did you mean 'seed'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_errors_come_in_one_message(cli, capsys):
+    assert cli("seeed=1", "+typo=2", "optimizer.lr=abc", "trainer.max_epoch=3", main=validate.main) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: 4 errors in the configuration:")
+    assert len(message.strip().splitlines()) == 5
+
+
+def test_a_typo_inside_an_experiment_file_is_found(cli, capsys, tmp_path):
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    text = "# @package _global_\nsede: 3\ntrainer:\n  max_epoch: 3\noptimizer:\n  momentum: 0.9\n"
+    (folder / "bad.yaml").write_text(text)
+    assert cli("--config-dir", str(tmp_path / "mine"), "experiment=bad", "model=bn_dropout") == 2
+    message = capsys.readouterr().err
+    for words in ("sede", "'trainer.max_epochs'", "optimizer.momentum"):
+        assert words in message
+
+
+def test_validate_accepts_what_is_right_and_counts_the_jobs(cli, capsys):
+    assert cli("model=gap", main=validate.main) == 0
+    assert cli("-m", "model=gap,vanilla", "seed=range(1,4)", main=validate.main) == 0
+    assert capsys.readouterr().out.split("\n")[:2] == ["ok: 1 job", "ok: 6 jobs"]
+
+
+def test_arguments_of_the_trainer_need_no_plus(cli, tiny_overrides, run_of):
+    assert cli(*tiny_overrides, "debug=one_batch", "trainer.accumulate_grad_batches=2") == 0
+    assert run_of().config().trainer.accumulate_grad_batches == 2
+
+
+BAD_RESUMES = {
+    "in a sweep": (["-m", "resume={run}", "seed=1,2"], ["--multirun"]),
+    "nothing there": (["resume=auto"], ["nothing to resume"]),
+    "no such file": (["resume=nowhere.ckpt"], ["no such checkpoint"]),
+    "not a run": (["resume={empty}"], ["not a run directory"]),
+    "finished": (["resume={run}"], ["already finished", "trainer.max_epochs"]),
+    "group changed": (["resume={run}", "optimizer=sgd", "trainer.max_epochs=2"], ["optimizer=sgd"]),
+    "typo": (["resume={run}", "trainer.max_epoch=2"], ["'trainer.max_epochs'"]),
+    "stretched schedule": (["resume={run}", "trainer.max_epochs=2"], ["spans 1 epochs"]),
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny) -> Run:
+    """A complete one-epoch run of gap, whose schedule spans the run."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr("sys.argv", [
+            "train", "model=gap", "data=custom", f"data.root={tiny}", "data.validation_size=80", "data.limit_train=64",
+            "trainer=cpu", "trainer.max_epochs=1", f"hydra.run.dir={folder}/run",
+        ])  # fmt: skip
+        from mnist_cnn import train
+
+        train.main()
+    return Run(folder / "run")
+
+
+@pytest.mark.parametrize("name", BAD_RESUMES)
+def test_a_resume_that_cannot_be_is_refused(cli, capsys, finished, tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    arguments, said = BAD_RESUMES[name]
+    filled = [a.format(run=finished.path, empty=tmp_path / "empty") for a in arguments]
+    before = finished.metrics()
+    assert cli(*filled) == 2
+    message = capsys.readouterr().err
+    for words in said:
+        assert words in message
+    assert finished.metrics() == before
+
+
+class Payload:
+    """Runs code when unpickled, as a hostile checkpoint would."""
+
+    def __reduce__(self):
+        return (Path("executed").touch, ())
+
+
+BAD_EVALUATIONS = {
+    "neither": ([], ["run_dir", "checkpoint"]),
+    "not a run": (["run_dir=nowhere"], ["not a run directory"]),
+    "unknown weights": (["run_dir={run}", "weights=frist"], ["'frist'"]),
+    "typo": (["run_dri={run}"], ["run_dri"]),
+    "carries code": (["checkpoint={code}"], ["refused", "code"]),
+    "cut short": (["checkpoint={cut}"], ["damaged"]),
+    "text": (["checkpoint={text}"], ["damaged"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_EVALUATIONS)
+def test_an_evaluation_that_cannot_be_is_refused(cli, capsys, finished, tmp_path, name):
+    copy = tmp_path / "copy" / "checkpoints"
+    copy.mkdir(parents=True)
+    (copy.parent / "config.yaml").write_bytes(finished.config_file.read_bytes())
+    good = finished.checkpoint("last").read_bytes()
+    torch.save({"state_dict": Payload()}, copy / "code.ckpt")
+    (copy / "cut.ckpt").write_bytes(good[: len(good) // 2])
+    (copy / "text.ckpt").write_text("hello")
+    names = {n: copy / f"{n}.ckpt" for n in ("code", "cut", "text")} | {"run": finished.path}
+    arguments, said = BAD_EVALUATIONS[name]
+    assert cli(*[a.format(**names) for a in arguments], main=evaluate.main) == 2
+    message = capsys.readouterr().err
+    for words in said:
+        assert words in message
+    assert not (tmp_path / "executed").exists()
+
+
+def test_bad_data_is_refused_by_name(cli, capsys, tmp_path):
+    write_images(tmp_path / "data" / "custom" / "raw")
+    (tmp_path / "data" / "custom" / "raw" / "train-images-idx3-ubyte").write_bytes(b"\0\0\10\3\0\0")
+    assert cli("data=custom", f"data.root={tmp_path}/data", "trainer=cpu") == 2
+    assert "train-images-idx3-ubyte" in capsys.readouterr().err

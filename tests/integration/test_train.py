@@ -1,0 +1,199 @@
+"""Real training on tiny data: what a run leaves behind, repeats, reports and survives."""
+
+import csv
+import math
+
+import pytest
+import torch
+from conftest import write_images
+
+from mnist_cnn import evaluate
+from mnist_cnn.runs import Run, load_checkpoint
+
+FAST = ["model=sequential", "trainer.max_epochs=2"]
+
+
+def test_a_run_learns_and_leaves_everything_behind(cli, tiny_overrides, run_of, capsys):
+    assert cli("model=sequential", "trainer.max_epochs=4", *tiny_overrides) == 0
+    run = run_of()
+    files = {str(f.relative_to(run.path)) for f in run.path.rglob("*") if f.is_file()}
+    assert files == {
+        "config.yaml", "overrides.yaml", "metrics.csv", "metrics.json", "train.log",
+        "checkpoints/best.ckpt", "checkpoints/last.ckpt",
+    }  # fmt: skip
+    metrics = run.metrics()
+    assert metrics["status"] == "completed"
+    assert metrics["figures"]["test/acc"] > 0.9
+    assert metrics["parameters"]["trainable"] == sum(
+        v.numel() for k, v in load_checkpoint(run.checkpoint("last"))["state_dict"].items()
+        if k.startswith("net.") and "running" not in k and "num_batches" not in k
+    )  # fmt: skip
+    assert metrics["protocol"]["train_images"] == 240
+    assert metrics["protocol"]["test_images"] == 100
+    assert metrics["versions"]["torch"] == torch.__version__.split("+")[0]
+    rows = list(csv.DictReader(run.history_file.open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert float(rows[-1]["train/loss"]) < float(rows[0]["train/loss"])
+    assert run.config().trainer.max_epochs == 4
+
+    printed, logged = capsys.readouterr().out, (run.path / "train.log").read_text()
+    for words in (
+        "26 × 26 × 16",
+        "epoch 4/4",
+        "test images read once",
+        f"{metrics['figures']['test/acc']:.2%}",
+        str(run.path),
+    ):
+        assert words in printed
+        assert words in logged
+
+
+@pytest.mark.parametrize("model", ["bn_dropout", "gap"])
+def test_same_seed_same_figures_bit_for_bit_workers_included(cli, tiny_overrides, tmp_path, model):
+    calls = {"first": [], "second": [], "workers": ["data.num_workers=2"], "other": ["seed=2"]}
+    states = {}
+    for name, extra in calls.items():
+        assert (
+            cli(f"model={model}", "trainer.max_epochs=2", *tiny_overrides, *extra, f"hydra.run.dir={tmp_path}/{name}")
+            == 0
+        )
+        states[name] = load_checkpoint(Run(tmp_path / name).checkpoint("last"))["state_dict"]
+    for name in ("second", "workers"):
+        assert all(torch.equal(states["first"][key], value) for key, value in states[name].items())
+        assert Run(tmp_path / name).metrics()["figures"] == Run(tmp_path / "first").metrics()["figures"]
+    assert not all(torch.equal(states["first"][key], value) for key, value in states["other"].items())
+
+
+@pytest.mark.parametrize(
+    "extra", [[], ["trainer.precision=bf16-mixed"], ["callbacks=[checkpoint,ema]", "callbacks.ema.decay=0.5"]]
+)
+@pytest.mark.parametrize("weights", ["best", "last"])
+def test_evaluate_gives_what_training_printed(cli, tiny_overrides, run_of, capsys, weights, extra):
+    assert cli(*FAST, f"test_weights={weights}", *tiny_overrides, extra) == 0
+    run = run_of()
+    printed = capsys.readouterr().out
+    figures = run.metrics()["figures"]
+    assert cli(f"run_dir={run.path}", main=evaluate.main) == 0
+    line = f"test accuracy {figures['test/acc']:.2%}, loss {figures['test/loss']:.4f}"
+    assert line in capsys.readouterr().out
+    assert f"{figures['test/acc']:.2%}" in printed
+    assert cli(f"checkpoint={run.checkpoint(weights)}", main=evaluate.main) == 0
+    assert line in capsys.readouterr().out
+
+
+def test_a_module_loads_from_its_checkpoint_alone(cli, tiny_overrides, run_of):
+    from mnist_cnn.models.bn_dropout import BNDropoutCNN
+
+    assert cli("model=bn_dropout", "debug=one_batch", *tiny_overrides) == 0
+    checkpoint = run_of().checkpoint("last")
+    module = BNDropoutCNN.load_from_checkpoint(checkpoint, weights_only=True)
+    assert module.hparams["dropout"] == 0.1
+    assert torch.equal(module.net[0].weight, load_checkpoint(checkpoint)["state_dict"]["net.0.weight"])
+
+
+def test_watching_the_test_images_is_said_everywhere(cli, tiny_overrides, run_of, capsys):
+    assert cli(*FAST, "data.validate_on=test", *tiny_overrides) == 0
+    run = run_of()
+    assert run.metrics()["protocol"]["test_images_watched"] is True
+    assert run.metrics()["protocol"]["train_images"] == 320
+    text = capsys.readouterr().out
+    assert "test images watched during training" in text
+    assert "chosen on the test images" in text
+
+
+def test_a_diverging_loss_stops_the_run_and_keeps_the_checkpoint(cli, tiny_overrides, run_of, capsys, monkeypatch):
+    from mnist_cnn.models.classifier import Classifier
+
+    original = Classifier._loss
+
+    def breaks_in_the_second_epoch(self, logits, labels, smoothing):
+        loss = original(self, logits, labels, smoothing)
+        return loss * math.nan if self.current_epoch == 1 else loss
+
+    monkeypatch.setattr(Classifier, "_loss", breaks_in_the_second_epoch)
+    assert cli(*FAST, *tiny_overrides) == 1
+    error = capsys.readouterr().err
+    assert "diverged: training loss is nan in epoch 2" in error
+    assert "Traceback" not in error
+    run = run_of()
+    assert run.metrics()["status"] == "failed"
+    state = load_checkpoint(run.checkpoint("last"))
+    assert state["epoch"] == 0
+    assert all(value.isfinite().all() for value in state["state_dict"].values())
+
+
+def test_a_loss_that_really_explodes_is_caught(cli, tiny_overrides, capsys):
+    assert cli("model=vanilla", "optimizer.lr=1e30", "trainer.max_epochs=2", *tiny_overrides) == 1
+    assert "diverged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "adadelta", "adagrad", "rmsprop"])
+def test_every_optimizer_trains(cli, tiny_overrides, run_of, optimizer):
+    assert cli("model=sequential", f"optimizer={optimizer}", "debug=one_batch", *tiny_overrides) == 0
+    assert run_of().metrics()["status"] == "completed"
+
+
+@pytest.mark.parametrize("scheduler", ["constant", "inverse_time", "exponential", "one_cycle", "cosine", "step"])
+def test_every_schedule_changes_the_rate_as_it_says(cli, tiny_overrides, run_of, scheduler):
+    assert cli(*FAST, "optimizer=sgd", f"scheduler={scheduler}", "trainer.max_epochs=3", *tiny_overrides) == 0
+    rates = [float(row["lr"]) for row in csv.DictReader(run_of().history_file.open())]
+    if scheduler == "inverse_time":
+        assert rates == pytest.approx([0.01 / (1 + 0.319 * e) for e in range(3)], abs=1e-9)
+    elif scheduler in ("constant", "step"):
+        assert rates == [0.01] * 3
+    else:
+        assert len(set(rates)) == 3
+
+
+def test_mse_is_keras_mean_over_classes_and_images():
+    from mnist_cnn.models.sequential import SequentialCNN
+
+    module = SequentialCNN(["flatten", {"dense": 10}], loss="mse")
+    logits, labels = torch.randn(6, 10), torch.arange(6)
+    expected = sum((logits[i].softmax(0)[c] - float(c == labels[i])) ** 2 for i in range(6) for c in range(10)) / 60
+    assert float(module._loss(logits, labels, 0.0)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_early_stopping_ends_the_run(cli, tiny_overrides, run_of):
+    stop = [
+        "callbacks=[checkpoint,early_stopping]",
+        "callbacks.early_stopping.patience=1",
+        "callbacks.early_stopping.min_delta=9",
+    ]
+    assert cli("model=sequential", "trainer.max_epochs=9", *stop, *tiny_overrides) == 0
+    assert run_of().metrics()["epochs"] == 2
+
+
+@pytest.mark.parametrize("debug", ["one_batch", "overfit", "profiler"])
+def test_every_debug_mode_runs(cli, tiny_overrides, run_of, debug, capsys):
+    assert cli("model=sequential", f"debug={debug}", *tiny_overrides) == 0
+    metrics = run_of().metrics()
+    assert metrics["status"] == "completed"
+    if debug == "overfit":
+        assert metrics["figures"]["train/acc"] > 0.97
+    if debug == "profiler":
+        assert "Profiler Report" in capsys.readouterr().out + (run_of().path / "train.log").read_text()
+
+
+def test_tensorboard_and_the_rate_monitor_write_into_the_run_directory(cli, tiny_overrides, run_of):
+    extra = ["logger=tensorboard", "callbacks=[checkpoint,lr_monitor]"]
+    assert cli("model=gap", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", *extra, *tiny_overrides) == 0
+    events = list((run_of().path / "tensorboard").rglob("events.out.tfevents.*"))
+    assert events
+    content = b"".join(file.read_bytes() for file in events)
+    for tag in (b"train/loss", b"val/acc", b"test/acc", b"lr-Adam"):
+        assert tag in content
+
+
+def test_a_sweep_trains_every_job_in_its_own_directory(cli, tiny_overrides, tmp_path):
+    assert cli("-m", "model=sequential,gap", "seed=1,2", "debug=one_batch", *tiny_overrides) == 0
+    runs = [Run(file.parent) for file in tmp_path.rglob("metrics.json")]
+    assert len({(run.metrics()["model"], run.metrics()["seed"]) for run in runs}) == 4
+    assert all((run.path / "train.log").read_text() for run in runs)
+
+
+def test_a_users_own_images_and_a_small_holdout(cli, tmp_path, run_of):
+    write_images(tmp_path / "mine" / "letters" / "raw", train_size=100, test_size=30)
+    arguments = ["data=custom", "data.dataset=letters", f"data.root={tmp_path}/mine", "data.validation_size=20"]
+    assert cli("model=sequential", "debug=one_batch", "trainer=cpu", *arguments) == 0
+    assert run_of().metrics()["protocol"]["dataset"] == "letters"

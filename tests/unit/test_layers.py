@@ -1,0 +1,100 @@
+"""Layer lists: parameters and shapes as published, and errors that name the layer and the shapes."""
+
+import pytest
+import torch
+
+from mnist_cnn.errors import LayerError
+from mnist_cnn.models.bn_dropout import BNDropoutCNN
+from mnist_cnn.models.gap import GAPCNN
+from mnist_cnn.models.layers import build_sequential
+from mnist_cnn.models.sequential import SequentialCNN
+from mnist_cnn.models.vanilla import VanillaCNN
+from mnist_cnn.report.tables import count, layer_table
+
+OPTIONS = {"activation": "relu", "init": "pytorch", "bn_momentum": 0.1, "bn_eps": 1e-5}
+
+
+@pytest.mark.parametrize(
+    ("model", "total", "trainable"),
+    [
+        (VanillaCNN([8, 16], 10, [8, 16, 16, 16]), 10_524, 10_524),
+        (VanillaCNN([16, 32], 10, [16, 32, 32, 64]), 49_220, 49_220),
+        (BNDropoutCNN([12, 20], 10, [16, 16, 16, 16], dropout=0.1), 13_880, 13_688),
+        (SequentialCNN([{"conv": {"filters": 32, "kernel": 5}}, "flatten", {"dense": 10}]), 185_162, 185_162),
+    ],
+)
+def test_parameters_as_the_documents_print_them(model, total, trainable):
+    assert count(model.layer_rows) == (total, trainable)
+    assert sum(p.numel() for p in model.net.parameters()) == trainable
+
+
+def test_shapes_in_the_table_are_those_of_the_forward_pass():
+    model = BNDropoutCNN([12, 20], 10, [16, 16, 16, 16], dropout=0.1)
+    x, seen = torch.zeros(2, 1, 28, 28), []
+    for module in model.net.eval():
+        x = module(x)
+        if not isinstance(module, torch.nn.ReLU):
+            seen.append(tuple(x.shape[1:]))
+    assert seen == [row.output_shape for row in model.layer_rows]
+    text = layer_table(model.layer_rows)
+    assert "26 × 26 × 12" in text
+    assert "13,880" in text
+
+
+def test_logits_have_no_activation_and_the_table_order_is_the_documents():
+    model = VanillaCNN([8, 16], 10, [8, 16, 16, 16])
+    kinds = [type(m).__name__ for m in model.net]
+    assert kinds[-2:] == ["Conv2d", "Flatten"]
+    assert kinds[:7] == ["Conv2d", "ReLU", "Conv2d", "ReLU", "Conv2d", "ReLU", "MaxPool2d"]
+
+
+def test_batch_norm_follows_the_activation_in_the_published_net_and_precedes_it_in_gap():
+    published = [type(m).__name__ for m in BNDropoutCNN([12, 20], 10, [16] * 4, dropout=0.1).net]
+    assert published[:4] == ["Conv2d", "ReLU", "BatchNorm2d", "Dropout"]
+    gap = [type(m).__name__ for m in GAPCNN([[6, 8], [12]]).net]
+    assert gap[:7] == ["Conv2d", "BatchNorm2d", "ReLU", "Conv2d", "BatchNorm2d", "MaxPool2d", "ReLU"]
+
+
+def test_keras_initialisation():
+    torch.manual_seed(0)
+    net, _ = build_sequential([{"conv": 64}, "flatten", {"dense": 10}], **(OPTIONS | {"init": "glorot_uniform"}))
+    conv = net[0]
+    limit = (6 / (9 * 1 + 9 * 64)) ** 0.5
+    assert conv.bias.abs().max() == 0
+    assert 0.95 * limit < conv.weight.abs().max() <= limit
+
+
+def test_batch_norm_and_activation_options_reach_the_layers():
+    options = {"activation": "sigmoid", "init": "pytorch", "bn_momentum": 0.01, "bn_eps": 1e-3}
+    net, _ = build_sequential([{"conv": 4}, "batch_norm", "activation", "gap", {"dense": 10}], **options)
+    assert isinstance(net[1], torch.nn.Sigmoid)
+    assert (net[2].momentum, net[2].eps) == (0.01, 1e-3)
+    assert isinstance(net[3], torch.nn.Sigmoid)
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ([{"conv": 8}, {"dense": 10}], ["layer 2 (dense: 10)", "8 x 26 x 26", "flatten"]),
+        ([{"conv": 8}, "flatten", {"conv": 8}], ["layer 3 (conv: 8)", "5408"]),
+        (["flatten", "gap", {"dense": 10}], ["layer 2 (gap)", "784"]),
+        ([{"conv": {"filters": 10, "kernel": 29}}, "flatten"], ["29 x 29", "1 x 28 x 28"]),
+        ([{"pool": 2}] * 5 + ["flatten"], ["layer 5 (pool: 2)", "1 x 1 x 1"]),
+        ([{"conv": 8}, "flatten"], ["5408", "10 logits"]),
+        ([{"convv": 8}], ["layer 1 (convv: 8)", "did you mean 'conv'"]),
+        ([{"conv": {"filter": 8}}], ["'filter'", "did you mean 'filters'"]),
+        ([{"dropout": 1.0}], ["rate = 1.0", "[0, 1)"]),
+        (["dropout"], ["needs 'rate'"]),
+        ([{"conv": 0}], ["filters = 0", ">= 1"]),
+        ([{"conv": {"filters": 8, "padding": "sam"}}], ["padding = 'sam'", "same"]),
+        ([{"flatten": 3}], ["takes no argument"]),
+        ([{"activation": "relo"}], ["'relo'", "did you mean 'relu'"]),
+        ([3], ["must be a name"]),
+        ([], ["10 logits"]),
+    ],
+)
+def test_a_layer_list_that_cannot_be_built_names_the_layer(layers, said):
+    with pytest.raises(LayerError) as error:
+        build_sequential(layers, **OPTIONS)
+    for words in said:
+        assert words in str(error.value)

@@ -1,0 +1,62 @@
+"""Schedules against the values that the documents print."""
+
+import pytest
+import torch
+
+from mnist_cnn.models.classifier import Schedule, spans_run
+from mnist_cnn.optim import cosine_with_warmup, exponential, inverse_time, one_cycle
+
+
+def rates(make, lr: float, steps: int) -> list[float]:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
+    scheduler = make(optimizer)
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+def test_inverse_time_as_document_004_logs_it():
+    printed = {0: 0.003, 1: 0.0022744503, 2: 0.0018315018, 6: 0.0010295127, 11: 0.000665336, 19: 0.000424869}
+    found = rates(lambda o: inverse_time(o, 0.319), 0.003, 20)
+    assert {epoch: found[epoch] for epoch in printed} == pytest.approx(printed, abs=1e-15)
+
+
+def test_inverse_time_as_document_000_logs_it():
+    printed = {1: 0.006595906, 2: 0.0053113553, 18: 0.0012904183, 19: 0.0012321201}
+    found = rates(lambda o: inverse_time(o, 0.319), 0.0087, 20)
+    assert {epoch: found[epoch] for epoch in printed} == pytest.approx(printed, abs=1e-15)
+
+
+def test_exponential_is_keras_exponential_decay():
+    found = rates(lambda o: exponential(o, rate=0.9, decay_steps=10), 0.5, 21)
+    assert found[10] == pytest.approx(0.5 * 0.9)
+    assert found[5] == pytest.approx(0.5 * 0.9**0.5)
+
+
+def test_one_cycle_rises_to_the_optimizers_rate_and_falls_to_nothing():
+    found = rates(lambda o: one_cycle(o, 100, warmup_fraction=0.3, start_factor=0.04), 0.1, 100)
+    assert found[0] == pytest.approx(0.004)
+    assert max(found) == pytest.approx(0.1)
+    assert found.index(max(found)) == 29
+    assert found[-1] < 1e-6
+
+
+def test_cosine_warms_up_and_ends_at_its_final_factor():
+    found = rates(lambda o: cosine_with_warmup(o, 101, warmup_fraction=0.1, final_factor=0.1), 1.0, 102)
+    assert found[0] == pytest.approx(1 / 11)
+    assert found[10] == pytest.approx(1.0)
+    assert found[101] == pytest.approx(0.1)
+
+
+def test_total_steps_are_handed_only_to_schedules_that_take_them():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    assert spans_run(cosine_with_warmup)
+    assert not spans_run(inverse_time)
+
+    def whole_run(optimizer: torch.optim.Optimizer, total_steps: int) -> tuple[str, int]:
+        return ("whole", total_steps)
+
+    assert Schedule(whole_run, "step").build(optimizer, 7)["scheduler"] == ("whole", 7)
