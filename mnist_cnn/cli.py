@@ -23,24 +23,32 @@ from mnist_cnn.runs import Run
 def run_training(train: Callable[..., Any]) -> None:
     """Checks every job of the call, then lets Hydra run it, or continues the run that `resume=` names."""
     with user_errors():
-        arguments = get_args_parser().parse_args()
-        if not (arguments.run or arguments.multirun or _only_runs(arguments)):
-            run_hydra("train", lambda cfg: None)  # --help, --cfg and the like
+        call = command_line()
+        if call is None:
             return
-        call = Call(arguments)
         if call.value("resume") is not None:
             found = find_resumption(call)
             sys.argv[1:] = [f"hydra.run.dir='{found.run.path}'"]
             run_hydra("train", lambda _: train(found.cfg, found.run, found.run.overrides(), found.checkpoint))
             return
         call.check()
-        sys.argv[1:] = [call.spelled_for_hydra(a) if a in arguments.overrides else a for a in sys.argv[1:]]
+        sys.argv[1:] = [call.spelled_for_hydra(a) if a in call.texts else a for a in sys.argv[1:]]
 
         def task(cfg: DictConfig) -> Any:
             settings = HydraConfig.get()
             return train(cfg, Run(Path(settings.runtime.output_dir)), list(settings.overrides.task))
 
         run_hydra("train", task)
+
+
+def command_line() -> Call | None:
+    """The call as Hydra's own parser reads it; None after `--help`, `--cfg` and the like, which Hydra has answered."""
+    arguments = get_args_parser().parse_args()
+    asks = (arguments.help, arguments.hydra_help, arguments.cfg, arguments.info, arguments.shell_completion)
+    if any(asks):
+        run_hydra("train", lambda cfg: None)
+        return None
+    return Call(arguments)
 
 
 def run_hydra(config_name: str, task: Callable[[DictConfig], Any]) -> None:
@@ -60,10 +68,6 @@ def user_errors() -> Iterator[None]:
         print(f"error: {str(error).strip()}", file=sys.stderr)
         sys.exit(ConfigError.exit_code)
     except KeyboardInterrupt as error:
-        print(str(error) or "stopped", file=sys.stderr)
-        sys.exit(Interrupted.exit_code)
-
-
-def _only_runs(arguments: Any) -> bool:
-    asked = (arguments.help, arguments.hydra_help, arguments.cfg, arguments.info, arguments.shell_completion)
-    return not any(asked)
+        stop = error if isinstance(error, Interrupted) else Interrupted()
+        print(stop, file=sys.stderr)
+        sys.exit(stop.exit_code)

@@ -41,6 +41,8 @@ class Diverged(UserError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user stopped the run (Ctrl-C); not an Exception, so that it ends a whole sweep."""
+    """The run was told to stop (Ctrl-C or SIGTERM); not an Exception, so that it ends a whole sweep."""
 
-    exit_code = 130
+    def __init__(self, message: str = "stopped", exit_code: int = 130) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -40,7 +40,8 @@ class Call:
     def __init__(self, arguments: Any) -> None:
         self.multirun = bool(arguments.multirun)
         self.folders = [config_dir()] + ([Path(arguments.config_dir)] if arguments.config_dir else [])
-        self.overrides = parse(arguments.overrides)
+        self.texts: list[str] = list(arguments.overrides)
+        self.overrides = parse(self.texts)
 
     def value(self, key: str) -> Any:
         found = [o.value() for o in self.overrides if o.key_or_group == key]

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities import rank_zero_only
 
 from mnist_cnn.callbacks import write_atomically
 from mnist_cnn.errors import RunError
@@ -50,6 +51,7 @@ class Run:
     def checkpoint(self, which: str) -> Path:
         return self.checkpoints / f"{which}.ckpt"
 
+    @rank_zero_only
     def save_config(self, cfg: DictConfig, overrides: list[str]) -> None:
         """The full configuration with every value resolved, and what was asked for on the command line."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -72,6 +74,7 @@ class Run:
         except FileNotFoundError:
             return {}
 
+    @rank_zero_only
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         write_atomically(self.metrics_file, (json.dumps(metrics, indent=2) + "\n").encode())
 

@@ -103,18 +103,20 @@ def chosen(group: DictConfig) -> list[tuple[str, Any]]:
 
 
 def fit(trainer: pl.Trainer, model: Classifier, data: MNISTDataModule, run: Run, checkpoint: Path | None) -> float:
-    """Trains and returns the seconds; turns Lightning's exit after Ctrl-C into an error of ours."""
+    """Trains and returns the seconds; turns Lightning's exit after Ctrl-C or SIGTERM into ours."""
     handler = signal.getsignal(signal.SIGINT)
     began = time.perf_counter()
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:
         signal.signal(signal.SIGINT, handler)
+        exit_code = 143 if trainer.received_sigterm else 130
         if not run.checkpoint("last").exists():
-            raise Interrupted("stopped before the first epoch was complete: nothing to resume") from None
+            raise Interrupted("stopped before the first epoch was complete: nothing to resume", exit_code) from None
         raise Interrupted(
             f"stopped in epoch {trainer.current_epoch + 1}; every complete epoch is saved. "
-            f"Continue with:\n  python -m mnist_cnn.train resume={run.path}"
+            f"Continue with:\n  python -m mnist_cnn.train resume={run.path}",
+            exit_code,
         ) from None
     return time.perf_counter() - began
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.utilities import rank_zero_only
 from rich import get_console
 
 from mnist_cnn.models.classifier import Classifier
@@ -54,6 +55,8 @@ def quieten_libraries() -> None:
         library.handlers.clear()
         library.propagate = True
     logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # debug=profiler prints its table here
+    if getattr(rank_zero_only, "rank", 0) != 0:  # with several processes, one speaks
+        logging.getLogger().setLevel(logging.WARNING)
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -120,17 +120,27 @@ def test_killed_in_mid_epoch_and_resumed_with_auto_equals_uninterrupted(cli, who
     same(whole, run)
 
 
-def test_ctrl_c_ends_cleanly_and_says_how_to_resume(cli, whole, tiny_overrides, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_told_stop_ends_cleanly_and_says_how_to_resume(cli, whole, tiny_overrides, tmp_path, number, code):
     process = start([*LONG, *tiny_overrides], tmp_path)
     run_dir = wait_for_epochs(tmp_path / "runs", 1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output = process.communicate(timeout=60)[0]
-    assert process.returncode == 130, output
+    assert process.returncode == code, output
     assert f"resume={run_dir}" in output
     assert "Traceback" not in output
     assert Run(run_dir).metrics()["status"] == "interrupted"
     assert cli("resume=auto") == 0
     same(whole, Run(run_dir))
+
+
+def test_a_told_stop_ends_the_whole_sweep(tiny_overrides, tmp_path):
+    process = start(["-m", "seed=1,2", *LONG, *tiny_overrides, "trainer.max_epochs=50"], tmp_path)
+    wait_for_epochs(tmp_path / "runs", 1)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 143, output
+    assert len(list(tmp_path.rglob("config.yaml"))) == 1
 
 
 def test_a_half_written_checkpoint_is_not_taken_for_a_good_one(cli, tiny_overrides, tmp_path, monkeypatch, capsys):
