@@ -52,6 +52,12 @@ class Run:
         return self.checkpoints / f"{which}.ckpt"
 
     @rank_zero_only
+    def require_unused(self) -> None:
+        """Raises RunError if the directory already holds a run: starting another one would overwrite it."""
+        if self.config_file.exists():
+            raise RunError(f"{self.path}: already holds a run; continue it with resume={self.path}, or name another")
+
+    @rank_zero_only
     def save_config(self, cfg: DictConfig, overrides: list[str]) -> None:
         """The full configuration with every value resolved, and what was asked for on the command line."""
         self.path.mkdir(parents=True, exist_ok=True)

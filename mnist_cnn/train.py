@@ -34,6 +34,8 @@ def train(cfg: DictConfig, run: Run, overrides: list[str], checkpoint: Path | No
     """
     quieten_libraries()
     validate(cfg)
+    if checkpoint is None:
+        run.require_unused()
     run.save_config(cfg, overrides)
     metrics: dict[str, Any] = {"status": "running", "seed": cfg.seed}
     with recorded(run, metrics):
@@ -134,7 +136,7 @@ def recorded(run: Run, metrics: dict[str, Any]) -> Iterator[None]:
             "error": str(error) or type(error).__name__,
         }
         if not isinstance(error, UserError | KeyboardInterrupt):
-            log.exception("the run failed")
+            log.exception("the run failed", extra={"file_only": True})  # the console shows it when it ends the program
         raise
     finally:
         run.save_metrics(metrics)

@@ -18,6 +18,8 @@ class ConsoleHandler(logging.Handler):
     """Prints records as they are; a warning or an error says so."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "file_only", False):
+            return
         try:
             text = self.format(record)
             if record.levelno >= logging.WARNING:

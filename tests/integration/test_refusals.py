@@ -110,6 +110,13 @@ def test_arguments_of_the_trainer_need_no_plus(cli, tiny_overrides, run_of):
     assert run_of().config().trainer.accumulate_grad_batches == 2
 
 
+def test_a_directory_that_holds_a_run_is_not_overwritten(cli, capsys, finished, tiny_overrides):
+    before = finished.checkpoint("last").read_bytes(), finished.metrics()
+    assert cli("model=gap", *tiny_overrides, f"hydra.run.dir={finished.path}") == 2
+    assert f"resume={finished.path}" in capsys.readouterr().err
+    assert (finished.checkpoint("last").read_bytes(), finished.metrics()) == before
+
+
 BAD_RESUMES = {
     "in a sweep": (["-m", "resume={run}", "seed=1,2"], ["--multirun"]),
     "nothing there": (["resume=auto"], ["nothing to resume"]),
