@@ -24,7 +24,7 @@ def rows(folders: list[Path]) -> list[list[str]]:
             print(f"left out, {run.get('status')}: {file}", file=sys.stderr)
             continue
         keys = ("model", "epochs", "batch_size", "precision", "test_weights")
-        same = tuple(run[k] for k in keys) + (run["parameters"]["trainable"], run["protocol"]["summary"])
+        same = (*(run[k] for k in keys), run["parameters"]["trainable"], run["protocol"]["summary"])
         groups[same][run["seed"]] = run
     return [row(list(runs.values())) for _, runs in sorted(groups.items(), key=lambda item: item[0][-2:])]
 
