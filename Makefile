@@ -37,6 +37,7 @@ $(READY): pyproject.toml constraints.txt
 		{ echo "Python 3.11 or newer is needed; choose one with: make PYTHON=python3.11 ..."; exit 1; }
 	@if [ -e $(BEGUN) ] && [ ! -e $(READY) ]; then rm -rf $(VENV); fi
 	@mkdir -p $(VENV) && touch $(BEGUN) && rm -f $(READY)
+	@echo "Setting up $(VENV): about 5 GB, a few minutes the first time"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $(READY)
