@@ -1,5 +1,7 @@
 """A run directory: what lies in it, which of its checkpoints can be trusted, and how it is found again."""
 
+import contextlib
+import fcntl
 import json
 import os
 import pickle
@@ -7,6 +9,7 @@ import platform
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -50,6 +53,34 @@ class Run:
 
     def checkpoint(self, which: str) -> Path:
         return self.checkpoints / f"{which}.ckpt"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from training the same run; ends with the process, however it ends.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        if getattr(rank_zero_only, "rank", 0) != 0:
+            yield
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise RunError(f"{self.path}: another process is training this run") from None
+        finally:
+            os.close(descriptor)
+
+    @property
+    def busy(self) -> bool:
+        try:
+            with self.held():
+                return False
+        except RunError:
+            return True
 
     @rank_zero_only
     def require_unused(self) -> None:
@@ -125,9 +156,9 @@ def newest_good_checkpoint(run: Run) -> tuple[Path, dict[str, Any]]:
 
 
 def unfinished(root: Path) -> list[Run]:
-    """Runs below `root` that began but did not complete and have a checkpoint, newest first."""
+    """Runs below `root` that began, did not complete, have a checkpoint and are not being trained, newest first."""
     found = [Run(file.parent) for file in root.rglob("config.yaml")] if root.is_dir() else []
-    candidates = [r for r in found if r.checkpoint("last").exists() and not r.completed]
+    candidates = [r for r in found if r.checkpoint("last").exists() and not r.completed and not r.busy]
     return sorted(candidates, key=lambda r: r.config_file.stat().st_mtime_ns, reverse=True)
 
 

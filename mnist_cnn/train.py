@@ -34,11 +34,9 @@ def train(cfg: DictConfig, run: Run, overrides: list[str], checkpoint: Path | No
     """
     quieten_libraries()
     validate(cfg)
-    if checkpoint is None:
-        run.require_unused()
-    run.save_config(cfg, overrides)
     metrics: dict[str, Any] = {"status": "running", "seed": cfg.seed}
-    with recorded(run, metrics):
+    with run.held(), recorded(run, metrics, fresh=checkpoint is None):
+        run.save_config(cfg, overrides)
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         data = build_data(cfg)
         model = build_model(cfg)
@@ -124,8 +122,10 @@ def fit(trainer: pl.Trainer, model: Classifier, data: MNISTDataModule, run: Run,
 
 
 @contextlib.contextmanager
-def recorded(run: Run, metrics: dict[str, Any]) -> Iterator[None]:
-    """Keeps metrics.json true to what happened to the run."""
+def recorded(run: Run, metrics: dict[str, Any], fresh: bool) -> Iterator[None]:
+    """Keeps metrics.json true to what happens to the run; a fresh one needs a directory without a run."""
+    if fresh:
+        run.require_unused()
     run.save_metrics(metrics)
     try:
         yield

@@ -134,6 +134,17 @@ def test_a_told_stop_ends_cleanly_and_says_how_to_resume(cli, whole, tiny_overri
     same(whole, Run(run_dir))
 
 
+def test_a_run_that_another_process_trains_is_left_alone(cli, tiny_overrides, tmp_path, capsys):
+    process = start([*LONG, *tiny_overrides, "trainer.max_epochs=50"], tmp_path)
+    run_dir = wait_for_epochs(tmp_path / "runs", 1)
+    assert cli(f"resume={run_dir}") == 2
+    assert "another process is training this run" in capsys.readouterr().err
+    assert cli("resume=auto") == 2
+    assert "nothing to resume" in capsys.readouterr().err
+    process.kill()
+    process.wait()
+
+
 def test_a_told_stop_ends_the_whole_sweep(tiny_overrides, tmp_path):
     process = start(["-m", "seed=1,2", *LONG, *tiny_overrides, "trainer.max_epochs=50"], tmp_path)
     wait_for_epochs(tmp_path / "runs", 1)
