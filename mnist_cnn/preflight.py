@@ -111,7 +111,7 @@ class Call:
                     if name is not None and str(name) not in options:
                         near = difflib.get_close_matches(str(name), options, n=1)
                         hint = f"; did you mean {near[0]!r}?" if near else ""
-                        problems.append(f"{group}={name}: no such {group}{hint} Allowed: {', '.join(options)}")
+                        problems.append(f"{group}={name}: no such {group}{hint}; allowed: {', '.join(options)}")
         return problems
 
 
