@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -100,6 +100,31 @@ class History(pl.Callback):
         writer.writeheader()
         writer.writerows(self.rows)
         write_atomically(self.file, text.getvalue().encode())
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """best.ckpt: the epoch with the best value of `monitor`; a run directory that was moved keeps its best."""
+
+    def __init__(self, dirpath: str, monitor: str, mode: Literal["min", "max"]) -> None:
+        super().__init__(
+            dirpath=dirpath,
+            filename="best",
+            monitor=monitor,
+            mode=mode,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Points the saved paths to the present directory: Lightning forgets the best score when they differ."""
+        here, there = str(self.dirpath), str(state_dict["dirpath"])
+
+        def moved(value: Any) -> Any:
+            return value.replace(there, here, 1) if isinstance(value, str) and value.startswith(there) else value
+
+        state = {key: moved(value) for key, value in state_dict.items()}
+        state["best_k_models"] = {moved(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(state)
 
 
 def every_epoch(run_dir: Path) -> ModelCheckpoint:

@@ -28,11 +28,13 @@ def run_training(train: Callable[..., Any]) -> None:
             return
         if call.value("resume") is not None:
             found = find_resumption(call)
-            sys.argv[1:] = [f"hydra.run.dir='{found.run.path}'"]
+            # resume= stays: the processes that DDP starts get these arguments
+            sys.argv[1:] = [f"hydra.run.dir='{found.run.path}'", f"resume='{found.checkpoint}'"]
             run_hydra("train", lambda _: train(found.cfg, found.run, found.run.overrides(), found.checkpoint))
             return
         call.check()
-        sys.argv[1:] = [call.spelled_for_hydra(a) if a in call.texts else a for a in sys.argv[1:]]
+        spelled = dict(zip(call.texts, map(call.forced, call.overrides), strict=True))
+        sys.argv[1:] = [spelled.get(a, a) for a in sys.argv[1:]]
 
         def task(cfg: DictConfig) -> Any:
             settings = HydraConfig.get()

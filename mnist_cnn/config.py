@@ -11,13 +11,15 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.loggers import Logger
 
+from mnist_cnn.data.source import PACKAGES
 from mnist_cnn.errors import ConfigError, LayerError
-from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.models.classifier import Classifier, spans_run
+from mnist_cnn.report.console import quieten_libraries
 from mnist_cnn.signatures import check_keys, check_node, fits, unknown
 
 ROOT_KEYS: dict[str, Any] = {
@@ -69,12 +71,21 @@ def validate(cfg: DictConfig) -> None:
 
 
 def find_problems(cfg: DictConfig) -> list[str]:
+    quieten_libraries()
     try:
         tree = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         return [str(error).splitlines()[0]]
     assert isinstance(tree, dict)
     return _check_tree({str(key): value for key, value in tree.items()})
+
+
+def problems_to_evaluate(cfg: DictConfig) -> list[str]:
+    """What keeps a saved run from being evaluated here; its loggers and callbacks need not be there any more."""
+    tree: Any = OmegaConf.to_container(cfg, resolve=True)
+    problems = [problem for group in ("model", "data") for problem in check_node(tree[group], group, BASES[group])]
+    plain = {key: tree["trainer"][key] for key in ("_target_", "accelerator", "precision")}
+    return problems or _check_machine(plain) + _check_layers(tree["model"])
 
 
 def _check_tree(tree: dict[str, Any]) -> list[str]:
@@ -120,12 +131,24 @@ def _check_meaning(tree: dict[str, Any]) -> list[str]:
         problems.append("model.label_smoothing: is for cross_entropy; with loss mse it must be 0")
     if tree["callbacks"].get("checkpoint") is None:
         problems.append("callbacks.checkpoint: a run without checkpoints can be neither resumed nor evaluated")
+    trainer, scheduler = tree["trainer"], tree["scheduler"]
+    if trainer["max_epochs"] is None:
+        return [*problems, "trainer.max_epochs = None: must be a whole number >= 1"]
+    every = trainer.get("check_val_every_n_epoch", 1)
+    if every > trainer["max_epochs"]:
+        problems.append(f"trainer.check_val_every_n_epoch = {every}: more than trainer.max_epochs, so no validation")
+    if every > 1 and tree["callbacks"].get("early_stopping"):
+        problems.append("trainer.check_val_every_n_epoch: early stopping needs a validation after every epoch")
+    if scheduler and scheduler["interval"] == "epoch" and spans_run(get_object(scheduler["_target_"])):
+        problems.append("scheduler.interval = 'epoch': this schedule counts steps; it must be 'step'")
+    if tree["data"]["md5"] is not None and tree["data"]["dataset"] not in PACKAGES:
+        problems.append(unknown("data.dataset", tree["data"]["dataset"], PACKAGES) + " (any name with data=custom)")
     return problems + _check_machine(tree["trainer"]) + _check_layers(tree["model"])
 
 
 def _check_machine(trainer: dict[str, Any]) -> list[str]:
     problems = []
-    precision, accelerator = trainer.get("precision"), trainer.get("accelerator")
+    precision, accelerator = trainer["precision"], trainer["accelerator"]
     has_gpu = torch.cuda.is_available()
     if precision not in PRECISIONS:
         problems.append(unknown("trainer.precision", precision, PRECISIONS))
@@ -133,7 +156,13 @@ def _check_machine(trainer: dict[str, Any]) -> list[str]:
         problems.append("trainer.accelerator = 'gpu': this machine has no usable CUDA GPU; use trainer=cpu or auto")
     if precision == "16-mixed" and (accelerator == "cpu" or not has_gpu):
         problems.append("trainer.precision = '16-mixed': needs a CUDA GPU; on a CPU use bf16-mixed or 32-true")
-    return problems
+    if problems:
+        return problems
+    try:  # Lightning knows its own accelerators, strategies, profilers and what goes together
+        build(trainer, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+    except Exception as error:
+        return [f"trainer: {str(error.__cause__ or error).splitlines()[0]}"]
+    return []
 
 
 def _check_layers(model: dict[str, Any]) -> list[str]:

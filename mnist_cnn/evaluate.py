@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from mnist_cnn import cli
-from mnist_cnn.config import build, find_problems
+from mnist_cnn.config import build, problems_to_evaluate
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.report.console import quieten_libraries
 from mnist_cnn.runs import Run, load_checkpoint
@@ -28,7 +28,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if cfg.data_root is not None:
         saved.data.root = cfg.data_root
     saved.trainer.accelerator = cfg.accelerator
-    problems = find_problems(saved)
+    saved.trainer.precision = cfg.precision or saved.trainer.precision
+    problems = problems_to_evaluate(saved)
     if problems:
         raise ConfigError([f"{run.config_file}: {p}" for p in problems])
     state = load_checkpoint(path)
@@ -41,6 +42,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         accelerator=saved.trainer.accelerator, devices=1, precision=saved.trainer.precision, logger=False,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
         limit_test_batches=saved.trainer.limit_test_batches, use_distributed_sampler=False,
+        benchmark=saved.trainer.benchmark, deterministic=saved.trainer.deterministic,
     )  # fmt: skip
     figures: dict[str, Any] = dict(trainer.test(model, datamodule=data, verbose=False)[0])
     log.info(f"{path}, {state['epoch'] + 1} epochs trained")

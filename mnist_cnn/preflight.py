@@ -18,7 +18,6 @@ from mnist_cnn.config import find_problems
 from mnist_cnn.errors import ConfigError
 
 PACKAGE = Path(__file__).parent
-_ABSENT = object()
 
 
 def config_dir() -> Path:
@@ -61,29 +60,25 @@ class Call:
             jobs = [list(job) for job in BasicSweeper.split_arguments(self.overrides, None)[0]]
         configs = []
         for number, job in enumerate(jobs):
-            cfg = self._compose([self._forced(o) for o in parse(job)])
+            cfg = self._compose([self.forced(o) for o in parse(job)])
             where = f"job {number} ({' '.join(job)}): " if len(jobs) > 1 else ""
             problems += [f"{where}{p}" for p in find_problems(cfg)]
+            if self.multirun and str(cfg.trainer.get("strategy")).startswith("ddp"):
+                problems.append(f"{where}trainer.strategy: ddp does not go with --multirun; start each run alone")
             configs.append(cfg)
         if problems:
             raise ConfigError(problems)
         return configs
 
-    def spelled_for_hydra(self, text: str) -> str:
-        """Lets `trainer.accumulate_grad_batches=2` do without Hydra's `+`: the check has accepted the key."""
-        [override] = parse([text])
-        if text[0] in "+~" or self.is_group(override.key_or_group):
-            return text
-        groups = [o for o in self.overrides if self.is_group(o.key_or_group) and not o.is_sweep_override()]
-        cfg = self._compose([line(o) for o in groups])
-        exists = OmegaConf.select(cfg, override.key_or_group, default=_ABSENT) is not _ABSENT
-        return text if exists else f"+{text}"
-
     def is_group(self, key: str) -> bool:
         return key.startswith("hydra") or any((folder / key).is_dir() for folder in self.folders)
 
-    def _forced(self, override: Override) -> str:
-        """Also lets keys in that do not exist, so that validation can name all of them, with what was meant."""
+    def forced(self, override: Override) -> str:
+        """Values with `++`, so that they need not exist yet.
+
+        Validation can then name all unknown keys, with what was meant; and Hydra takes those that it accepted, such as
+        `trainer.accumulate_grad_batches`, or those that only some jobs of a sweep have.
+        """
         text = line(override)
         return text if override.is_delete() or self.is_group(override.key_or_group) else "++" + text.lstrip("+")
 

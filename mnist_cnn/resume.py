@@ -1,6 +1,7 @@
 """`resume=`: which run to continue, with which configuration, from which checkpoint."""
 
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
@@ -12,6 +13,20 @@ from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.models.classifier import spans_run
 from mnist_cnn.preflight import Call, line
 from mnist_cnn.runs import Run, load_checkpoint, newest_good_checkpoint, unfinished
+
+# What leaves the meaning of the epochs already trained alone, and what a checkpoint does not restore over.
+MAY_CHANGE = [
+    "trainer.max_epochs",
+    "trainer.accelerator",
+    "trainer.devices",
+    "data.root",
+    "data.num_workers",
+    "data.pin_memory",
+    "data.eval_batch_size",
+    "test_weights",
+    "callbacks.early_stopping.*",
+    "run_root",
+]
 
 
 @dataclass(frozen=True)
@@ -46,7 +61,7 @@ def find_resumption(call: Call) -> Resumption:
         state = load_checkpoint(checkpoint)
         run = Run(checkpoint.parent.parent)
     before = run.config()
-    cfg = _with_new_values(call, run, overrides)
+    cfg = _with_new_values(run, overrides)
     _require_work_left(run, before, cfg, done=state["epoch"] + 1)
     return Resumption(run, cfg, checkpoint)
 
@@ -54,7 +69,7 @@ def find_resumption(call: Call) -> Resumption:
 def _newest_unfinished(call: Call, overrides: list[Override]) -> Run:
     root = Path(str(call.value("run_root") or "runs")).resolve()
     runs = unfinished(root)
-    wanted = sorted(line(o) for o in overrides)
+    wanted = sorted(line(o).lstrip("+") for o in overrides)
     for run in runs:
         if sorted(run.overrides()) == wanted or all(o.key_or_group == "run_root" for o in overrides):
             return run
@@ -66,15 +81,13 @@ def _newest_unfinished(call: Call, overrides: list[Override]) -> Run:
     raise RunError(f"nothing to resume below {root}: every run there is finished or has no complete epoch")
 
 
-def _with_new_values(call: Call, run: Run, overrides: list[Override]) -> DictConfig:
+def _with_new_values(run: Run, overrides: list[Override]) -> DictConfig:
     cfg, saved, problems = run.config(), run.overrides(), []
     for override in overrides:
-        if line(override) in saved:
+        if line(override).lstrip("+") in saved:
             continue
-        if call.is_group(override.key_or_group) or override.is_delete():
-            problems.append(
-                f"{line(override)}: a resumed run keeps its choices; only values can change, e.g. trainer.max_epochs=30"
-            )
+        if override.is_delete() or not any(fnmatch(override.key_or_group, key) for key in MAY_CHANGE):
+            problems.append(f"{line(override)}: a resumed run can change only {', '.join(MAY_CHANGE)}")
         else:
             OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=True)
     problems += find_problems(cfg)
@@ -87,7 +100,7 @@ def _require_work_left(run: Run, before: DictConfig, cfg: DictConfig, done: int)
     wanted, planned = cfg.trainer.max_epochs, before.trainer.max_epochs
     if wanted != planned and cfg.scheduler and spans_run(get_object(cfg.scheduler._target_)):
         raise RunError(f"{run.path}: its schedule spans {planned} epochs; trainer.max_epochs cannot change to {wanted}")
-    if done > wanted or (done == wanted and run.completed):
+    if done > wanted or (run.completed and wanted <= planned):  # it may also have stopped early
         raise RunError(
             f"{run.path}: already finished, {done} of {wanted} epochs; raise trainer.max_epochs to train longer"
         )

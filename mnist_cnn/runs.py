@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import pickle
@@ -67,10 +68,11 @@ class Run:
         self.path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(f"{self.path}: another process is training this run") from None
             yield
-        except BlockingIOError:
-            raise RunError(f"{self.path}: another process is training this run") from None
         finally:
             os.close(descriptor)
 
@@ -93,7 +95,8 @@ class Run:
         """The full configuration with every value resolved, and what was asked for on the command line."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.config_file, OmegaConf.to_yaml(cfg, resolve=True).encode())
-        write_atomically(self.overrides_file, OmegaConf.to_yaml(overrides).encode())
+        plain = [override.lstrip("+") for override in overrides]
+        write_atomically(self.overrides_file, OmegaConf.to_yaml(plain).encode())
 
     def config(self) -> DictConfig:
         if not self.config_file.is_file():
@@ -162,6 +165,16 @@ def unfinished(root: Path) -> list[Run]:
     return sorted(candidates, key=lambda r: r.config_file.stat().st_mtime_ns, reverse=True)
 
 
+def digest(cfg: DictConfig) -> str:
+    """The same for runs that differ in nothing but the seed and where their files lie."""
+    tree: Any = OmegaConf.to_container(cfg, resolve=True)
+    for key in ("seed", "resume", "run_root"):
+        tree.pop(key, None)
+    for key in ("seed", "root", "num_workers", "pin_memory"):
+        tree["data"].pop(key, None)
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, code version and hardware: what a reader needs to judge a figure."""
     return {
@@ -175,7 +188,7 @@ def environment(device: torch.device) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "platform": platform.platform(),
         },
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": sys.orig_argv[1:],
     }
 
 

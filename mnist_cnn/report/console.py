@@ -41,7 +41,9 @@ class ProgressBar(RichProgressBar):
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         assert isinstance(pl_module, Classifier)
-        figures = {k.removeprefix("train/"): f"{v:.4f}" for k, v in pl_module.running("train").items()}
+        # computing would wait for the other processes, which do not draw a bar
+        running = pl_module.running("train") if trainer.world_size == 1 else {}
+        figures = {k.removeprefix("train/"): f"{v:.4f}" for k, v in running.items()}
         return figures | {"lr": f"{trainer.optimizers[0].param_groups[0]['lr']:.6f}"}
 
 

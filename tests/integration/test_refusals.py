@@ -47,11 +47,30 @@ BAD = {
     "unknown precision": (["trainer.precision=bf16"], ["'bf16'", "bf16-mixed"]),
     "half precision without a GPU": (["trainer=cpu", "trainer.precision=16-mixed"], ["CUDA"]),
     "unknown monitor": (["callbacks.checkpoint.monitor=val/accuracy"], ["val/accuracy", "'val/acc'"]),
+    "no monitor": (["callbacks.checkpoint.monitor=null"], ["callbacks.checkpoint.monitor"]),
     "monitor in the wrong direction": (["callbacks.checkpoint.mode=min"], ["callbacks.checkpoint.mode", "'max'"]),
     "no checkpoint": (["callbacks.checkpoint=null"], ["callbacks.checkpoint"]),
     "rate monitor without a logger": (["callbacks=[checkpoint,lr_monitor]"], ["logger"]),
     "unknown test weights": (["test_weights=bset"], ["'bset'", "'best'"]),
     "target that does not exist": (["optimizer._target_=torch.optim.Adm"], ["torch.optim.Adm", "did you mean"]),
+    "checkpoint that keeps more than one": (["callbacks.checkpoint.save_top_k=3"], ["callbacks.checkpoint.save_top_k"]),
+    "no validation": (["trainer.limit_val_batches=0"], ["trainer.limit_val_batches = 0"]),
+    "validation after the end": (["trainer.check_val_every_n_epoch=5", "trainer.max_epochs=3"], ["no validation"]),
+    "early stopping without validation": (
+        ["callbacks=[checkpoint,early_stopping]", "trainer.check_val_every_n_epoch=2"],
+        ["check_val_every_n_epoch"],
+    ),
+    "unknown accelerator": (["trainer.accelerator=gpuu"], ["gpuu"]),
+    "unknown strategy": (["trainer.strategy=dpp"], ["dpp"]),
+    "no devices": (["trainer.accelerator=cpu", "trainer.devices=0"], ["trainer"]),
+    "unknown profiler": (["trainer.profiler=simpel"], ["profiler", "simple"]),
+    "epochs left open": (["trainer.max_epochs=null"], ["trainer.max_epochs"]),
+    "fast_dev_run": (["trainer.fast_dev_run=true"], ["trainer.fast_dev_run"]),
+    "schedule that counts steps, per epoch": (["model=gap", "scheduler.interval=epoch"], ["scheduler.interval"]),
+    "average that never moves": (["callbacks=[checkpoint,ema]", "callbacks.ema.decay=5"], ["callbacks.ema.decay = 5"]),
+    "list for a number": (["optimizer=sgd", "optimizer.lr=[0.1,0.2]"], ["optimizer.lr"]),
+    "unknown data set": (["data.dataset=mnist"], ["'mnist'", "'MNIST'"]),
+    "sweep over ddp": (["-m", "trainer=ddp", "seed=1,2"], ["ddp does not go with --multirun"]),
     "target of another kind": (["model._target_=subprocess.run"], ["model._target_", "must be a Classifier"]),
     "schedule that schedules nothing": (["scheduler=step", "scheduler._target_=os.system"], ["must take an optimizer"]),
     "group that is no mapping": (["learning_rates=3"], ["learning_rates = 3", "dict"]),
@@ -102,6 +121,12 @@ def test_a_typo_inside_an_experiment_file_is_found(cli, capsys, tmp_path):
         assert words in message
 
 
+def test_a_value_that_only_some_models_have_can_be_swept_with_them(cli, tiny_overrides, tmp_path):
+    swept = ["-m", "model=gap,bn_dropout", "model.bn_momentum=0.05", "debug=one_batch"]
+    assert cli(*swept, *tiny_overrides) == 0
+    assert len(list(tmp_path.rglob("metrics.json"))) == 2
+
+
 def test_validate_accepts_what_is_right_and_counts_the_jobs(cli, capsys):
     assert cli("model=gap", main=validate.main) == 0
     assert cli("-m", "model=gap,vanilla", "seed=range(1,4)", main=validate.main) == 0
@@ -127,7 +152,13 @@ BAD_RESUMES = {
     "not a run": (["resume={empty}"], ["not a run directory"]),
     "finished": (["resume={run}"], ["already finished", "trainer.max_epochs"]),
     "group changed": (["resume={run}", "optimizer=sgd", "trainer.max_epochs=2"], ["optimizer=sgd"]),
-    "typo": (["resume={run}", "trainer.max_epoch=2"], ["'trainer.max_epochs'"]),
+    "another net": (
+        ["resume={run}", "model.stages=[[4]]", "trainer.max_epochs=2"],
+        ["model.stages", "can change only"],
+    ),
+    "another rate": (["resume={run}", "optimizer.lr=0.1"], ["optimizer.lr", "can change only"]),
+    "another protocol": (["resume={run}", "data.validate_on=test"], ["data.validate_on", "can change only"]),
+    "typo": (["resume={run}", "trainer.max_epoch=2"], ["trainer.max_epoch", "trainer.max_epochs"]),
     "stretched schedule": (["resume={run}", "trainer.max_epochs=2"], ["spans 1 epochs"]),
 }
 

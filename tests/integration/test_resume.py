@@ -170,6 +170,26 @@ def test_a_half_written_checkpoint_is_not_taken_for_a_good_one(cli, tiny_overrid
     same(Run(tmp_path / "whole"), parts)
 
 
+def test_a_run_directory_that_was_moved_keeps_its_best_epoch(cli, tiny_overrides, tmp_path):
+    recipe = ["model=bn_dropout", *tiny_overrides]  # its validation accuracy is best in the first epochs
+    assert cli(*recipe, "trainer.max_epochs=4", f"hydra.run.dir={tmp_path}/whole") == 0
+    assert cli(*recipe, "trainer.max_epochs=2", f"hydra.run.dir={tmp_path}/before") == 0
+    shutil.move(tmp_path / "before", tmp_path / "after")
+    assert cli(f"resume={tmp_path}/after", "trainer.max_epochs=4") == 0
+    whole, moved = Run(tmp_path / "whole"), Run(tmp_path / "after")
+    same(whole, moved)
+    best, kept = (load_checkpoint(run.checkpoint("best")) for run in (whole, moved))
+    assert best["epoch"] == kept["epoch"] < 3
+
+
+def test_a_run_that_stopped_early_is_finished(cli, tiny_overrides, tmp_path, capsys):
+    stop = ["callbacks=[checkpoint,early_stopping]", "callbacks.early_stopping.patience=1"]
+    recipe = ["model=sequential", *stop, "callbacks.early_stopping.min_delta=9", "trainer.max_epochs=9"]
+    assert cli(*recipe, *tiny_overrides, f"hydra.run.dir={tmp_path}/run") == 0
+    assert cli(f"resume={tmp_path}/run") == 2
+    assert "already finished" in capsys.readouterr().err
+
+
 def test_with_no_good_checkpoint_there_is_nothing_to_resume(cli, tiny_overrides, tmp_path, capsys):
     assert cli("model=sequential", "debug=one_batch", *tiny_overrides, f"hydra.run.dir={tmp_path}/run") == 0
     for which in ("best", "last"):

@@ -69,7 +69,7 @@ def test_same_seed_same_figures_bit_for_bit_workers_included(cli, tiny_overrides
 )
 @pytest.mark.parametrize("weights", ["best", "last"])
 def test_evaluate_gives_what_training_printed(cli, tiny_overrides, run_of, capsys, weights, extra):
-    assert cli(*FAST, f"test_weights={weights}", *tiny_overrides, extra) == 0
+    assert cli(*FAST, f"test_weights={weights}", *tiny_overrides, *extra) == 0
     run = run_of()
     printed = capsys.readouterr().out
     figures = run.metrics()["figures"]

@@ -1,5 +1,6 @@
 """Where the files come from: every state the folder can be in, without touching the network."""
 
+import contextlib
 import gzip
 import hashlib
 import multiprocessing
@@ -87,6 +88,19 @@ def test_refuses_a_damaged_file_of_the_users_and_leaves_it_alone(tmp_path, origi
         source.prepare("MNIST", tmp_path, md5)
     assert damaged.read_bytes() == before
     assert fetched == []
+
+
+def test_every_kind_of_damage_to_a_packed_file_is_one_clear_error(tmp_path, origin, md5, fetched):
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    packed = gzip.compress((origin / NAMES[1]).read_bytes())
+    for position in range(0, len(packed), 3):
+        damaged = packed[:position] + bytes([packed[position] ^ 255]) + packed[position + 1 :]
+        (folder / f"{NAMES[1]}.gz").write_bytes(damaged)
+        with contextlib.suppress(DataError):  # anything else is a traceback
+            source.prepare("MNIST", tmp_path, md5)
+            (folder / NAMES[1]).unlink()  # damage to the header's time stamp does not matter
+    assert set(fetched) <= set(NAMES)
 
 
 def test_a_source_with_the_wrong_content_is_not_taken(tmp_path, md5, fetched, origin):
