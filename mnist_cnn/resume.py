@@ -7,6 +7,7 @@ from pathlib import Path
 from hydra.core.override_parser.types import Override
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities import rank_zero_only
 
 from mnist_cnn.config import find_problems
 from mnist_cnn.errors import ConfigError, RunError
@@ -49,6 +50,8 @@ def find_resumption(call: Call) -> Resumption:
         raise ConfigError(["resume: continues one run; it does not go with --multirun"])
     resume = str(call.value("resume"))
     overrides = [o for o in call.overrides if o.key_or_group != "resume"]
+    if getattr(rank_zero_only, "rank", 0) != 0:  # started by Lightning for DDP, with settings for Hydra
+        overrides = [o for o in overrides if not o.key_or_group.startswith("hydra.")]
     if resume == "auto":
         run, overrides = _newest_unfinished(call, overrides), []
         checkpoint, state = newest_good_checkpoint(run)

@@ -247,3 +247,19 @@ def test_auto_with_other_overrides_names_a_run_to_resume(cli, tiny_overrides, tm
     assert "model=gap" in message
     assert f"resume={tmp_path}/runs/sequential" in message
     assert cli(*recipe, "resume=auto") == 0
+
+
+def test_two_processes_train_count_every_test_image_once_and_resume(tiny_overrides, tmp_path):
+    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    process = start(["model=sequential", *tiny_overrides, *two, "trainer.max_epochs=1"], tmp_path)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+    assert output.count("test (best weights") == 1  # one process speaks
+    [file] = tmp_path.rglob("metrics.json")
+    run = Run(file.parent)
+    hits = run.metrics()["figures"]["test/acc"] * 100  # of 100 images: whole, unless some counted twice
+    assert hits == pytest.approx(round(hits), abs=1e-4)
+    process = start([f"resume={run.path}", "trainer.max_epochs=2"], tmp_path)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+    assert run.metrics()["epochs"] == 2
