@@ -24,7 +24,7 @@ def rows(folders: list[Path]) -> list[list[str]]:
             print(f"left out, {run.get('status')}: {file}", file=sys.stderr)
             continue
         keys = ("model", "epochs", "precision", "test_weights", "config_digest")
-        same = (run["protocol"]["summary"], run["parameters"]["trainable"], *(run[key] for key in keys))
+        same = (run["protocol"]["summary"], run["parameters"]["trainable"], *(run.get(key) for key in keys))
         if run["seed"] in groups[same]:
             sys.exit(f"error: seed {run['seed']} twice with the same settings: {file}")
         groups[same][run["seed"]] = run
