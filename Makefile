@@ -31,16 +31,18 @@ wheel: setup
 
 setup: $(READY)
 
-# .begun without .ready is a set-up that was interrupted: start it again from nothing.
+# .begun without .ready is a set-up that was interrupted: start it again from nothing. The lock keeps two calls of make
+# from setting up at once.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; choose one with: make PYTHON=python3.11 ..."; exit 1; }
-	@if [ -e $(BEGUN) ] && [ ! -e $(READY) ]; then rm -rf $(VENV); fi
-	@mkdir -p $(VENV) && touch $(BEGUN) && rm -f $(READY)
-	@echo "Setting up $(VENV): about 5 GB, a few minutes the first time"
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	@touch $(READY)
+	@set -e; exec 9>.venv.lock; if command -v flock >/dev/null; then flock 9; fi; \
+	if [ -e $(BEGUN) ] && [ ! -e $(READY) ]; then rm -rf $(VENV); fi; \
+	mkdir -p $(VENV); touch $(BEGUN); rm -f $(READY); \
+	echo "Setting up $(VENV): about 5 GB, a few minutes the first time"; \
+	$(PYTHON) -m venv $(VENV); \
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"; \
+	touch $(READY)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .venv.lock build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
