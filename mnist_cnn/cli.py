@@ -69,6 +69,9 @@ def user_errors() -> Iterator[None]:
     except (HydraException, OmegaConfBaseException) as error:
         print(f"error: {str(error).strip()}", file=sys.stderr)
         sys.exit(ConfigError.exit_code)
+    except OSError as error:  # a full disk, a folder that cannot be written; the run's log has the traceback
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(UserError.exit_code)
     except KeyboardInterrupt as error:
         stop = error if isinstance(error, Interrupted) else Interrupted()
         print(stop, file=sys.stderr)

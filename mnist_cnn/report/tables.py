@@ -65,7 +65,7 @@ def final_table(metrics: dict[str, Any], run_dir: Path) -> str:
             table.add_row(name, f"{figures[f'{key}/acc']:.2%}", f"{figures[f'{key}/loss']:.4f}")
     where = {
         "protocol": metrics["protocol"]["summary"],
-        "time": f"{timing['fit_seconds']:.1f} s for {metrics['epochs']} epochs, "
+        "time": f"{timing['fit_seconds']:.1f} s for {metrics['epochs']} epoch{'s' * (metrics['epochs'] > 1)}, "
         f"{timing['images_per_second']:,.0f} images/s in training",
         "run": str(run_dir),
         "files": "config.yaml, metrics.json, metrics.csv, train.log, checkpoints/best.ckpt, checkpoints/last.ckpt",

@@ -228,6 +228,14 @@ def test_an_evaluation_that_cannot_be_is_refused(cli, capsys, finished, tmp_path
     assert not (tmp_path / "executed").exists()
 
 
+def test_a_folder_that_cannot_be_written_is_one_clear_error(cli, capsys, tiny_overrides, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert cli("model=sequential", "debug=one_batch", f"run_root={tmp_path}/file", *tiny_overrides) == 1
+    message = capsys.readouterr().err
+    assert f"{tmp_path}/file" in message
+    assert "Traceback" not in message
+
+
 def test_bad_data_is_refused_by_name(cli, capsys, tmp_path):
     write_images(tmp_path / "data" / "custom" / "raw")
     (tmp_path / "data" / "custom" / "raw" / "train-images-idx3-ubyte").write_bytes(b"\0\0\10\3\0\0")
