@@ -3,7 +3,6 @@
 import csv
 import io
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from mnist_cnn.files import write_atomically
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.report.tables import epoch_line
 
@@ -149,13 +149,3 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         torch.save(checkpoint, buffer)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(path), buffer.getbuffer())
-
-
-def write_atomically(path: Path, content: Any) -> None:
-    """Replaces the file as a whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

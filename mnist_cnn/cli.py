@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mnist_cnn.errors import ConfigError, Interrupted, UserError
 from mnist_cnn.preflight import Call, config_dir
+from mnist_cnn.report.console import quieten_libraries
 from mnist_cnn.resume import find_resumption
 from mnist_cnn.runs import Run
 
@@ -60,6 +61,7 @@ def run_hydra(config_name: str, task: Callable[[DictConfig], Any]) -> None:
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
     """A user's mistake ends in one message and an exit code, without a traceback."""
+    quieten_libraries()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra must pass errors on instead of printing them its way
     try:
         yield

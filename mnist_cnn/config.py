@@ -19,7 +19,6 @@ from pytorch_lightning.loggers import Logger
 from mnist_cnn.data.source import PACKAGES
 from mnist_cnn.errors import ConfigError, LayerError
 from mnist_cnn.models.classifier import Classifier, spans_run
-from mnist_cnn.report.console import quieten_libraries
 from mnist_cnn.signatures import check_keys, check_node, fits, unknown
 
 ROOT_KEYS: dict[str, Any] = {
@@ -71,7 +70,6 @@ def validate(cfg: DictConfig) -> None:
 
 
 def find_problems(cfg: DictConfig) -> list[str]:
-    quieten_libraries()
     try:
         tree = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:

@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 from mnist_cnn import cli
 from mnist_cnn.config import build, problems_to_evaluate
 from mnist_cnn.errors import ConfigError, RunError
-from mnist_cnn.report.console import quieten_libraries
 from mnist_cnn.runs import Run, load_checkpoint
 
 log = logging.getLogger(__name__)
@@ -22,7 +21,6 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     Raises:
         ConfigError, RunError, DataError: no such run, a checkpoint that is damaged or could run code, no images.
     """
-    quieten_libraries()
     run, path = locate(cfg)
     saved = run.config()
     if cfg.data_root is not None:

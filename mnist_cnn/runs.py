@@ -20,8 +20,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
-from mnist_cnn.callbacks import write_atomically
 from mnist_cnn.errors import RunError
+from mnist_cnn.files import write_atomically
 
 PACKAGES = ["torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy"]
 

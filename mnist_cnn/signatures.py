@@ -18,6 +18,7 @@ INJECTED = {
     "scheduler": {"optimizer", "total_steps"},
     "model": {"optimizer", "scheduler"},
     "data": {"augment"},
+    "callbacks": {"dirpath"},
     "trainer": {
         "callbacks",
         "logger",
@@ -30,7 +31,7 @@ INJECTED = {
     },
 }
 # Filled in code where the configuration leaves it out.
-FILLED = {"logger": {"save_dir"}, "callbacks": {"dirpath"}}
+FILLED = {"logger": {"save_dir"}}
 # Keys that the package reads before the target sees the node.
 OWN_KEYS = {"scheduler": {"interval": typing.Literal["epoch", "step"]}}
 

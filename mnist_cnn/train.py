@@ -18,7 +18,7 @@ from mnist_cnn.config import build, validate
 from mnist_cnn.data.datamodule import MNISTDataModule
 from mnist_cnn.errors import Interrupted, UserError
 from mnist_cnn.models.classifier import Classifier, Schedule
-from mnist_cnn.report.console import ProgressBar, interactive, quieten_libraries
+from mnist_cnn.report.console import ProgressBar, interactive, let_one_process_speak
 from mnist_cnn.report.tables import count, final_table, layer_table, start_table
 from mnist_cnn.runs import Run, digest, environment, load_checkpoint
 
@@ -31,9 +31,9 @@ def train(cfg: DictConfig, run: Run, overrides: list[str], checkpoint: Path | No
     Raises:
         ConfigError, DataError, RunError: something is wrong before training.
         Diverged: the loss became NaN or infinite; the checkpoints of earlier epochs are kept.
-        Interrupted: Ctrl-C.
+        Interrupted: Ctrl-C or SIGTERM.
     """
-    quieten_libraries()
+    let_one_process_speak()
     validate(cfg)
     metrics: dict[str, Any] = {"status": "running", "seed": cfg.seed}
     with run.held(), recorded(run, metrics, fresh=checkpoint is None):

@@ -51,6 +51,12 @@ def interactive() -> bool:
     return get_console().is_terminal
 
 
+def let_one_process_speak() -> None:
+    """With several processes (DDP), the others log warnings alone; call it after Hydra has set up logging."""
+    if getattr(rank_zero_only, "rank", 0) != 0:
+        logging.getLogger().setLevel(logging.WARNING)
+
+
 def quieten_libraries() -> None:
     """Keeps Lightning's notes about defaults out of the way; its real warnings go to the log."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
@@ -59,8 +65,6 @@ def quieten_libraries() -> None:
         library.handlers.clear()
         library.propagate = True
     logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # debug=profiler prints its table here
-    if getattr(rank_zero_only, "rank", 0) != 0:  # with several processes, one speaks
-        logging.getLogger().setLevel(logging.WARNING)
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -54,6 +54,7 @@ BAD = {
     "unknown test weights": (["test_weights=bset"], ["'bset'", "'best'"]),
     "target that does not exist": (["optimizer._target_=torch.optim.Adm"], ["torch.optim.Adm", "did you mean"]),
     "checkpoint that keeps more than one": (["callbacks.checkpoint.save_top_k=3"], ["callbacks.checkpoint.save_top_k"]),
+    "checkpoints elsewhere": (["callbacks.checkpoint.dirpath=/tmp/x"], ["callbacks.checkpoint.dirpath"]),
     "no validation": (["trainer.limit_val_batches=0"], ["trainer.limit_val_batches = 0"]),
     "validation after the end": (["trainer.check_val_every_n_epoch=5", "trainer.max_epochs=3"], ["no validation"]),
     "early stopping without validation": (

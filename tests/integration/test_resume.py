@@ -84,15 +84,19 @@ def kill_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     monkeypatch.setattr(SeedEpochs, "on_train_batch_end", after_batch)
 
 
+def killed_in_epoch(epoch: int, cli, monkeypatch: pytest.MonkeyPatch, folder: Path, recipe: list[str]) -> Run:
+    with monkeypatch.context() as patch:
+        kill_in_epoch(patch, epoch)
+        with pytest.raises(Killed):
+            cli(*recipe, f"hydra.run.dir={folder}")
+    return Run(folder)
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_stopped_in_mid_epoch_and_resumed_equals_uninterrupted(cli, tiny_overrides, tmp_path, name, monkeypatch):
     recipe = [*RECIPES[name], *tiny_overrides, "trainer.max_epochs=4"]
     assert cli(*recipe, f"hydra.run.dir={tmp_path}/whole") == 0
-    with monkeypatch.context() as patch:
-        kill_in_epoch(patch, 2)
-        with pytest.raises(Killed):
-            cli(*recipe, f"hydra.run.dir={tmp_path}/parts")
-    parts = Run(tmp_path / "parts")
+    parts = killed_in_epoch(2, cli, monkeypatch, tmp_path / "parts", recipe)
     assert parts.metrics()["status"] == "failed"
 
     assert cli(f"resume={parts.path}") == 0
@@ -157,11 +161,7 @@ def test_a_told_stop_ends_the_whole_sweep(tiny_overrides, tmp_path):
 def test_a_half_written_checkpoint_is_not_taken_for_a_good_one(cli, tiny_overrides, tmp_path, monkeypatch, capsys):
     recipe = ["model=gap", *tiny_overrides, "trainer.max_epochs=4"]
     assert cli(*recipe, f"hydra.run.dir={tmp_path}/whole") == 0
-    with monkeypatch.context() as patch:
-        kill_in_epoch(patch, 2)
-        with pytest.raises(Killed):
-            cli(*recipe, f"hydra.run.dir={tmp_path}/parts")
-    parts = Run(tmp_path / "parts")
+    parts = killed_in_epoch(2, cli, monkeypatch, tmp_path / "parts", recipe)
     last = parts.checkpoint("last")
     shutil.copy(last, parts.checkpoint("best"))
     last.write_bytes(last.read_bytes()[:-1000])
