@@ -20,6 +20,7 @@ from mnist_cnn.data.source import PACKAGES
 from mnist_cnn.errors import ConfigError, LayerError
 from mnist_cnn.models.classifier import Classifier, spans_run
 from mnist_cnn.signatures import check_keys, check_node, fits, unknown
+from mnist_cnn.speed import Speed
 
 ROOT_KEYS: dict[str, Any] = {
     "seed": int,
@@ -35,6 +36,7 @@ ROOT_KEYS: dict[str, Any] = {
     "trainer": dict,
     "callbacks": dict,
     "logger": dict,
+    "speed": dict,
 }
 # What a group's `_target_` must be: a configuration file that came with a run cannot name anything else to be called.
 BASES: dict[str, type | None] = {
@@ -46,6 +48,7 @@ BASES: dict[str, type | None] = {
     "trainer": pl.Trainer,
     "callbacks": pl.Callback,
     "logger": Logger,
+    "speed": Speed,
 }
 METRICS = ["train/loss", "train/acc", "val/loss", "val/acc"]
 OPTIMIZERS = ["adadelta", "adagrad", "adam", "adamw", "rmsprop", "sgd"]
@@ -87,7 +90,7 @@ def problems_to_evaluate(cfg: DictConfig) -> list[str]:
 
 
 def _check_tree(tree: dict[str, Any]) -> list[str]:
-    problems = check_keys(tree, ROOT_KEYS, "")
+    problems = check_keys(tree, ROOT_KEYS, "") + [f"{key}: missing" for key in ROOT_KEYS if key not in tree]
     if any(not isinstance(tree.get(key), dict) for key, hint in ROOT_KEYS.items() if hint is dict):
         return problems  # the rest reads into these
     for group, base in BASES.items():

@@ -39,8 +39,11 @@ def train(cfg: DictConfig, run: Run, overrides: list[str], checkpoint: Path | No
     with run.held(), recorded(run, metrics, fresh=checkpoint is None):
         run.save_config(cfg, overrides)
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
+        speed = build(cfg.speed)
+        speed.prepare_process()
         data = build_data(cfg)
         model = build_model(cfg)
+        speed.apply(model.net)
         history = History(run.history_file)
         trainer = build_trainer(cfg, run, history)
         data.prepare_data()
