@@ -11,7 +11,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_cnn.errors import ConfigError, Interrupted, UserError
@@ -19,6 +19,9 @@ from mnist_cnn.preflight import Call, config_dir
 from mnist_cnn.report.console import quieten_libraries
 from mnist_cnn.resume import find_resumption
 from mnist_cnn.runs import Run
+
+# Where runs go: by experiment where one is chosen, else by model.
+OmegaConf.register_new_resolver("first", lambda *names: next(n for n in names if n), replace=True)
 
 
 def run_training(train: Callable[..., Any]) -> None:
@@ -34,8 +37,8 @@ def run_training(train: Callable[..., Any]) -> None:
             run_hydra("train", lambda _: train(found.cfg, found.run, found.run.overrides(), found.checkpoint))
             return
         call.check()
-        spelled = dict(zip(call.texts, map(call.forced, call.overrides), strict=True))
-        sys.argv[1:] = [spelled.get(a, a) for a in sys.argv[1:]]
+        switches = [a for a in sys.argv[1:] if a not in call.texts]
+        sys.argv[1:] = switches + [call.forced(o) for o in call.overrides]
 
         def task(cfg: DictConfig) -> Any:
             settings = HydraConfig.get()

@@ -1,5 +1,8 @@
 """Errors that a user can act on: one message, no traceback, a fixed exit code."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Something the user can mend; the message says what is wrong and what is allowed."""
@@ -46,3 +49,11 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, message: str = "stopped", exit_code: int = 130) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def nearest(name: object, allowed: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the closest allowed one, and all of them."""
+    options = list(allowed)
+    near = difflib.get_close_matches(str(name), options, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    return f"{hint} allowed: {', '.join(options)}"

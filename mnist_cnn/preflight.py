@@ -1,7 +1,6 @@
 """Composes every job of a call and checks it before Hydra runs the first one."""
 
 import contextlib
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn.config import find_problems
-from mnist_cnn.errors import ConfigError
+from mnist_cnn.errors import ConfigError, nearest
 
 PACKAGE = Path(__file__).parent
 
@@ -41,6 +40,8 @@ class Call:
         self.folders = [config_dir()] + ([Path(arguments.config_dir)] if arguments.config_dir else [])
         self.texts: list[str] = list(arguments.overrides)
         self.overrides = parse(self.texts)
+        if self.multirun and not self._unknown_options():
+            self._add_swept_values()
 
     def value(self, key: str) -> Any:
         found = [o.value() for o in self.overrides if o.key_or_group == key]
@@ -61,7 +62,8 @@ class Call:
         configs = []
         for number, job in enumerate(jobs):
             cfg = self._compose([self.forced(o) for o in parse(job)])
-            where = f"job {number} ({' '.join(job)}): " if len(jobs) > 1 else ""
+            own = " ".join(text for text in job if not text.startswith("hydra."))
+            where = f"job {number} ({own}): " if len(jobs) > 1 else ""
             problems += [f"{where}{p}" for p in find_problems(cfg)]
             if self.multirun and str(cfg.trainer.get("strategy")).startswith("ddp"):
                 problems.append(f"{where}trainer.strategy: ddp does not go with --multirun; start each run alone")
@@ -82,12 +84,21 @@ class Call:
         text = line(override)
         return text if override.is_delete() or self.is_group(override.key_or_group) else "++" + text.lstrip("+")
 
-    def _compose(self, overrides: list[str]) -> DictConfig:
-        with _hydra_in(self.folders[0]):
-            extra = ",".join(f"file://{folder.resolve()}" for folder in self.folders[1:])
-            cfg = compose("train", overrides + ([f"hydra.searchpath=[{extra}]"] if extra else []))
-        OmegaConf.set_struct(cfg, False)
-        return cfg
+    def _add_swept_values(self) -> None:
+        """What a chosen file sweeps over (`hydra.sweeper.params`) becomes part of the call, unless the call says it.
+
+        Hydra would run such values beside those of the call instead of giving way to them.
+        """
+        fixed = [self.forced(o) for o in self.overrides if not o.is_sweep_override()]
+        params = self._compose(fixed, return_hydra_config=True).hydra.sweeper.params or {}
+        given = {o.key_or_group for o in self.overrides}
+        self.texts += [f"{key}={values}" for key, values in params.items() if key not in given]
+        self.texts += ["hydra.sweeper.params=null"] if params else []
+        self.overrides = parse(self.texts)
+
+    def _compose(self, overrides: list[str], return_hydra_config: bool = False) -> DictConfig:
+        extra = ",".join(f"file://{folder.resolve()}" for folder in self.folders[1:])
+        return compose_one(overrides + ([f"hydra.searchpath=[{extra}]"] if extra else []), return_hydra_config)
 
     def _unknown_options(self) -> list[str]:
         problems = []
@@ -104,10 +115,16 @@ class Call:
             for choice in chosen:
                 for name in choice if isinstance(choice, list) else [choice]:
                     if name is not None and str(name) not in options:
-                        near = difflib.get_close_matches(str(name), options, n=1)
-                        hint = f"; did you mean {near[0]!r}?" if near else ""
-                        problems.append(f"{group}={name}: no such {group}{hint}; allowed: {', '.join(options)}")
+                        problems.append(f"{group}={name}: no such {group}{nearest(name, options)}")
         return problems
+
+
+def compose_one(overrides: list[str], return_hydra_config: bool = False) -> DictConfig:
+    """The configuration of one run, not validated."""
+    with _hydra_in(config_dir()):
+        cfg = compose("train", overrides, return_hydra_config=return_hydra_config)
+    OmegaConf.set_struct(cfg, False)
+    return cfg
 
 
 def parse(texts: list[str]) -> list[Override]:

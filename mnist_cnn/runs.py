@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import platform
+import re
 import subprocess
 import sys
 import zipfile
@@ -20,6 +21,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
+from mnist_cnn import NUMERICS
 from mnist_cnn.errors import RunError
 from mnist_cnn.files import write_atomically
 
@@ -47,6 +49,10 @@ class Run:
     @property
     def history_file(self) -> Path:
         return self.path / "metrics.csv"
+
+    @property
+    def predictions_file(self) -> Path:
+        return self.path / "predictions.csv"
 
     @property
     def checkpoints(self) -> Path:
@@ -116,11 +122,19 @@ class Run:
 
     @rank_zero_only
     def save_metrics(self, metrics: dict[str, Any]) -> None:
-        write_atomically(self.metrics_file, (json.dumps(metrics, indent=2) + "\n").encode())
+        text = json.dumps(metrics, indent=2) + "\n"
+        text = re.sub(r"\[[\d\s,]+\]", lambda row: " ".join(row[0].split()), text)  # a row of numbers in one line
+        write_atomically(self.metrics_file, text.encode())
 
     @property
     def completed(self) -> bool:
         return self.metrics().get("status") == "completed"
+
+    def save_predictions(self, rows: torch.Tensor) -> None:
+        """predictions.csv from (N, 3): label, predicted class, its probability; a row per test image, in order."""
+        lines = [f"{i},{label:.0f},{predicted:.0f},{p:.4f}" for i, (label, predicted, p) in enumerate(rows.tolist())]
+        text = "\n".join(["image,label,predicted,probability", *lines, ""])
+        write_atomically(self.predictions_file, text.encode())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -166,9 +180,9 @@ def unfinished(root: Path) -> list[Run]:
 
 
 def digest(cfg: DictConfig) -> str:
-    """The same for runs that differ in nothing but the seed and where their files lie."""
+    """The same for runs that differ in nothing but the seed, where their files lie and what they report."""
     tree: Any = OmegaConf.to_container(cfg, resolve=True)
-    for key in ("seed", "resume", "run_root"):
+    for key in ("seed", "resume", "run_root", "speed", "logger", "figures"):
         tree.pop(key, None)
     for key in ("seed", "root", "num_workers", "pin_memory"):
         tree["data"].pop(key, None)
@@ -180,6 +194,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     return {
         "versions": {"python": platform.python_version(), "mnist-cnn": _version("mnist-cnn")}
         | {name: _version(name) for name in PACKAGES},
+        "numerics": NUMERICS,
         "git": _git(),
         "hardware": {
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),

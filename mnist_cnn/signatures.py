@@ -51,7 +51,7 @@ RANGES: dict[str, Rule] = {
     "dropout": SHARE, "label_smoothing": SHARE, "bn_momentum": ("in (0, 1]", lambda v: 0 < v <= 1),
     "batch_size": COUNT, "eval_batch_size": COUNT, "validation_size": COUNT, "num_workers": NOT_NEGATIVE,
     "split_seed": NOT_NEGATIVE, "seed": ("in [0, 2**32)", lambda v: 0 <= v < 2**32),
-    "limit_train": COUNT, "limit_val": COUNT, "limit_test": COUNT,
+    "limit_train": COUNT, "limit_val": COUNT, "limit_test": COUNT, "divide_by": POSITIVE,
     "degrees": ("in [0, 180]", lambda v: 0 <= v <= 180), "translate": UNIT, "scale": NOT_NEGATIVE,
     "shear": ("in [0, 90)", lambda v: 0 <= v < 90),
     "max_epochs": COUNT, "gradient_clip_val": POSITIVE, "patience": COUNT, "min_delta": NOT_NEGATIVE,

@@ -1,4 +1,4 @@
-"""What makes training faster without changing what it computes; measured in `scripts/benchmark.py`."""
+"""What makes training faster without changing what it computes: the group `speed`."""
 
 import ctypes
 import sys
@@ -9,6 +9,7 @@ from torch import nn
 from mnist_cnn.models.dropout import FastDropout
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+FLATTENED_AT_MOST = 10_000  # flattening reorders channels_last images; with more numbers that costs more than it saves
 
 
 class Speed:
@@ -17,7 +18,7 @@ class Speed:
     Args:
         keep_memory: glibc keeps freed memory; by default it returns large blocks to the system after every step,
             which then faults in thousands of pages again. No effect with another C library.
-        channels_last: memory order of the images and of the convolutions' weights.
+        channels_last: memory order of the images and of the convolutions' weights, unless a large image is flattened.
         fast_dropout: `FastDropout` in place of PyTorch's, on a CPU.
         pool_first: a ReLU that is followed by max-pooling changes places with it: the same function and gradient.
     """
@@ -35,7 +36,8 @@ class Speed:
 
     def apply(self, net: nn.Sequential) -> None:
         """Changes modules in place; the names of the weights in a checkpoint stay the same."""
-        if self.channels_last:
+        widest = max((m.in_features for m in net if isinstance(m, nn.Linear)), default=0)
+        if self.channels_last and widest <= FLATTENED_AT_MOST:
             net.to(memory_format=torch.channels_last)
         for i, module in enumerate(net):
             if self.fast_dropout and isinstance(module, nn.Dropout):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -65,9 +66,12 @@ def train(cfg: DictConfig, run: Run, overrides: list[str], checkpoint: Path | No
             "test_epoch": len(state["callbacks"][history.state_key]["rows"]),
             "epochs": len(history.rows),
             "figures": figures(history, tested, cfg.callbacks.checkpoint),
+            "confusion": model.confusion.compute().tolist(),  # rows: true class
             "timing": timing(history),
         }
         metrics["protocol"] = data.protocol()
+        if trainer.world_size == 1:
+            run.save_predictions(torch.cat(model.predictions))
     log.info("\n" + final_table(metrics, run.path))
     return metrics
 

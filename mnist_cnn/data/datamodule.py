@@ -63,6 +63,7 @@ class MNISTDataModule(pl.LightningDataModule):
         split_seed: seeds the split alone.
         seed: seeds the order of the training images; epoch e of a seed always has the same order.
         limit_train, limit_val, limit_test: use only the first so many images of a split.
+        divide_by: pixels 0 to 255 are divided by this.
         augment: maps a float batch (N, 1, 28, 28) to the same shape; training batches only.
     """
 
@@ -82,6 +83,7 @@ class MNISTDataModule(pl.LightningDataModule):
         limit_train: int | None,
         limit_val: int | None,
         limit_test: int | None,
+        divide_by: float,
         augment: nn.Module | None = None,
     ) -> None:
         super().__init__()
@@ -90,7 +92,7 @@ class MNISTDataModule(pl.LightningDataModule):
         self.validate_on, self.validation_size, self.split_seed = validate_on, validation_size, split_seed
         self.seed, self.num_workers, self.pin_memory = seed, num_workers, pin_memory
         self.limit_train, self.limit_val, self.limit_test = limit_train, limit_val, limit_test
-        self.augment = augment
+        self.divide_by, self.augment = divide_by, augment
         self.splits: dict[str, ImageSet] = {}
 
     def prepare_data(self) -> None:
@@ -141,9 +143,9 @@ class MNISTDataModule(pl.LightningDataModule):
         return self._evaluation_loader("test")
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """uint8 to float in [0, 1], then augmentation while training, on the device."""
+        """uint8 to float, scaled, then augmentation while training, on the device."""
         images, labels = batch
-        images = images.float().div_(255)
+        images = images.float().div_(self.divide_by)
         if self.augment is not None and self.trainer is not None and self.trainer.training:
             images = self.augment(images)
         return images, labels

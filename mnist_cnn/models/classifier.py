@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from mnist_cnn.errors import Diverged
 from mnist_cnn.models.layers import CLASSES, build_sequential
@@ -56,6 +56,8 @@ class Classifier(pl.LightningModule):
             "bn_momentum": bn_momentum,
             "bn_eps": bn_eps,
         }
+        self.confusion = MulticlassConfusionMatrix(CLASSES)
+        self.predictions: list[Tensor] = []  # (N, 3) per batch: label, predicted class, its probability
         self.metrics = torch.nn.ModuleDict({f"{split}_": SplitMetrics() for split in ("train", "val", "test")})
 
     def set_layers(self, layers: Sequence[Any]) -> None:
@@ -66,7 +68,7 @@ class Classifier(pl.LightningModule):
         return self.net(images)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        loss = self._step(batch, "train")
+        loss, _ = self._step(batch, "train")
         if batch_idx % FINITE_EVERY == 0:
             self._require_finite("training loss", loss)
         return loss
@@ -75,7 +77,14 @@ class Classifier(pl.LightningModule):
         self._step(batch, "val")
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._step(batch, "test")
+        _, logits = self._step(batch, "test")
+        probability, predicted = logits.float().softmax(1).max(1)
+        self.confusion.update(predicted, batch[1])
+        self.predictions.append(torch.stack([batch[1].double(), predicted.double(), probability.double()], 1).cpu())
+
+    def on_test_epoch_start(self) -> None:
+        self.predictions = []
+        self.confusion.reset()
 
     def on_train_epoch_end(self) -> None:
         self._finish_epoch("train")
@@ -104,14 +113,15 @@ class Classifier(pl.LightningModule):
             "lr_scheduler": self.scheduler.build(optimizer, int(self.trainer.estimated_stepping_batches)),
         }
 
-    def _step(self, batch: tuple[Tensor, Tensor], split: str) -> Tensor:
+    def _step(self, batch: tuple[Tensor, Tensor], split: str) -> tuple[Tensor, Tensor]:
+        """Loss and logits of a batch, counted in the metrics of its split."""
         images, labels = batch
         logits = self(images)
         loss = self._loss(logits, labels, self.label_smoothing if split == "train" else 0.0)
         metrics = self._metrics(split)
         metrics.loss.update(loss.detach(), weight=len(labels))
         metrics.accuracy.update(logits.detach(), labels)
-        return loss
+        return loss, logits
 
     def _metrics(self, split: str) -> "SplitMetrics":
         metrics = self.metrics[f"{split}_"]  # with a `_`: `train` is a method of nn.Module

@@ -7,14 +7,13 @@ padding unless they say so. `conv` and `dense` are followed by the net's activat
 output are the logits.
 """
 
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from mnist_cnn.errors import LayerError
+from mnist_cnn.errors import LayerError, nearest
 
 INPUT_SHAPE = (1, 28, 28)
 CLASSES = 10
@@ -63,7 +62,7 @@ def build_sequential(
         LayerError: an unknown layer, argument or value, or shapes that do not fit.
     """
     if init not in INITS:
-        raise LayerError(f"init = {init!r}: unknown{_nearest(init, INITS)}")
+        raise LayerError(f"init = {init!r}: unknown{nearest(init, INITS)}")
     _activation(activation, "activation")
     parsed = [_parse(layer, f"layer {i} ({_short(layer)})") for i, layer in enumerate(layers, 1)]
     weighted = [i for i, (kind, _) in enumerate(parsed) if kind in ("conv", "dense")]
@@ -100,7 +99,7 @@ def _parse(layer: Any, where: str) -> tuple[str, dict[str, Any]]:
     else:
         raise LayerError(f"{where}: must be a name or one `name: arguments`")
     if kind not in KINDS:
-        raise LayerError(f"{where}: unknown layer{_nearest(kind, KINDS)}")
+        raise LayerError(f"{where}: unknown layer{nearest(kind, KINDS)}")
     main, defaults = KINDS[kind]
     if given is None:
         given = {}
@@ -111,7 +110,7 @@ def _parse(layer: Any, where: str) -> tuple[str, dict[str, Any]]:
     allowed = [*([main] if main else []), *defaults]
     for name in given:
         if name not in allowed:
-            raise LayerError(f"{where}: unknown argument {name!r}{_nearest(name, allowed)}")
+            raise LayerError(f"{where}: unknown argument {name!r}{nearest(name, allowed)}")
     arguments = {**defaults, **given}
     if main and main not in arguments:
         raise LayerError(f"{where}: needs {main!r}, e.g. `{kind}: {0.1 if kind == 'dropout' else 16}`")
@@ -195,15 +194,9 @@ def _counts(module: nn.Module) -> tuple[int, int]:
 
 def _activation(name: Any, where: str) -> nn.Module | None:
     if name not in ACTIVATIONS:
-        raise LayerError(f"{where}: unknown activation {name!r}{_nearest(str(name), ACTIVATIONS)}")
+        raise LayerError(f"{where}: unknown activation {name!r}{nearest(str(name), ACTIVATIONS)}")
     kind = ACTIVATIONS[name]
     return kind() if kind is not None else None
-
-
-def _nearest(name: Any, allowed: Any) -> str:
-    near = difflib.get_close_matches(str(name), list(allowed), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{hint} Allowed: {', '.join(allowed)}"
 
 
 def _short(layer: Any) -> str:

@@ -12,7 +12,7 @@ def module(root, **changes):
     settings = {
         "dataset": "custom", "root": str(root), "md5": None, "batch_size": 32, "eval_batch_size": 50,
         "validate_on": "holdout", "validation_size": 80, "split_seed": 0, "seed": 1, "num_workers": 0,
-        "pin_memory": False, "limit_train": None, "limit_val": None, "limit_test": None,
+        "pin_memory": False, "limit_train": None, "limit_val": None, "limit_test": None, "divide_by": 255.0,
     }  # fmt: skip
     return MNISTDataModule(**(settings | changes))
 

@@ -1,0 +1,159 @@
+"""Runs the documents' experiments, what is missing of them, and writes the page that compares them."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from statistics import mean
+
+from mnist_cnn.cli import user_errors
+from mnist_cnn.errors import ConfigError, nearest
+from mnist_cnn.jobs import run_side_by_side
+from mnist_cnn.runs import Run
+from mnist_cnn.study import PROTOCOLS, Results, StudyRun, chosen, documents, plan
+
+USAGE = """\
+Runs the documents' experiments that are missing from the results, and writes the page that compares them.
+
+  python -m mnist_cnn.reproduce                               everything: many hours
+  python -m mnist_cnn.reproduce ablation seeds=3 jobs=2       one document
+  python -m mnist_cnn.reproduce ablation/baseline             one experiment
+
+  seeds=N              seeds 1 to N of each (default: 5, fewer for the large nets)
+  jobs=N               runs side by side, each with its share of the cores (default 1)
+  protocol=NAME        document or holdout (default: document; holdout too for nets under 100,000 parameters)
+  run_root=FOLDER      where runs go (default runs/reproduction)
+  results=FOLDER       where figures are kept (default results/reproduction)
+  dry_run=true         only say what would run
+
+Documents: {documents}
+It can be stopped and started again: a finished run is skipped, a half-done one continues."""
+
+
+@dataclass
+class Options:
+    seeds: int | None = None
+    jobs: int = 1
+    protocol: str | None = None
+    run_root: Path = Path("runs/reproduction")
+    results: Path = Path("results/reproduction")
+    dry_run: bool = False
+
+
+def reproduce(names: Sequence[str], options: Options) -> int:
+    """Runs what is missing of the named documents and experiments; returns how many runs failed."""
+    runs = plan(chosen(names, documents()), options.seeds, options.protocol)
+    results = Results(options.results)
+    missing = [run for run in runs if results.of(run) is None]
+    print(f"{len(runs)} runs: {len(runs) - len(missing)} done, {len(missing)} to do", flush=True)
+    if options.dry_run:
+        print("\n".join(str(run) for run in missing))
+        return 0
+    return run_missing(missing, runs, results, options)
+
+
+def run_missing(missing: list[StudyRun], runs: list[StudyRun], results: Results, options: Options) -> int:
+    seconds = {run.path: found["timing"]["fit_seconds"] for run in runs if (found := results.of(run))}
+    twins = {(run.digest, run.seed): run for run in missing}  # the last of equal ones is trained
+    trained = [run for run in missing if twins[run.digest, run.seed] is run]
+    failed = []
+    left = list(trained)
+    for ended in run_side_by_side(
+        trained,
+        lambda run: ["-m", "mnist_cnn.train", *arguments(run, options.run_root)],
+        lambda run: options.run_root / f"{run.path}.log",
+        options.jobs,
+    ):
+        run: StudyRun = ended.job
+        left.remove(run)
+        directory = Run(options.run_root / run.path)
+        if ended.error is None:
+            results.keep(run, directory)
+            for twin in missing:
+                if twin is not run and (twin.digest, twin.seed) == (run.digest, run.seed):
+                    results.share(run, twin)
+            metrics = directory.metrics()
+            seconds[run.path] = metrics["timing"]["fit_seconds"]
+            outcome = f"test accuracy {metrics['figures']['test/acc']:.2%}, {ended.seconds:.0f} s"
+        else:
+            failed.append(run)
+            outcome = f"failed: {ended.error} (log: {options.run_root / run.path}.log)"
+        done = len(trained) - len(left)
+        print(f"[{done}/{len(trained)}] {run}: {outcome}{_time_left(left, seconds, options.jobs)}", flush=True)
+    if failed:
+        print(f"{len(failed)} of {len(trained)} runs failed:", *failed, sep="\n  ", file=sys.stderr)
+    return len(failed)
+
+
+def arguments(run: StudyRun, root: Path) -> list[str]:
+    """Starts the run, or continues what an earlier call left half done with the same configuration."""
+    directory = Run(root / run.path)
+    if directory.config_file.exists():
+        same = directory.metrics().get("config_digest") == run.digest
+        if same and directory.checkpoint("last").exists() and not directory.completed:
+            return [f"resume={directory.path}"]
+        _move_aside(directory.path)
+    return [*run.overrides, f"hydra.run.dir={directory.path}"]
+
+
+def _move_aside(path: Path) -> None:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.old{number}")).exists():
+        number += 1
+    path.rename(aside)
+
+
+def _time_left(left: list[StudyRun], seconds: dict[str, float], jobs: int) -> str:
+    """From what other seeds of the same experiment took, else from the mean of all."""
+    if not left:
+        return ""
+    known: dict[str, list[float]] = {}
+    for path, value in seconds.items():
+        known.setdefault(path.split("/seed_")[0], []).append(value)
+    overall = mean(seconds.values()) if seconds else 0.0
+    total = sum(mean(known.get(run.path.split("/seed_")[0], [overall])) for run in left) / jobs
+    return f"; {len(left)} left, about {total / 60:.0f} min" if seconds else f"; {len(left)} left"
+
+
+def parse(arguments: Sequence[str]) -> tuple[list[str], Options]:
+    """Names and `key=value` options.
+
+    Raises:
+        ConfigError: an unknown option or a value that does not fit.
+    """
+    names, options, problems = [], Options(), []
+    allowed = [f.name for f in fields(Options)]
+    for argument in arguments:
+        key, sign, value = argument.partition("=")
+        if not sign:
+            names.append(argument)
+        elif key not in allowed:
+            problems.append(f"{key}: unknown option{nearest(key, allowed)}")
+        elif key in ("seeds", "jobs"):
+            if not value.isdecimal() or int(value) < 1:
+                problems.append(f"{argument}: must be a whole number >= 1")
+            else:
+                setattr(options, key, int(value))
+        elif key == "protocol" and value not in PROTOCOLS:
+            problems.append(f"{argument}: must be {' or '.join(PROTOCOLS)}")
+        elif key == "dry_run":
+            options.dry_run = value == "true"
+        else:
+            setattr(options, key, value if key == "protocol" else Path(value))
+    if problems:
+        raise ConfigError(problems)
+    return names, options
+
+
+def main() -> None:
+    with user_errors():
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(USAGE.format(documents=", ".join(document.name for document in documents())))
+            return
+        names, options = parse(sys.argv[1:])
+        if reproduce(names, options):
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

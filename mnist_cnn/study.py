@@ -1,0 +1,170 @@
+"""The documents' experiments as a list of runs, and the results directory that keeps their figures."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from mnist_cnn import NUMERICS
+from mnist_cnn.config import build, find_problems
+from mnist_cnn.errors import ConfigError, nearest
+from mnist_cnn.preflight import compose_one, config_dir
+from mnist_cnn.report.tables import count
+from mnist_cnn.runs import Run, digest
+
+# As the documents ran them, and with the test images read once, after validation has chosen the epoch.
+PROTOCOLS = {"document": [], "holdout": ["data.validate_on=holdout", "test_weights=best"]}
+HOLDOUT_BELOW = 100_000  # parameters; larger nets run under the documents' own protocol unless asked for
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a document's results: a preset, or a preset with overrides.
+
+    Args:
+        reported: of `acc`, `loss`, `best_acc` those that the document prints; accuracies in [0, 1].
+        probe: for a run that is not in the document: what it tests.
+        seeds: how many to run, or None for the caller's default.
+    """
+
+    document: str
+    name: str
+    experiment: str
+    overrides: Sequence[str] = ()
+    reported: dict[str, float] = field(default_factory=dict)
+    probe: str | None = None
+    seeds: int | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.document}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Document:
+    name: str
+    file: str
+    title: str
+    entries: list[Entry]
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One seed of one entry under one protocol."""
+
+    entry: Entry
+    protocol: str
+    seed: int
+    digest: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.entry.key}/{self.protocol}/seed_{self.seed}"
+
+    @property
+    def overrides(self) -> list[str]:
+        return [*_overrides(self.entry, self.protocol), f"seed={self.seed}"]
+
+    def __str__(self) -> str:
+        return f"{self.entry.key} seed {self.seed} ({self.protocol} protocol)"
+
+
+class Results:
+    """A directory with one JSON file (and the figures per epoch as CSV) for each finished run; small enough for git."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def of(self, run: StudyRun) -> dict[str, Any] | None:
+        """Figures of a run if they were made with its present configuration by the present code, else None."""
+        file = self.root / f"{run.path}.json"
+        if not file.is_file():
+            return None
+        metrics = json.loads(file.read_text())
+        current = (metrics["status"], metrics["config_digest"], metrics["numerics"]) == (
+            "completed", run.digest, NUMERICS,
+        )  # fmt: skip
+        return metrics if current else None
+
+    def keep(self, run: StudyRun, trained: Run) -> None:
+        target = self.root / f"{run.path}.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(trained.history_file, target.with_suffix(".csv"))
+        shutil.copyfile(trained.metrics_file, target)
+
+    def share(self, source: StudyRun, target: StudyRun) -> None:
+        """The same configuration and seed under another name: the same figures."""
+        for suffix in (".csv", ".json"):
+            there = self.root / f"{target.path}{suffix}"
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.root / f"{source.path}{suffix}", there)
+
+
+def documents() -> list[Document]:
+    tree: Any = OmegaConf.to_container(OmegaConf.load(config_dir() / "documents.yaml"))
+    found = []
+    for name, node in tree.items():
+        entries = [_entry(name, key, dict(value)) for key, value in node["entries"].items()]
+        found.append(Document(name, node["file"], node["title"], entries))
+    return found
+
+
+def chosen(names: Sequence[str], among: list[Document]) -> list[Entry]:
+    """Entries of the named documents (`ablation`) and entries (`ablation/baseline`); all for no name.
+
+    Raises:
+        ConfigError: a name that is neither.
+    """
+    entries = [entry for document in among for entry in document.entries]
+    allowed = [document.name for document in among] + [entry.key for entry in entries]
+    problems = [
+        f"{name}: no such document or experiment{nearest(name, allowed)}" for name in names if name not in allowed
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return [entry for entry in entries if not names or {entry.key, entry.document} & set(names)]
+
+
+def plan(entries: list[Entry], seeds: int | None, protocol: str | None) -> list[StudyRun]:
+    """All runs, first seeds first, so that every experiment has a figure early.
+
+    Args:
+        seeds: runs seeds 1 to this; None takes 5, or what the entry says.
+        protocol: one of `PROTOCOLS`; None takes the documents' for all and `holdout` too for the small nets.
+    """
+    runs = []
+    for entry in entries:
+        cfg = _composed(entry, "document")
+        small = _parameters(cfg) < HOLDOUT_BELOW
+        wanted = [protocol] if protocol else ["document", *(["holdout"] if small and not entry.probe else [])]
+        for name in wanted:
+            code = digest(_composed(entry, name))
+            runs += [StudyRun(entry, name, seed, code) for seed in range(1, (seeds or entry.seeds or 5) + 1)]
+    return sorted(runs, key=lambda run: (run.seed, run.protocol))
+
+
+def _entry(document: str, name: str, node: dict[str, Any]) -> Entry:
+    own = {key: node.pop(key) for key in ("overrides", "probe", "seeds") if key in node}
+    return Entry(document, name, node.pop("experiment", f"{document}/{name}"), reported=node, **own)
+
+
+def _overrides(entry: Entry, protocol: str) -> list[str]:
+    return [f"experiment={entry.experiment}", *entry.overrides, *PROTOCOLS[protocol]]
+
+
+def _composed(entry: Entry, protocol: str) -> DictConfig:
+    cfg = compose_one(_overrides(entry, protocol))
+    problems = find_problems(cfg)
+    if problems:
+        raise ConfigError([f"{entry.key}: {problem}" for problem in problems])
+    return cfg
+
+
+def _parameters(cfg: DictConfig) -> int:
+    with torch.device("meta"):
+        return count(build(cfg.model).layer_rows)[0]
