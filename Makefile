@@ -1,12 +1,13 @@
 # make train [ARGS="model=gap trainer.max_epochs=2"]   set up, fetch MNIST, train
 # make test                                            set up and run the fast tests
+# make reproduce [ARGS="ablation seeds=3 jobs=2"]      the documents' experiments: what is missing, and the pages
 PYTHON ?= python3
 VENV   := .venv
 READY  := $(VENV)/.ready
 BEGUN  := $(VENV)/.begun
 ARGS   ?=
 
-.PHONY: train test test-slow lint format wheel setup clean
+.PHONY: train test reproduce test-slow lint format wheel setup clean
 
 train: setup
 	$(VENV)/bin/python -m mnist_cnn.train $(ARGS)
@@ -16,6 +17,9 @@ test: setup lint
 
 test-slow: setup
 	$(VENV)/bin/python -m pytest -m slow $(ARGS)
+
+reproduce: setup
+	$(VENV)/bin/python -m mnist_cnn.reproduce $(ARGS)
 
 lint: setup
 	$(VENV)/bin/ruff check .

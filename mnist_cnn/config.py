@@ -27,6 +27,7 @@ ROOT_KEYS: dict[str, Any] = {
     "test_weights": typing.Literal["best", "last"],
     "resume": str | None,
     "run_root": str,
+    "figures": bool,
     "learning_rates": dict,
     "model": dict,
     "optimizer": dict,

@@ -9,6 +9,7 @@ from statistics import mean
 from mnist_cnn.cli import user_errors
 from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.jobs import run_side_by_side
+from mnist_cnn.report.study import write_pages
 from mnist_cnn.runs import Run
 from mnist_cnn.study import PROTOCOLS, Results, StudyRun, chosen, documents, plan
 
@@ -24,6 +25,7 @@ Runs the documents' experiments that are missing from the results, and writes th
   protocol=NAME        document or holdout (default: document; holdout too for nets under 100,000 parameters)
   run_root=FOLDER      where runs go (default runs/reproduction)
   results=FOLDER       where figures are kept (default results/reproduction)
+  pages=FOLDER         where the pages go (default docs/reproduction)
   dry_run=true         only say what would run
 
 Documents: {documents}
@@ -37,6 +39,7 @@ class Options:
     protocol: str | None = None
     run_root: Path = Path("runs/reproduction")
     results: Path = Path("results/reproduction")
+    pages: Path = Path("docs/reproduction")
     dry_run: bool = False
 
 
@@ -49,7 +52,10 @@ def reproduce(names: Sequence[str], options: Options) -> int:
     if options.dry_run:
         print("\n".join(str(run) for run in missing))
         return 0
-    return run_missing(missing, runs, results, options)
+    failed = run_missing(missing, runs, results, options)
+    write_pages(documents(), options.results, options.pages)
+    print(f"pages: {options.pages}")
+    return failed
 
 
 def run_missing(missing: list[StudyRun], runs: list[StudyRun], results: Results, options: Options) -> int:

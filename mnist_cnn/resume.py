@@ -27,6 +27,7 @@ MAY_CHANGE = [
     "test_weights",
     "callbacks.early_stopping.*",
     "run_root",
+    "figures",
 ]
 
 

@@ -51,6 +51,7 @@ class Document:
     file: str
     title: str
     entries: list[Entry]
+    confusion: list[str]  # entries whose confusion matrix the document prints
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class StudyRun:
 
     @property
     def overrides(self) -> list[str]:
-        return [*_overrides(self.entry, self.protocol), f"seed={self.seed}"]
+        return [*_overrides(self.entry, self.protocol), f"seed={self.seed}", "figures=false"]
 
     def __str__(self) -> str:
         return f"{self.entry.key} seed {self.seed} ({self.protocol} protocol)"
@@ -110,7 +111,7 @@ def documents() -> list[Document]:
     found = []
     for name, node in tree.items():
         entries = [_entry(name, key, dict(value)) for key, value in node["entries"].items()]
-        found.append(Document(name, node["file"], node["title"], entries))
+        found.append(Document(name, node["file"], node["title"], entries, node.get("confusion", [])))
     return found
 
 

@@ -72,6 +72,8 @@ def train(cfg: DictConfig, run: Run, overrides: list[str], checkpoint: Path | No
         metrics["protocol"] = data.protocol()
         if trainer.world_size == 1:
             run.save_predictions(torch.cat(model.predictions))
+    if cfg.figures and trainer.is_global_zero:
+        draw(run, metrics, data)
     log.info("\n" + final_table(metrics, run.path))
     return metrics
 
@@ -196,6 +198,14 @@ def figures(history: History, tested: Mapping[str, float], checkpoint: DictConfi
     best = (min if checkpoint.mode == "min" else max)(measured, key=lambda row: row[key])
     chosen = {"best_epoch": best["epoch"], "best/acc": best["val/acc"], "best/loss": best["val/loss"]}
     return final | chosen | {name: float(value) for name, value in tested.items()}
+
+
+def draw(run: Run, metrics: dict[str, Any], data: MNISTDataModule) -> None:
+    from mnist_cnn.report.figures import draw_run  # matplotlib takes a second to import
+
+    named = [o.partition("=")[2] for o in run.overrides() if o.startswith(("experiment=", "model="))]
+    title = f"{named[-1] if named else metrics['model']}, seed {metrics['seed']}"
+    draw_run(run, title, data.splits["train"], data.splits["test"])
 
 
 def timing(history: History) -> dict[str, float]:

@@ -47,6 +47,7 @@ def tiny_overrides(tiny: Path) -> list[str]:
         "data.validation_size=80",
         "data.batch_size=32",
         "trainer=cpu",
+        "figures=false",
     ]
 
 

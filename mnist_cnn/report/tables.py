@@ -68,7 +68,8 @@ def final_table(metrics: dict[str, Any], run_dir: Path) -> str:
         "time": f"{timing['fit_seconds']:.1f} s for {metrics['epochs']} epoch{'s' * (metrics['epochs'] > 1)}, "
         f"{timing['images_per_second']:,.0f} images/s in training",
         "run": str(run_dir),
-        "files": "config.yaml, overrides.yaml, metrics.json, metrics.csv, train.log, checkpoints/{best,last}.ckpt",
+        "files": ", ".join(sorted(file.name for file in run_dir.iterdir() if file.is_file() and file.name[0] != "."))
+        + ", checkpoints/{best,last}.ckpt",
         "again": f"python -m mnist_cnn.evaluate run_dir={run_dir}",
     }
     return _text(table) + "\n" + start_table(where)

@@ -1,0 +1,27 @@
+"""Every published experiment really trains."""
+
+import pytest
+
+from mnist_cnn.preflight import config_dir
+
+PRESETS = sorted(
+    str(f.relative_to(config_dir() / "experiment").with_suffix("")) for f in config_dir().glob("experiment/*/*")
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", PRESETS)
+def test_one_epoch(cli, tiny_overrides, run_of, preset):
+    overrides = [o for o in tiny_overrides if not o.startswith("data.batch_size")]
+    assert cli(f"experiment={preset}", *overrides, "trainer.max_epochs=1") == 0
+    metrics = run_of().metrics()
+    assert metrics["status"] == "completed"
+    assert metrics["protocol"]["test_images_watched"] is True
+    assert metrics["figures"]["test/acc"] == metrics["figures"]["val/acc"]
+
+
+@pytest.mark.slow
+def test_the_grid_runs_its_eight_cells(cli, tiny_overrides, tmp_path):
+    overrides = [o for o in tiny_overrides if not o.startswith("data.batch_size")]
+    assert cli("-m", "experiment=ablation/grid", *overrides, "trainer.max_epochs=1") == 0
+    assert len(list(tmp_path.rglob("metrics.json"))) == 8

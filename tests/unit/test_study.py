@@ -1,0 +1,150 @@
+"""The plan of a reproduction, the verdict, and the pages."""
+
+import json
+
+import pytest
+
+from mnist_cnn import NUMERICS
+from mnist_cnn.errors import ConfigError
+from mnist_cnn.report.study import Row, Spread, refresh, write_pages
+from mnist_cnn.reproduce import Options, arguments, parse
+from mnist_cnn.study import Document, Entry, Results, StudyRun, chosen, documents, plan
+
+
+def test_the_plan_has_enough_seeds_and_the_small_nets_under_both_protocols():
+    runs = plan(chosen([], documents()), None, None)
+    count: dict[tuple[str, str], int] = {}
+    for run in runs:
+        count[run.entry.key, run.protocol] = count.get((run.entry.key, run.protocol), 0) + 1
+    assert count["under_15k/vanilla_10k", "document"] == count["under_15k/vanilla_10k", "holdout"] == 5
+    assert count["five_models/model_5", "holdout"] == 5
+    assert ("ablation/baseline", "holdout") not in count
+    assert count["five_models/model_3", "document"] == 2
+    heavy = ("five_models/model_3", "ablation/grid")
+    for (key, _), n in count.items():
+        assert n >= (2 if key.startswith(heavy) or not count.get((key, "holdout")) else 5), key
+    assert [run.seed for run in runs] == sorted(run.seed for run in runs)
+
+
+def test_equal_nets_share_a_digest_and_protocols_do_not():
+    runs = plan(chosen(["sigmoid", "five_models/model_5"], documents()), 1, None)
+    digests = {run.path: run.digest for run in runs}
+    same = "sigmoid/conv2_fc128_sigmoid{}/document/seed_1"
+    assert digests[same.format("")] == digests[same.format("_pool_as_run")]
+    assert digests[same.format("")] != digests[same.format("_15_epochs")]
+    assert digests["five_models/model_5/document/seed_1"] != digests["five_models/model_5/holdout/seed_1"]
+
+
+def test_names_and_options_are_checked_together_with_hints():
+    with pytest.raises(ConfigError, match="did you mean 'ablation/baseline'"):
+        chosen(["ablation/basline"], documents())
+    with pytest.raises(ConfigError) as caught:
+        parse(["ablation", "seed=3", "jobs=0", "protocol=both"])
+    assert len(caught.value.problems) == 3
+    assert parse(["ablation", "seeds=3"]) == (["ablation"], Options(seeds=3))
+
+
+def row(reported: dict[str, float], *accuracies: float, probe: str | None = None) -> Row:
+    runs = [{"figures": {"test/acc": value}} for value in accuracies]
+    return Row(Entry("ablation", "x", "ablation/baseline", reported=reported, probe=probe), "document", runs, [])
+
+
+@pytest.mark.parametrize(
+    ("reported", "ours", "verdict"),
+    [
+        (0.99, (0.989, 0.991), "reproduced"),  # within the range
+        (0.99, (0.991, 0.993), "reproduced"),  # within three standard deviations
+        (0.99, (0.9950, 0.9951), "better"),
+        (0.99, (0.9800, 0.9801), "worse"),
+        (0.99, (0.99,), "reproduced"),
+        (0.99, (0.98,), "worse"),
+    ],
+)
+def test_verdict(reported, ours, verdict):
+    assert row({"acc": reported}, *ours).verdict == verdict
+
+
+def test_no_verdict_without_a_reported_figure():
+    assert row({}, 0.99).verdict == "not reported"
+    assert row({}, 0.99, probe="why").verdict == "probe"
+
+
+def test_spread_is_the_sample_standard_deviation():
+    spread = Spread.of([0.97, 0.98, 0.99])
+    assert (spread.mean, spread.sd, spread.low, spread.high, spread.n) == pytest.approx((0.98, 0.01, 0.97, 0.99, 3))
+    assert spread.percent() == "98.00 ± 1.00"
+    assert Spread.of([0.5]).percent() == "50.00"
+
+
+def test_refreshing_a_page_keeps_what_a_person_wrote(tmp_path):
+    page = tmp_path / "page.md"
+    refresh(page, "# Title\n", "old table\n")
+    page.write_text("intro\n" + page.read_text() + "conclusion\n")
+    refresh(page, "# Title\n", "new table\n")
+    text = page.read_text()
+    assert "old table" not in text
+    assert text.startswith("intro\n# Title\n")
+    assert text.endswith("conclusion\n")
+    assert text.index("Title") < text.index("new table") < text.index("conclusion")
+
+
+def finished(results: Results, run: StudyRun, accuracy: float) -> None:
+    file = results.root / f"{run.path}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figures = {"test/acc": accuracy, "test/loss": 0.1, "best/acc": accuracy + 0.001, "train/acc": 0.99}
+    metrics = {
+        "status": "completed", "config_digest": run.digest, "numerics": NUMERICS, "figures": figures, "seed": run.seed,
+        "parameters": {"total": 4738826}, "timing": {"fit_seconds": 10.0}, "confusion": [[1] * 10] * 10,
+    }  # fmt: skip
+    file.write_text(json.dumps(metrics))
+    head = "epoch,train/loss,train/acc,val/loss,val/acc\n"
+    file.with_suffix(".csv").write_text(head + "1,0.5,0.9,0.4,0.95\n2,0.3,0.95,0.2,0.97\n")
+
+
+def test_results_made_with_another_configuration_or_code_do_not_count(tmp_path):
+    results = Results(tmp_path)
+    run = StudyRun(Entry("d", "e", "d/e"), "document", 1, "abc")
+    assert results.of(run) is None
+    finished(results, run, 0.99)
+    assert results.of(run)["figures"]["test/acc"] == 0.99
+    assert results.of(StudyRun(run.entry, "document", 1, "other")) is None
+    file = tmp_path / f"{run.path}.json"
+    file.write_text(file.read_text().replace(f'"numerics": {NUMERICS}', f'"numerics": {NUMERICS - 1}'))
+    assert results.of(run) is None
+
+
+def test_pages_hold_the_figures_of_the_files(tmp_path):
+    entry = Entry("ablation", "baseline", "ablation/baseline", reported={"acc": 0.9903, "loss": 0.0277})
+    document = Document("ablation", "003_x.txt", "Ablation", [entry], ["baseline"])
+    results = Results(tmp_path / "results")
+    for seed, accuracy in ((1, 0.990), (2, 0.992)):
+        finished(results, StudyRun(entry, "document", seed, "abc"), accuracy)
+    finished(results, StudyRun(entry, "holdout", 1, "def"), 0.989)
+    write_pages([document], results.root, tmp_path / "pages")
+    page = (tmp_path / "pages" / "ablation.md").read_text()
+    assert "| baseline | 4,738,826 | 99.03 | 99.10 ± 0.14 | 99.00–99.20 | 2 |" in page
+    assert "reproduced |" in page
+    assert "| baseline | 99.10 ± 0.14 | 99.20 ± 0.14 | 2 | 98.90 | 1 | +0.30 |" in page
+    for name in ("ablation", "ablation_curves", "ablation_baseline_confusion"):
+        assert (tmp_path / "pages" / "figures" / f"{name}.png").stat().st_size > 5000
+        assert f"figures/{name}.png" in page
+    assert "| 003: Ablation | 1 | 0 | 0 | 0 |" in (tmp_path / "pages" / "README.md").read_text()
+    head, first, *_ = (results.root / "summary.csv").read_text().splitlines()
+    values = dict(zip(head.split(","), first.split(","), strict=True))
+    assert (values["verdict"], float(values["acc_mean"]), values["n"]) == ("reproduced", pytest.approx(0.991), "2")
+
+
+def test_a_half_done_run_continues_and_one_of_another_configuration_moves_aside(tmp_path):
+    run = StudyRun(Entry("d", "e", "d/e"), "document", 1, "abc")
+    folder = tmp_path / run.path
+    fresh = arguments(run, tmp_path)
+    assert fresh == ["experiment=d/e", "seed=1", "figures=false", f"hydra.run.dir={folder}"]
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "config.yaml").touch()
+    (folder / "checkpoints" / "last.ckpt").touch()
+    (folder / "metrics.json").write_text('{"status": "interrupted", "config_digest": "abc"}')
+    assert arguments(run, tmp_path) == [f"resume={folder}"]
+    (folder / "metrics.json").write_text('{"status": "interrupted", "config_digest": "other"}')
+    assert arguments(run, tmp_path) == fresh
+    assert folder.with_name("seed_1.old1").is_dir()
+    assert not folder.exists()
