@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_cnn.errors import ConfigError, Interrupted, UserError
+from mnist_cnn.multirun import run_sweep
 from mnist_cnn.preflight import Call, config_dir
 from mnist_cnn.report.console import quieten_libraries
 from mnist_cnn.resume import find_resumption
@@ -30,6 +31,8 @@ def run_training(train: Callable[..., Any]) -> None:
         call = command_line()
         if call is None:
             return
+        if call.multirun and not call.has_launcher():
+            sys.exit(run_sweep(call))
         if call.value("resume") is not None:
             found = find_resumption(call)
             # resume= stays: the processes that DDP starts get these arguments

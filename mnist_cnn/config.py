@@ -28,6 +28,8 @@ ROOT_KEYS: dict[str, Any] = {
     "resume": str | None,
     "run_root": str,
     "figures": bool,
+    "jobs": typing.Literal["auto"] | int,
+    "bad_jobs": typing.Literal["refuse", "skip"],
     "learning_rates": dict,
     "model": dict,
     "optimizer": dict,

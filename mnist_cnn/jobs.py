@@ -1,72 +1,129 @@
-"""Runs commands side by side, each as a process of its own with its share of the processor cores."""
+"""Runs trainings side by side, each in a process of its own with its share of the processor cores.
+
+The processes are forked from a server that has imported everything once and computed nothing, so a job starts at once;
+a job that crashes, runs out of memory or is killed takes no other with it, and its memory goes back when it ends.
+"""
 
 import ctypes
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from mnist_cnn.runs import Run
+
+# A process started for a job imports the program that was started, which the server has imported already.
+warnings.filterwarnings("ignore", message=".*found in sys.modules after import of package", category=RuntimeWarning)
 POLL_SECONDS = 0.2
 PR_SET_PDEATHSIG = 1  # prctl.h
 
 
-@dataclass
-class Finished:
-    """How a job ended; `error` is the last line it printed, or None after a success."""
+@dataclass(frozen=True)
+class Job:
+    """One training: arguments of `python -m mnist_cnn.train`, and the file that takes all it prints."""
 
-    job: Any
+    arguments: list[str]
+    log_file: Path
+    about: Any = field(compare=False, default=None)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a job ended; `error` is the last line it printed, or how it was killed; None after a success."""
+
+    job: Job
     seconds: float
     error: str | None
 
 
-def run_side_by_side(
-    jobs: list[Any], command: Callable[[Any], list[str]], log_file: Callable[[Any], Path], at_once: int
-) -> Iterator[Finished]:
+def start_or_continue(run: Run, overrides: Sequence[str], digest: str | None = None) -> list[str]:
+    """Arguments that start a run, or continue what an earlier call left half done.
+
+    What cannot be continued, because no epoch was complete or the configuration (by `digest`) is another one now, is
+    moved aside.
+    """
+    if run.config_file.exists():
+        same = digest is None or run.metrics().get("config_digest") == digest
+        if same and run.checkpoint("last").exists() and not run.completed:
+            return [f"resume='{run.path}'"]
+        _move_aside(run.path)
+    return [*overrides, f"hydra.run.dir='{run.path}'"]
+
+
+def _move_aside(path: Path) -> None:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.old{number}")).exists():
+        number += 1
+    path.rename(aside)
+
+
+def run_side_by_side(jobs: Sequence[Job], at_once: int, tick: Callable[[], None] = lambda: None) -> Iterator[Finished]:
     """Yields each job when it ends, a failed one too; stops the running ones when the caller is interrupted.
 
     Args:
-        command: arguments for the Python interpreter.
-        log_file: takes what the job prints.
-        at_once: jobs side by side; each gets an equal share of the cores as threads.
+        at_once: jobs side by side; each gets an equal share of the cores as threads (`OMP_NUM_THREADS` at most).
+        tick: called several times a second while jobs run.
     """
-    threads = max(1, (os.cpu_count() or 1) // at_once)
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+    cores = os.cpu_count() or 1
+    threads = min(max(1, cores // at_once), int(os.environ.get("OMP_NUM_THREADS", cores)))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mnist_cnn.train"])
     waiting = list(reversed(jobs))
-    running: dict[subprocess.Popen[bytes], tuple[Any, float]] = {}
+    running: dict[ForkServerProcess, tuple[Job, float]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
                 job = waiting.pop()
-                log_file(job).parent.mkdir(parents=True, exist_ok=True)
-                with log_file(job).open("wb") as output:
-                    process = subprocess.Popen(
-                        [sys.executable, *command(job)], stdin=subprocess.DEVNULL, stdout=output,
-                        stderr=subprocess.STDOUT, env=environment, preexec_fn=_die_with_parent,
-                    )  # fmt: skip
+                job.log_file.parent.mkdir(parents=True, exist_ok=True)
+                process = context.Process(target=_train, args=(job, threads, dict(os.environ)))
+                process.start()
                 running[process] = (job, time.monotonic())
-            for process in [p for p in running if p.poll() is not None]:
+            for process in [p for p in running if p.exitcode is not None]:
                 job, began = running.pop(process)
-                error = _last_line(log_file(job), process.returncode) if process.returncode else None
-                yield Finished(job, time.monotonic() - began, error)
+                yield Finished(job, time.monotonic() - began, _error(job, process.exitcode or 0))
+            tick()
             time.sleep(POLL_SECONDS)
     finally:
         for process in running:
             process.terminate()
         for process in running:
-            process.wait()
+            process.join()
 
 
-def _die_with_parent() -> None:
-    """A caller that is killed outright must not leave jobs behind that hold their run directories."""
-    if sys.platform == "linux":
+def _train(job: Job, threads: int, environment: dict[str, str]) -> None:
+    os.setpgrp()  # Ctrl-C in a terminal reaches the caller alone, which then stops its jobs
+    if sys.platform == "linux":  # a caller that is killed outright must not leave jobs behind
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    os.environ.update(environment | {"OMP_NUM_THREADS": str(threads)})
+    with job.log_file.open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    torch.set_num_threads(threads)
+    sys.argv[:] = ["train", *job.arguments]
+    from mnist_cnn.train import main  # not above: entry points import this module
+
+    try:
+        main()
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
 
 
-def _last_line(log_file: Path, exit_code: int) -> str:
-    lines = [line for line in log_file.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else f"exit code {exit_code}"
+def _error(job: Job, exit_code: int) -> str | None:
+    if exit_code == 0:
+        return None
+    if exit_code < 0:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    text = job.log_file.read_text(errors="replace") if job.log_file.exists() else ""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].removeprefix("error: ") if lines else f"exit code {exit_code}"

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,25 @@ def config_dir() -> Path:
     """The wheel carries conf/ inside the package; a checkout has it beside the package."""
     inside = PACKAGE / "conf"
     return inside if inside.is_dir() else PACKAGE.parent / "conf"
+
+
+@dataclass(frozen=True)
+class CheckedJob:
+    """One run of a call, with what is wrong with it.
+
+    Args:
+        overrides: as the user would write them; `forced`: as Hydra gets them.
+    """
+
+    number: int
+    overrides: list[str]
+    forced: list[str]
+    cfg: DictConfig
+    problems: list[str]
+
+    @property
+    def name(self) -> str:
+        return f"job {self.number} ({' '.join(self.overrides)})"
 
 
 class Call:
@@ -47,30 +67,44 @@ class Call:
         found = [o.value() for o in self.overrides if o.key_or_group == key]
         return found[-1] if found else None
 
+    def has_launcher(self) -> bool:
+        """Whether a Hydra launcher runs the sweep, on a cluster for example, and not this package."""
+        return self.value("hydra/launcher") not in (None, "basic")
+
     def check(self) -> list[DictConfig]:
         """Composes and validates every job.
 
         Raises:
             ConfigError: with the problems of all jobs.
         """
+        jobs = self.jobs()
+        problems = [f"{job.name}: {p}" if len(jobs) > 1 else p for job in jobs for p in job.problems]
+        if problems:
+            raise ConfigError(problems)
+        return [job.cfg for job in jobs]
+
+    def jobs(self) -> list["CheckedJob"]:
+        """Every job of the call, composed and validated; one for a single run.
+
+        Raises:
+            ConfigError: an option that does not exist.
+        """
         problems = self._unknown_options()
         if problems:
             raise ConfigError(problems)
-        jobs = [[line(o) for o in self.overrides]]
+        split = [[line(o) for o in self.overrides]]
         if self.multirun:
-            jobs = [list(job) for job in BasicSweeper.split_arguments(self.overrides, None)[0]]
-        configs = []
-        for number, job in enumerate(jobs):
-            cfg = self._compose([self.forced(o) for o in parse(job)])
-            own = " ".join(text for text in job if not text.startswith("hydra."))
-            where = f"job {number} ({own}): " if len(jobs) > 1 else ""
-            problems += [f"{where}{p}" for p in find_problems(cfg)]
+            split = [list(job) for job in BasicSweeper.split_arguments(self.overrides, None)[0]]
+        jobs = []
+        for number, texts in enumerate(split):
+            parsed = parse(texts)
+            cfg = self._compose([self.forced(o) for o in parsed])
+            problems = find_problems(cfg)
             if self.multirun and str(cfg.trainer.get("strategy")).startswith("ddp"):
-                problems.append(f"{where}trainer.strategy: ddp does not go with --multirun; start each run alone")
-            configs.append(cfg)
-        if problems:
-            raise ConfigError(problems)
-        return configs
+                problems.append("trainer.strategy: ddp does not go with --multirun; start each run alone")
+            own = [o for o in parsed if not o.key_or_group.startswith("hydra.")]
+            jobs.append(CheckedJob(number, [line(o) for o in own], [self.forced(o) for o in own], cfg, problems))
+        return jobs
 
     def is_group(self, key: str) -> bool:
         return key.startswith("hydra") or any((folder / key).is_dir() for folder in self.folders)

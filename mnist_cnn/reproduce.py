@@ -8,7 +8,7 @@ from statistics import mean
 
 from mnist_cnn.cli import user_errors
 from mnist_cnn.errors import ConfigError, nearest
-from mnist_cnn.jobs import run_side_by_side
+from mnist_cnn.jobs import Job, run_side_by_side, start_or_continue
 from mnist_cnn.report.study import write_pages
 from mnist_cnn.runs import Run
 from mnist_cnn.study import PROTOCOLS, Results, StudyRun, chosen, documents, plan
@@ -64,15 +64,15 @@ def run_missing(missing: list[StudyRun], runs: list[StudyRun], results: Results,
     trained = [run for run in missing if twins[run.digest, run.seed] is run]
     failed = []
     left = list(trained)
-    for ended in run_side_by_side(
-        trained,
-        lambda run: ["-m", "mnist_cnn.train", *arguments(run, options.run_root)],
-        lambda run: options.run_root / f"{run.path}.log",
-        options.jobs,
-    ):
-        run: StudyRun = ended.job
+    root = options.run_root
+    jobs = [
+        Job(start_or_continue(Run(root / run.path), run.overrides, run.digest), root / f"{run.path}.log", run)
+        for run in trained
+    ]
+    for ended in run_side_by_side(jobs, options.jobs):
+        run: StudyRun = ended.job.about
         left.remove(run)
-        directory = Run(options.run_root / run.path)
+        directory = Run(root / run.path)
         if ended.error is None:
             results.keep(run, directory)
             for twin in missing:
@@ -83,30 +83,12 @@ def run_missing(missing: list[StudyRun], runs: list[StudyRun], results: Results,
             outcome = f"test accuracy {metrics['figures']['test/acc']:.2%}, {ended.seconds:.0f} s"
         else:
             failed.append(run)
-            outcome = f"failed: {ended.error} (log: {options.run_root / run.path}.log)"
+            outcome = f"failed: {ended.error} (log: {ended.job.log_file})"
         done = len(trained) - len(left)
         print(f"[{done}/{len(trained)}] {run}: {outcome}{_time_left(left, seconds, options.jobs)}", flush=True)
     if failed:
         print(f"{len(failed)} of {len(trained)} runs failed:", *failed, sep="\n  ", file=sys.stderr)
     return len(failed)
-
-
-def arguments(run: StudyRun, root: Path) -> list[str]:
-    """Starts the run, or continues what an earlier call left half done with the same configuration."""
-    directory = Run(root / run.path)
-    if directory.config_file.exists():
-        same = directory.metrics().get("config_digest") == run.digest
-        if same and directory.checkpoint("last").exists() and not directory.completed:
-            return [f"resume={directory.path}"]
-        _move_aside(directory.path)
-    return [*run.overrides, f"hydra.run.dir={directory.path}"]
-
-
-def _move_aside(path: Path) -> None:
-    number = 1
-    while (aside := path.with_name(f"{path.name}.old{number}")).exists():
-        number += 1
-    path.rename(aside)
 
 
 def _time_left(left: list[StudyRun], seconds: dict[str, float], jobs: int) -> str:

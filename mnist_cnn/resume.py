@@ -14,6 +14,7 @@ from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.models.classifier import spans_run
 from mnist_cnn.preflight import Call, line
 from mnist_cnn.runs import Run, load_checkpoint, newest_good_checkpoint, unfinished
+from mnist_cnn.sweeps import PLAN
 
 # What leaves the meaning of the epochs already trained alone, and what a checkpoint does not restore over.
 MAY_CHANGE = [
@@ -48,7 +49,7 @@ def find_resumption(call: Call) -> Resumption:
         ConfigError: overrides that a run cannot change any more.
     """
     if call.multirun:
-        raise ConfigError(["resume: continues one run; it does not go with --multirun"])
+        raise ConfigError(["resume: does not go with hydra/launcher; resume the runs of such a sweep one by one"])
     resume = str(call.value("resume"))
     overrides = [o for o in call.overrides if o.key_or_group != "resume"]
     if getattr(rank_zero_only, "rank", 0) != 0:  # started by Lightning for DDP, with settings for Hydra
@@ -56,6 +57,8 @@ def find_resumption(call: Call) -> Resumption:
     if resume == "auto":
         run, overrides = _newest_unfinished(call, overrides), []
         checkpoint, state = newest_good_checkpoint(run)
+    elif (Path(resume) / PLAN).is_file():
+        raise RunError(f"{resume}: a sweep; continue it with -m resume={resume}")
     elif Path(resume).is_dir():
         run = Run(Path(resume).resolve())
         run.config()  # refuses a folder that is no run before looking for checkpoints

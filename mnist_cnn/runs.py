@@ -182,7 +182,7 @@ def unfinished(root: Path) -> list[Run]:
 def digest(cfg: DictConfig) -> str:
     """The same for runs that differ in nothing but the seed, where their files lie and what they report."""
     tree: Any = OmegaConf.to_container(cfg, resolve=True)
-    for key in ("seed", "resume", "run_root", "speed", "logger", "figures"):
+    for key in ("seed", "resume", "run_root", "speed", "logger", "figures", "jobs", "bad_jobs"):
         tree.pop(key, None)
     for key in ("seed", "root", "num_workers", "pin_memory"):
         tree["data"].pop(key, None)
@@ -203,7 +203,7 @@ def environment(device: torch.device) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "platform": platform.platform(),
         },
-        "command": sys.orig_argv[1:],
+        "command": [Path(sys.argv[0]).stem if "/" in sys.argv[0] else sys.argv[0], *sys.argv[1:]],
     }
 
 

@@ -54,7 +54,7 @@ RANGES: dict[str, Rule] = {
     "limit_train": COUNT, "limit_val": COUNT, "limit_test": COUNT, "divide_by": POSITIVE,
     "degrees": ("in [0, 180]", lambda v: 0 <= v <= 180), "translate": UNIT, "scale": NOT_NEGATIVE,
     "shear": ("in [0, 90)", lambda v: 0 <= v < 90),
-    "max_epochs": COUNT, "gradient_clip_val": POSITIVE, "patience": COUNT, "min_delta": NOT_NEGATIVE,
+    "jobs": COUNT, "max_epochs": COUNT, "gradient_clip_val": POSITIVE, "patience": COUNT, "min_delta": NOT_NEGATIVE,
     "check_val_every_n_epoch": COUNT, "accumulate_grad_batches": COUNT, "ema.decay": SHARE,
     "limit_train_batches": POSITIVE, "limit_val_batches": POSITIVE, "limit_test_batches": POSITIVE,
 }  # fmt: skip
@@ -140,7 +140,9 @@ def check_keys(given: dict[str, Any], allowed: dict[str, Any], prefix: str, open
                 problems.append(unknown(path, key, list(allowed), "unknown key", prefix))
         elif not fits(value, allowed[key]):
             problems.append(_wrong_type(path, value, allowed[key]))
-        elif (rule := RANGES.get(".".join(path.split(".")[-2:]), RANGES.get(key))) and value is not None:
+        elif isinstance(value, str) or value is None:
+            continue  # a word that the type allows, such as jobs: auto
+        elif rule := RANGES.get(".".join(path.split(".")[-2:]), RANGES.get(key)):
             text, holds = rule
             numbers = value if isinstance(value, list) else [value]
             scalar = not isinstance(value, list) or key == "betas"

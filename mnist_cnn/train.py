@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,7 +37,7 @@ def train(cfg: DictConfig, run: Run, overrides: list[str], checkpoint: Path | No
     """
     let_one_process_speak()
     validate(cfg)
-    metrics: dict[str, Any] = {"status": "running", "seed": cfg.seed}
+    metrics: dict[str, Any] = {"status": "running", "pid": os.getpid(), "seed": cfg.seed}
     with run.held(), recorded(run, metrics, fresh=checkpoint is None):
         run.save_config(cfg, overrides)
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -145,6 +146,7 @@ def recorded(run: Run, metrics: dict[str, Any], fresh: bool) -> Iterator[None]:
         metrics |= {
             "status": "interrupted" if stopped else "failed",
             "error": str(error) or type(error).__name__,
+            "error_type": type(error).__name__,
         }
         # Into the run's own log; the console shows it when it ends the program, which a sweep does only at its end.
         alone = HydraConfig.get().mode != RunMode.MULTIRUN

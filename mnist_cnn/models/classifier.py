@@ -70,7 +70,7 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         loss, _ = self._step(batch, "train")
         if batch_idx % FINITE_EVERY == 0:
-            self._require_finite("training loss", loss)
+            self._require_finite("training loss", loss.detach())
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:

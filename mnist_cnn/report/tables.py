@@ -75,6 +75,22 @@ def final_table(metrics: dict[str, Any], run_dir: Path) -> str:
     return _text(table) + "\n" + start_table(where)
 
 
+def plain_table(lines: Sequence[Sequence[str]]) -> str:
+    """The first line is the head; columns of numbers stand right."""
+    head, *rest = lines
+    right = [i for i in range(len(head)) if rest and all(not line[i] or line[i][0] in "0123456789(" for line in rest)]
+    table = _table(*head, right=right)
+    for line in rest:
+        table.add_row(*line)
+    return _text(table)
+
+
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """The first line is the head."""
+    head, *rest = lines
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rest])
+
+
 def _table(*columns: str, right: Sequence[int] = (), header: bool = True) -> Table:
     table = Table(box=box.SIMPLE_HEAD if header else None, show_header=header, pad_edge=False)
     for i, column in enumerate(columns):

@@ -37,7 +37,7 @@ def test_it_goes_on_after_a_failure_and_runs_only_what_is_missing(study, monkeyp
     assert call(monkeypatch, "protocol=document", "jobs=2") == 1
     text = capsys.readouterr()
     assert "3 runs: 0 done, 3 to do" in text.out
-    assert "sigmoid/diverging seed 1 (document protocol): failed: error: diverged" in text.out
+    assert "sigmoid/diverging seed 1 (document protocol): failed: diverged" in text.out
     assert "1 of 2 runs failed" in text.err
     kept = {str(f.relative_to(tmp_path / "results")) for f in (tmp_path / "results").rglob("*.json")}
     assert kept == {f"reproduction/sigmoid/{name}/document/seed_1.json" for name in ("first", "twin")}

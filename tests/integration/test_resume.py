@@ -150,7 +150,7 @@ def test_a_run_that_another_process_trains_is_left_alone(cli, tiny_overrides, tm
 
 
 def test_a_told_stop_ends_the_whole_sweep(tiny_overrides, tmp_path):
-    process = start(["-m", "seed=1,2", *LONG, *tiny_overrides, "trainer.max_epochs=50"], tmp_path)
+    process = start(["-m", "seed=1,2", "jobs=1", *LONG, *tiny_overrides, "trainer.max_epochs=50"], tmp_path)
     wait_for_epochs(tmp_path / "runs", 1)
     process.send_signal(signal.SIGTERM)
     output = process.communicate(timeout=60)[0]

@@ -6,8 +6,10 @@ import pytest
 
 from mnist_cnn import NUMERICS
 from mnist_cnn.errors import ConfigError
+from mnist_cnn.jobs import start_or_continue
 from mnist_cnn.report.study import Row, Spread, refresh, write_pages
-from mnist_cnn.reproduce import Options, arguments, parse
+from mnist_cnn.reproduce import Options, parse
+from mnist_cnn.runs import Run
 from mnist_cnn.study import Document, Entry, Results, StudyRun, chosen, documents, plan
 
 
@@ -135,16 +137,16 @@ def test_pages_hold_the_figures_of_the_files(tmp_path):
 
 
 def test_a_half_done_run_continues_and_one_of_another_configuration_moves_aside(tmp_path):
-    run = StudyRun(Entry("d", "e", "d/e"), "document", 1, "abc")
-    folder = tmp_path / run.path
-    fresh = arguments(run, tmp_path)
-    assert fresh == ["experiment=d/e", "seed=1", "figures=false", f"hydra.run.dir={folder}"]
+    folder = tmp_path / "run"
+    call = (Run(folder), ["seed=1"], "abc")
+    fresh = start_or_continue(*call)
+    assert fresh == ["seed=1", f"hydra.run.dir='{folder}'"]
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "config.yaml").touch()
     (folder / "checkpoints" / "last.ckpt").touch()
     (folder / "metrics.json").write_text('{"status": "interrupted", "config_digest": "abc"}')
-    assert arguments(run, tmp_path) == [f"resume={folder}"]
+    assert start_or_continue(*call) == [f"resume='{folder}'"]
     (folder / "metrics.json").write_text('{"status": "interrupted", "config_digest": "other"}')
-    assert arguments(run, tmp_path) == fresh
-    assert folder.with_name("seed_1.old1").is_dir()
+    assert start_or_continue(*call) == fresh
+    assert folder.with_name("run.old1").is_dir()
     assert not folder.exists()

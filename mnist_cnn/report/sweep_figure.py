@@ -1,0 +1,89 @@
+"""The picture of a sweep: a curve over one swept value, a heat map over two or more."""
+
+import itertools
+from collections.abc import Sequence
+from statistics import mean
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+if TYPE_CHECKING:
+    from mnist_cnn.report.sweep import Group
+
+WIDE = 20  # ratio of largest to smallest value from which an axis is logarithmic
+
+
+def draw(groups: Sequence["Group"], keys: Sequence[str]) -> Figure | None:
+    """Validation accuracy over the swept keys (without the seed); None where there is nothing to compare."""
+    if len(groups) < 2 or not keys:
+        return None
+    return curve(groups, keys[0]) if len(keys) == 1 else heat_map(groups, keys)
+
+
+def curve(groups: Sequence["Group"], key: str) -> Figure:
+    """Mean over seeds with its 95 % interval, every seed as a point; in order of the value."""
+    from mnist_cnn.report.sweep import interval
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    numbers = [_number(group.values[key]) for group in groups]
+    if all(number is not None for number in numbers):
+        ordered = sorted(groups, key=lambda group: float(group.values[key]))
+        places = [float(group.values[key]) for group in ordered]
+        if min(places) > 0 and max(places) / min(places) > WIDE:
+            axes.set_xscale("log")
+    else:
+        ordered = list(groups)
+        places = [float(i) for i in range(len(ordered))]
+        axes.set_xticks(places, [group.values[key] for group in ordered])
+    values = [[row.validation for row in group.rows] for group in ordered]
+    halves = [interval(v) or 0.0 for v in values]
+    style = "o-" if all(number is not None for number in numbers) else "o"
+    axes.errorbar(
+        places, [mean(v) for v in values], yerr=halves, fmt=style, color="black", capsize=4, label="mean, 95 %"
+    )
+    seeds = [(place, x) for place, each in zip(places, values, strict=True) for x in each if len(each) > 1]
+    if seeds:
+        axes.plot(*zip(*seeds, strict=True), "x", color="0.5", markersize=5, label="one seed")
+        axes.legend(frameon=False)
+    axes.set_xlabel(key)
+    axes.set_ylabel("validation accuracy")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.grid(color="0.9")
+    return figure
+
+
+def heat_map(groups: Sequence["Group"], keys: Sequence[str]) -> Figure:
+    """Mean validation accuracy in every cell: the last key across, the combinations of the others down."""
+    *down, across = keys
+    columns = _in_order({group.values.get(across, "") for group in groups})
+    options = [_in_order({group.values.get(key, "") for group in groups}) for key in down]
+    cells = {tuple(group.values.get(key, "") for key in keys): group.validation for group in groups}
+    lines = [line for line in itertools.product(*options) if any((*line, c) in cells for c in columns)]
+    matrix = np.array([[100 * cells.get((*line, c), np.nan) for c in columns] for line in lines])
+    figure = Figure(figsize=(3.2 + 1.1 * len(columns), 1.4 + 0.45 * len(lines)), layout="constrained")
+    axes = figure.subplots()
+    error = np.log10(100.001 - matrix)  # near the top small differences matter
+    axes.imshow(error, cmap="Greys", aspect="auto", vmin=np.nanmin(error) - 0.2, vmax=np.nanmax(error) + 0.6)
+    for i, j in itertools.product(range(len(lines)), range(len(columns))):
+        axes.text(j, i, f"{matrix[i, j]:.2f}" if not np.isnan(matrix[i, j]) else "–", ha="center", va="center",
+                  color="black", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})  # fmt: skip
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(lines)), [", ".join(line) for line in lines])
+    axes.set_xlabel(across)
+    axes.set_ylabel(", ".join(down))
+    axes.set_title("validation accuracy in % (darker: worse)", fontsize=10)
+    return figure
+
+
+def _in_order(values: set[str]) -> list[str]:
+    return sorted(values, key=lambda value: (_number(value) is None, _number(value) or 0.0, value))
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

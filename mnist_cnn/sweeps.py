@@ -1,0 +1,164 @@
+"""A sweep directory: the jobs that were planned, and what became of each, read from the files that it left."""
+
+import csv
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mnist_cnn.errors import RunError
+from mnist_cnn.files import write_atomically
+from mnist_cnn.preflight import CheckedJob
+from mnist_cnn.runs import Run
+
+PLAN = "sweep.yaml"
+# States of a job. A diverged job would diverge again, and a refused one would be refused again.
+COMPLETED, RUNNING, WAITING = "completed", "running", "waiting"
+DIVERGED, REFUSED, FAILED, KILLED, STOPPED = "diverged", "refused", "failed", "killed", "stopped"
+TO_RUN = (WAITING, FAILED, KILLED, STOPPED)
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """One planned run; `problem` says why it is not run at all."""
+
+    number: int
+    overrides: list[str]
+    forced: list[str]
+    epochs: int
+    seed: int
+    problem: str | None = None
+
+    def values(self) -> dict[str, str]:
+        """Overrides as key and value."""
+        pairs = (text.lstrip("+~").partition("=") for text in self.overrides)
+        return {key: value for key, _, value in pairs}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the files of a job say: its state, epochs done, best validation accuracy, mean seconds of an epoch."""
+
+    state: str
+    epochs: int = 0
+    best: float | None = None
+    epoch_seconds: float | None = None
+    error: str | None = None
+
+
+class Sweep:
+    """A sweep on disk; each job has the directory of its number, with a log of all it printed beside it."""
+
+    def __init__(self, path: Path, arguments: list[str], jobs: list[SweepJob]) -> None:
+        self.path, self.arguments, self.jobs = path, arguments, jobs
+
+    @classmethod
+    def create(cls, path: Path, arguments: list[str], checked: Sequence[CheckedJob]) -> "Sweep":
+        """Plans a sweep in a new directory.
+
+        Raises:
+            RunError: the directory already holds a sweep.
+        """
+        if (path / PLAN).exists():
+            raise RunError(f"{path}: already holds a sweep; continue it with -m resume={path}, or name another")
+        jobs = [
+            SweepJob(job.number, job.overrides, job.forced, job.cfg.trainer.get("max_epochs") or 0,
+                     job.cfg.get("seed"), "; ".join(job.problems) or None)
+            for job in checked
+        ]  # fmt: skip
+        path.mkdir(parents=True, exist_ok=True)
+        plan = {"arguments": arguments, "jobs": [vars(job) for job in jobs]}
+        write_atomically(path / PLAN, yaml.safe_dump(plan, sort_keys=False).encode())
+        return cls(path, arguments, jobs)
+
+    @classmethod
+    def load(cls, path: Path) -> "Sweep":
+        """Raises RunError if there is no sweep."""
+        if not (path / PLAN).is_file():
+            raise RunError(f"{path}: not a sweep directory (no {PLAN})")
+        plan = yaml.safe_load((path / PLAN).read_text())
+        return cls(path, plan["arguments"], [SweepJob(**job) for job in plan["jobs"]])
+
+    def run(self, job: SweepJob) -> Run:
+        return Run(self.path / str(job.number))
+
+    def log_file(self, job: SweepJob) -> Path:
+        return self.path / f"{job.number}.log"
+
+    def progress(self, job: SweepJob) -> Progress:
+        if job.problem is not None:
+            return Progress(REFUSED, error=job.problem)
+        run = self.run(job)
+        metrics = run.metrics()
+        rows = history(run.history_file)
+        state = _state(metrics, run, self.log_file(job))
+        best = max((float(row["val/acc"]) for row in rows if row["val/acc"]), default=None)
+        seconds = sum(float(row["seconds"]) for row in rows) / len(rows) if rows else None
+        return Progress(state, len(rows), best, seconds, metrics.get("error"))
+
+    def unfinished(self) -> list[SweepJob]:
+        return [job for job in self.jobs if self.progress(job).state in TO_RUN]
+
+    def swept(self) -> list[str]:
+        """The keys that differ between jobs, in the order of the call."""
+        keys = list(dict.fromkeys(key for job in self.jobs for key in job.values()))
+        return [key for key in keys if len({job.values().get(key) for job in self.jobs}) > 1]
+
+
+def _state(metrics: dict[str, Any], run: Run, log_file: Path) -> str:
+    status = metrics.get("status")
+    if status is None:
+        return FAILED if log_file.exists() else WAITING
+    if status == "running":
+        return RUNNING if run.busy else KILLED
+    if status == "failed":
+        return DIVERGED if metrics.get("error_type") == "Diverged" else FAILED
+    return COMPLETED if status == "completed" else STOPPED
+
+
+def history(file: Path) -> list[dict[str, str]]:
+    try:
+        with file.open(newline="") as opened:
+            return list(csv.DictReader(opened))
+    except FileNotFoundError:
+        return []
+
+
+def new_directory(root: Path) -> Path:
+    """Creates `root`/multirun/<time>, which no other sweep has or gets."""
+    while True:
+        path = root / "multirun" / datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            continue
+
+
+def newest_unfinished(root: Path, arguments: list[str]) -> Sweep:
+    """The newest sweep below `root` with jobs left to run; with `arguments`, of those started with just these.
+
+    Raises:
+        RunError: there is none.
+    """
+    found = sorted((root / "multirun").glob(f"*/{PLAN}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    sweeps = [Sweep.load(file.parent) for file in found]
+    wanted = sorted(arguments)
+    for sweep in sweeps:
+        if (not arguments or sorted(sweep.arguments) == wanted) and sweep.unfinished():
+            return sweep
+    words = f" that was started with {' '.join(arguments)}" if arguments else ""
+    raise RunError(f"nothing to resume below {root / 'multirun'}: no sweep{words} has jobs left to run")
+
+
+def seconds_left(jobs: Sequence[SweepJob], progress: dict[int, Progress], at_once: int) -> float | None:
+    """Of jobs still to end, from the epochs that were timed so far; None before the first."""
+    timed = [p.epoch_seconds for p in progress.values() if p.epoch_seconds is not None]
+    if not timed:
+        return None
+    mean = sum(timed) / len(timed)
+    each = [(job.epochs - progress[job.number].epochs) * (progress[job.number].epoch_seconds or mean) for job in jobs]
+    return max(sum(each) / at_once, max(each, default=0.0))

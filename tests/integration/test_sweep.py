@@ -1,0 +1,176 @@
+"""Sweeps with real processes: failures, kills, resuming, the summary."""
+
+import csv
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mnist_cnn import sweep as sweep_entry
+from mnist_cnn.runs import Run
+from mnist_cnn.sweeps import Sweep
+
+FAST = ["model=sequential", "trainer.max_epochs=1"]
+
+
+def sweep_in(folder: Path) -> Sweep:
+    [plan] = folder.rglob("sweep.yaml")
+    return Sweep.load(plan.parent)
+
+
+def states(sweep: Sweep) -> dict[int, str]:
+    return {job.number: sweep.progress(job).state for job in sweep.jobs}
+
+
+def test_every_job_is_in_the_summary_best_first_and_over_seeds(cli, tiny_overrides, tmp_path, capsys):
+    assert cli("-m", "model=sequential,vanilla", "seed=1,2", "trainer.max_epochs=2", *tiny_overrides) == 0
+    printed = capsys.readouterr().out
+    sweep = sweep_in(tmp_path)
+    runs = {job.number: Run(sweep.path / str(job.number)).metrics() for job in sweep.jobs}
+    rows = list(csv.DictReader((sweep.path / "summary.csv").open()))
+    assert len(rows) == 4
+    found = [float(row["val_acc"]) for row in rows]
+    assert found == sorted(found, reverse=True)
+    for row in rows:
+        metrics = runs[int(row["job"])]
+        assert float(row["test_acc"]) == metrics["figures"]["test/acc"]
+        assert int(row["parameters"]) == metrics["parameters"]["total"]
+        assert (row["seed"], row["state"]) == (str(metrics["seed"]), "completed")
+    best = [runs[n]["figures"]["test/acc"] for n in (0, 1)]  # sequential
+    mean, sd = 100 * statistics.mean(best), 100 * statistics.stdev(best)
+    assert f"{mean:.3f} ± {sd:.3f} %" in printed
+    worse = 100 * statistics.mean(runs[n]["figures"]["test/acc"] for n in (2, 3))
+    assert f"{worse:.3f} ±" not in printed  # the test figure of what validation did not choose
+    assert (sweep.path / "summary.png").read_bytes().startswith(b"\x89PNG")
+    assert "| sequential | 2 |" in (sweep.path / "summary.md").read_text()
+
+    assert cli(str(sweep.path), "tests=all", main=sweep_entry.main) == 0
+    assert f"{worse:.3f} ±" in capsys.readouterr().out
+
+
+def test_a_bad_job_is_refused_before_anything_runs(cli, tiny_overrides, tmp_path, capsys):
+    assert cli("-m", *FAST, "optimizer.lr=0.001,fast", *tiny_overrides) == 2
+    assert "optimizer.lr = 'fast'" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("sweep.yaml"))
+
+
+def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "mnist_cnn.train", *arguments], cwd=folder, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env=os.environ | {"COLUMNS": "200"}, start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for(condition, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.05)
+
+
+def test_twelve_jobs_one_diverges_one_is_refused_one_is_killed(tiny_overrides, tmp_path):
+    rates = ",".join([*(f"0.{n:03}" for n in range(1, 11)), "1e30", "fast"])
+    call = ["-m", "model=sequential", f"optimizer.lr={rates}", "bad_jobs=skip", "trainer.max_epochs=40",
+            "jobs=2", *tiny_overrides]  # fmt: skip
+    process = start(call, tmp_path)
+    wait_for(lambda: len(list(tmp_path.rglob("3/metrics.csv"))) == 1)
+    sweep = sweep_in(tmp_path)
+    killed = sweep.run(sweep.jobs[3])
+    os.kill(killed.metrics()["pid"], signal.SIGKILL)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 1, output
+    expected = dict.fromkeys(range(12), "completed") | {3: "killed", 10: "diverged", 11: "refused"}
+    assert states(sweep) == expected
+    assert re.search(r"job 3 .*killed by SIGKILL", output)
+    assert re.search(r"job 10 diverged: \w+ loss is (nan|inf)", output)
+    assert "job 11 refused: optimizer.lr = 'fast'" in output
+    assert "optimizer.lr=0.005" in output
+    made = {n: Run(sweep.path / str(n)).metrics_file.stat().st_mtime_ns for n in range(11)}
+    done = len(killed.history_file.read_text().splitlines()) - 1
+    assert 1 <= done < 40
+
+    again = start(["-m", "resume=auto"], tmp_path)
+    output, _ = again.communicate(timeout=300)
+    assert again.returncode == 1, output
+    assert "12 jobs, 1 to run" in output
+    assert states(sweep) == expected | {3: "completed"}
+    changed = {n for n in range(11) if Run(sweep.path / str(n)).metrics_file.stat().st_mtime_ns != made[n]}
+    assert changed == {3}
+    assert f"epoch {done + 1:>2}/40" in killed.path.joinpath("train.log").read_text()
+    rows = list(csv.DictReader((sweep.path / "summary.csv").open()))
+    assert [row["state"] for row in rows].count("completed") == 10
+
+    third = start(["-m", "resume=auto"], tmp_path)
+    output, _ = third.communicate(timeout=60)
+    assert third.returncode == 2
+    assert "no sweep has jobs left to run" in output
+
+
+def test_kill_9_of_the_whole_sweep_loses_at_most_the_running_epochs(tiny_overrides, tmp_path):
+    call = ["-m", "model=sequential", "seed=1,2,3", "trainer.max_epochs=15", "jobs=1", *tiny_overrides]
+    process = start(call, tmp_path)
+    wait_for(lambda: len(list(tmp_path.rglob("1/metrics.csv"))) == 1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    sweep = sweep_in(tmp_path)
+    pid = sweep.run(sweep.jobs[1]).metrics()["pid"]
+    wait_for(lambda: not Path(f"/proc/{pid}").exists())  # it stops with its parent
+    assert states(sweep)[0] == "completed"
+    assert states(sweep)[1] in ("killed", "stopped")
+    assert states(sweep)[2] == "waiting"
+
+    output, _ = start([*call, "resume=auto"], tmp_path).communicate(timeout=300)
+    assert "3 jobs, 2 to run" in output
+    assert set(states(sweep).values()) == {"completed"}
+    alone = ["model=sequential", "seed=2", "trainer.max_epochs=15", *tiny_overrides]
+    straight = start([*alone, f"hydra.run.dir={tmp_path}/straight"], tmp_path)
+    straight.communicate(timeout=120)
+    assert Run(tmp_path / "straight").metrics()["figures"] == sweep.run(sweep.jobs[1]).metrics()["figures"]
+
+
+def test_ctrl_c_says_how_to_go_on(tiny_overrides, tmp_path):
+    call = ["-m", "model=sequential", "seed=1,2", "trainer.max_epochs=60", "jobs=2", *tiny_overrides]
+    process = start(call, tmp_path)
+    wait_for(lambda: len(list(tmp_path.rglob("metrics.csv"))) == 2)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    sweep = sweep_in(tmp_path)
+    assert f"-m resume={sweep.path}" in output
+    assert set(states(sweep).values()) == {"stopped"}
+    assert "Traceback" not in output
+
+
+def test_two_sweeps_at_once_do_not_share_files(tiny_overrides, tmp_path):
+    processes = [start(["-m", *FAST, f"seed={seeds}", *tiny_overrides], tmp_path) for seeds in ("1,2", "3,4")]
+    for process in processes:
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+    plans = [Sweep.load(plan.parent) for plan in tmp_path.rglob("sweep.yaml")]
+    assert sorted(job.seed for plan in plans for job in plan.jobs) == [1, 2, 3, 4]
+    assert all(set(states(plan).values()) == {"completed"} for plan in plans)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-m", "resume=auto"], "nothing to resume"),
+        (["-m", "resume=nowhere"], "not a sweep directory"),
+        (["-m", "resume=auto", "seed=1,2"], "started with seed=1,2"),
+    ],
+)
+def test_nothing_to_resume(cli, capsys, arguments, words):
+    assert cli(*arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_ready_made_sweep_and_a_value_of_ones_own(cli, tiny_overrides, tmp_path):
+    assert cli("-m", *FAST, "sweep=lr", "seed=7", "optimizer.lr=0.01,0.02", *tiny_overrides) == 0
+    values = [(job.values()["seed"], job.values()["optimizer.lr"]) for job in sweep_in(tmp_path).jobs]
+    assert values == [("7", "0.01"), ("7", "0.02")]
