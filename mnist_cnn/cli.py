@@ -1,6 +1,7 @@
 """The command line: what an entry point does around its task, and how a user's mistake ends."""
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -15,9 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_cnn.errors import ConfigError, Interrupted, UserError
-from mnist_cnn.multirun import run_sweep
+from mnist_cnn.multirun import plan_sweep, run_sweep
 from mnist_cnn.preflight import Call, config_dir
 from mnist_cnn.report.console import quieten_libraries
+from mnist_cnn.report.sweep import summarize
 from mnist_cnn.resume import find_resumption
 from mnist_cnn.runs import Run
 
@@ -33,6 +35,7 @@ def run_training(train: Callable[..., Any]) -> None:
             return
         if call.multirun and not call.has_launcher():
             sys.exit(run_sweep(call))
+        sweep = plan_sweep(call) if call.multirun and call.value("resume") is None else None
         if call.value("resume") is not None:
             found = find_resumption(call)
             # resume= stays: the processes that DDP starts get these arguments
@@ -42,12 +45,20 @@ def run_training(train: Callable[..., Any]) -> None:
         call.check()
         switches = [a for a in sys.argv[1:] if a not in call.texts]
         sys.argv[1:] = switches + [call.forced(o) for o in call.overrides]
+        if sweep is None:
+            run_hydra("train", functools.partial(_hydra_task, train))
+            return
+        sys.argv.append(f"hydra.sweep.dir='{sweep.path}'")
+        try:
+            run_hydra("train", functools.partial(_hydra_task, train))
+        finally:
+            print(summarize(sweep))
 
-        def task(cfg: DictConfig) -> Any:
-            settings = HydraConfig.get()
-            return train(cfg, Run(Path(settings.runtime.output_dir)), list(settings.overrides.task))
 
-        run_hydra("train", task)
+def _hydra_task(train: Callable[..., Any], cfg: DictConfig) -> Any:
+    """What Hydra calls for each job, also on another machine: it must be picklable."""
+    settings = HydraConfig.get()
+    return train(cfg, Run(Path(settings.runtime.output_dir)), list(settings.overrides.task))
 
 
 def command_line() -> Call | None:

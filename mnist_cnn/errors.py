@@ -43,6 +43,10 @@ class Diverged(UserError):
     """The loss became NaN or infinite."""
 
 
+class Pruned(UserError):
+    """A search stopped the run because it looked hopeless."""
+
+
 class Interrupted(KeyboardInterrupt):
     """The run was told to stop (Ctrl-C or SIGTERM); not an Exception, so that it ends a whole sweep."""
 

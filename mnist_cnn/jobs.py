@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -67,10 +67,11 @@ def _move_aside(path: Path) -> None:
     path.rename(aside)
 
 
-def run_side_by_side(jobs: Sequence[Job], at_once: int, tick: Callable[[], None] = lambda: None) -> Iterator[Finished]:
+def run_side_by_side(jobs: Iterable[Job], at_once: int, tick: Callable[[], None] = lambda: None) -> Iterator[Finished]:
     """Yields each job when it ends, a failed one too; stops the running ones when the caller is interrupted.
 
     Args:
+        jobs: the next one is taken when there is room for it.
         at_once: jobs side by side; each gets an equal share of the cores as threads (`OMP_NUM_THREADS` at most).
         tick: called several times a second while jobs run.
     """
@@ -78,12 +79,16 @@ def run_side_by_side(jobs: Sequence[Job], at_once: int, tick: Callable[[], None]
     threads = min(max(1, cores // at_once), int(os.environ.get("OMP_NUM_THREADS", cores)))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["mnist_cnn.train"])
-    waiting = list(reversed(jobs))
+    waiting = iter(jobs)
+    exhausted = False
     running: dict[ForkServerProcess, tuple[Job, float]] = {}
     try:
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                job = waiting.pop()
+        while running or not exhausted:
+            while not exhausted and len(running) < at_once:
+                job = next(waiting, None)
+                if job is None:
+                    exhausted = True
+                    break
                 job.log_file.parent.mkdir(parents=True, exist_ok=True)
                 process = context.Process(target=_train, args=(job, threads, dict(os.environ)))
                 process.start()

@@ -1,7 +1,9 @@
 """`--multirun`: plans a sweep, runs its jobs side by side, shows them, survives their failures, sums them up."""
 
+import contextlib
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -26,48 +28,60 @@ def run_sweep(call: Call) -> int:
         RunError: nothing to resume.
         Interrupted: Ctrl-C or SIGTERM; the running jobs have saved their last complete epoch.
     """
-    sweep, at_once = _resumed(call) if call.value("resume") is not None else _planned(call)
+    sweep = plan_sweep(call) if call.value("resume") is None else _resumed(call)
+    first = next(job for job in sweep.jobs if job.problem is None)
+    jobs = [f"jobs={call.value('jobs')}"] if call.value("jobs") else []
+    at_once = jobs_at_once(compose_one([*first.forced, *jobs]), len(sweep.jobs))
     with Run(sweep.path).held():
         todo = sweep.unfinished()
         print(f"sweep: {len(sweep.jobs)} jobs, {len(todo)} to run, {at_once} at once, in {sweep.path}", flush=True)
-        signal.signal(signal.SIGTERM, _stop)
-        try:
+        with stop_on_sigterm(f"python -m mnist_cnn.train -m resume={sweep.path}"):
             _run(sweep, todo, at_once)
-        except KeyboardInterrupt as stop:
-            raise Interrupted(
-                f"stopped; every complete epoch is saved. Continue with:\n"
-                f"  python -m mnist_cnn.train -m resume={sweep.path}",
-                stop.exit_code if isinstance(stop, Interrupted) else 130,
-            ) from None
         print(summarize(sweep))
     states = [sweep.progress(job).state for job in sweep.jobs]
     return 0 if all(state == COMPLETED for state in states) else 1
 
 
-def _stop(*_: object) -> None:
-    raise Interrupted(exit_code=143)
+@contextlib.contextmanager
+def stop_on_sigterm(again: str) -> Iterator[None]:
+    """SIGTERM stops the running jobs as Ctrl-C does, and the message says how to go on."""
+
+    def stop(*_: object) -> None:
+        raise Interrupted(exit_code=143)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt as told:
+        exit_code = told.exit_code if isinstance(told, Interrupted) else 130
+        message = f"stopped; every complete epoch is saved. Continue with:\n  {again}"
+        raise Interrupted(message, exit_code) from None
 
 
 def _run(sweep: Sweep, todo: list[SweepJob], at_once: int) -> None:
-    jobs = [Job(start_or_continue(sweep.run(job), job.forced), sweep.log_file(job), job) for job in todo]
+    jobs = (Job(start_or_continue(sweep.run(job), job.forced), sweep.log_file(job), job) for job in todo)
     with SweepDisplay(sweep, at_once) as display:
         for ended in run_side_by_side(jobs, at_once, display.tick):
             display.ended(ended.job.about, ended.error)
 
 
-def _planned(call: Call) -> tuple[Sweep, int]:
+def plan_sweep(call: Call) -> Sweep:
+    """Checks every job and writes the plan of a new sweep.
+
+    Raises:
+        ConfigError: something is wrong with a job, and `bad_jobs=skip` was not given.
+    """
     checked = call.jobs()
     bad = [f"{job.name}: {problem}" for job in checked for problem in job.problems]
     skip = call.value("bad_jobs") == "skip"
     if bad and (not skip or all(job.problems for job in checked)):
         raise ConfigError(bad)
-    cfg = next(job.cfg for job in checked if not job.problems)
     given = call.value("hydra.sweep.dir")
-    path = Path(str(given)).resolve() if given else new_directory(Path(cfg.run_root).resolve())
-    return Sweep.create(path, _own(call), checked), jobs_at_once(cfg, len(checked))
+    root = Path(str(call.value("run_root") or "runs")).resolve()
+    return Sweep.create(Path(str(given)).resolve() if given else new_directory(root), _own(call), checked)
 
 
-def _resumed(call: Call) -> tuple[Sweep, int]:
+def _resumed(call: Call) -> Sweep:
     arguments = _own(call)
     resume = str(call.value("resume"))
     if resume == "auto":
@@ -77,9 +91,7 @@ def _resumed(call: Call) -> tuple[Sweep, int]:
         sweep = Sweep.load(Path(resume).resolve())
         if arguments and sorted(arguments) != sorted(sweep.arguments):
             raise ConfigError([f"resume: a sweep continues as it was started: {' '.join(sweep.arguments)}"])
-    first = next(job for job in sweep.jobs if job.problem is None)
-    jobs = [f"jobs={call.value('jobs')}"] if call.value("jobs") else []
-    return sweep, jobs_at_once(compose_one([*first.forced, *jobs]), len(sweep.jobs))
+    return sweep
 
 
 def _own(call: Call) -> list[str]:
@@ -87,10 +99,11 @@ def _own(call: Call) -> list[str]:
     return [text for text in call.texts if not text.startswith(("hydra.", "resume=", "jobs="))]
 
 
-def jobs_at_once(cfg: DictConfig, count: int) -> int:
-    """`jobs=`; for `auto` one job per core, or several to a GPU, but no more than there are jobs."""
-    if cfg.jobs != "auto":
-        return min(int(cfg.jobs), count)
+def jobs_at_once(cfg: DictConfig, count: int, jobs: str | int | None = None) -> int:
+    """`jobs`, or that of the configuration; for `auto` one job per core, or several to a GPU; at most `count`."""
+    jobs = jobs or cfg.jobs
+    if jobs != "auto":
+        return min(int(jobs), count)
     cores = os.cpu_count() or 1
     on_gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     return max(1, min(count, cores, SHARING_A_GPU if on_gpu else cores))

@@ -155,7 +155,7 @@ class Call:
 
 def compose_one(overrides: list[str], return_hydra_config: bool = False) -> DictConfig:
     """The configuration of one run, not validated."""
-    with _hydra_in(config_dir()):
+    with hydra_in_conf():
         cfg = compose("train", overrides, return_hydra_config=return_hydra_config)
     OmegaConf.set_struct(cfg, False)
     return cfg
@@ -178,7 +178,8 @@ def line(override: Override) -> str:
 
 
 @contextlib.contextmanager
-def _hydra_in(folder: Path) -> Iterator[None]:
+def hydra_in_conf() -> Iterator[None]:
+    """Lets `compose` find the package's configuration."""
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
+    with initialize_config_dir(str(config_dir().resolve()), version_base="1.3"):
         yield

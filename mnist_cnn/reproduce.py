@@ -65,10 +65,10 @@ def run_missing(missing: list[StudyRun], runs: list[StudyRun], results: Results,
     failed = []
     left = list(trained)
     root = options.run_root
-    jobs = [
+    jobs = (
         Job(start_or_continue(Run(root / run.path), run.overrides, run.digest), root / f"{run.path}.log", run)
         for run in trained
-    ]
+    )
     for ended in run_side_by_side(jobs, options.jobs):
         run: StudyRun = ended.job.about
         left.remove(run)

@@ -18,6 +18,7 @@ PLAN = "sweep.yaml"
 # States of a job. A diverged job would diverge again, and a refused one would be refused again.
 COMPLETED, RUNNING, WAITING = "completed", "running", "waiting"
 DIVERGED, REFUSED, FAILED, KILLED, STOPPED = "diverged", "refused", "failed", "killed", "stopped"
+PRUNED = "pruned"  # by a search
 TO_RUN = (WAITING, FAILED, KILLED, STOPPED)
 
 
@@ -80,7 +81,8 @@ class Sweep:
         if not (path / PLAN).is_file():
             raise RunError(f"{path}: not a sweep directory (no {PLAN})")
         plan = yaml.safe_load((path / PLAN).read_text())
-        return cls(path, plan["arguments"], [SweepJob(**job) for job in plan["jobs"]])
+        jobs = [SweepJob(**job) for job in plan["jobs"]] if "jobs" in plan else _found_in(path)
+        return cls(path, plan["arguments"], jobs)
 
     def run(self, job: SweepJob) -> Run:
         return Run(self.path / str(job.number))
@@ -108,6 +110,18 @@ class Sweep:
         return [key for key in keys if len({job.values().get(key) for job in self.jobs}) > 1]
 
 
+def _found_in(path: Path) -> list[SweepJob]:
+    """The trials of a search, which has no plan: those that wrote their configuration."""
+    jobs = []
+    for file in path.glob("*/config.yaml"):
+        run = Run(file.parent)
+        if run.path.name.isdecimal():
+            overrides = [text for text in run.overrides() if not text.startswith(("callbacks.pruning", "figures="))]
+            cfg = run.config()
+            jobs.append(SweepJob(int(run.path.name), overrides, overrides, cfg.trainer.max_epochs, cfg.seed))
+    return sorted(jobs, key=lambda job: job.number)
+
+
 def _state(metrics: dict[str, Any], run: Run, log_file: Path) -> str:
     status = metrics.get("status")
     if status is None:
@@ -116,7 +130,7 @@ def _state(metrics: dict[str, Any], run: Run, log_file: Path) -> str:
         return RUNNING if run.busy else KILLED
     if status == "failed":
         return DIVERGED if metrics.get("error_type") == "Diverged" else FAILED
-    return COMPLETED if status == "completed" else STOPPED
+    return {"completed": COMPLETED, "pruned": PRUNED}.get(status, STOPPED)
 
 
 def history(file: Path) -> list[dict[str, str]]:

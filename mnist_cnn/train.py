@@ -18,7 +18,7 @@ from mnist_cnn import cli
 from mnist_cnn.callbacks import AtomicCheckpointIO, History, SeedEpochs, every_epoch
 from mnist_cnn.config import build, validate
 from mnist_cnn.data.datamodule import MNISTDataModule
-from mnist_cnn.errors import Interrupted, UserError
+from mnist_cnn.errors import Interrupted, Pruned, UserError
 from mnist_cnn.models.classifier import Classifier, Schedule
 from mnist_cnn.report.console import ProgressBar, interactive, let_one_process_speak
 from mnist_cnn.report.tables import count, final_table, layer_table, start_table
@@ -142,9 +142,9 @@ def recorded(run: Run, metrics: dict[str, Any], fresh: bool) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        stopped = isinstance(error, KeyboardInterrupt)
+        status = {KeyboardInterrupt: "interrupted", Pruned: "pruned"}
         metrics |= {
-            "status": "interrupted" if stopped else "failed",
+            "status": next((word for kind, word in status.items() if isinstance(error, kind)), "failed"),
             "error": str(error) or type(error).__name__,
             "error_type": type(error).__name__,
         }

@@ -11,7 +11,7 @@ from typing import Any
 
 from mnist_cnn.files import write_atomically
 from mnist_cnn.report.tables import markdown_table, plain_table
-from mnist_cnn.sweeps import COMPLETED, Progress, Sweep, SweepJob
+from mnist_cnn.sweeps import COMPLETED, PRUNED, Progress, Sweep, SweepJob
 
 # Student's t, 97.5 %, for 1 to 30 degrees of freedom.
 T_975 = [
@@ -99,6 +99,7 @@ def summarize(sweep: Sweep, all_tests: bool = False) -> str:
 
     rows = rows_of(sweep)
     groups = groups_of(rows)
+    repeated = any(len(group.rows) > 1 for group in groups)
     jobs, seeds = job_table(sweep, rows, groups, all_tests), group_table(groups, all_tests)
     write_atomically(sweep.path / "summary.csv", as_csv(sweep, rows).encode())
     files = ["summary.csv", "summary.md"]
@@ -107,8 +108,9 @@ def summarize(sweep: Sweep, all_tests: bool = False) -> str:
         picture.savefig(sweep.path / "summary.png", dpi=110)
         files.append("summary.png")
     notes = notes_on(sweep, rows, groups, all_tests)
-    write_atomically(sweep.path / "summary.md", as_markdown(sweep, jobs, seeds, notes, picture is not None).encode())
-    parts = [plain_table(jobs), plain_table(seeds) if groups else "", "\n".join(notes)]
+    text = as_markdown(sweep, jobs, seeds if repeated else [], notes, picture is not None)
+    write_atomically(sweep.path / "summary.md", text.encode())
+    parts = [plain_table(jobs), plain_table(seeds) if repeated else "", "\n".join(notes)]
     return "\n\n".join(part for part in parts if part) + f"\n\n{sweep.path}: {', '.join(files)}"
 
 
@@ -117,7 +119,7 @@ def job_table(sweep: Sweep, rows: Sequence[JobRow], groups: Sequence[Group], all
     chosen = {row.job.number for group in groups[:1] for row in group.rows}
     table = [["job", *swept, "parameters", "validation", "test", "seconds", "state"]]
     for row in rows:
-        values = [row.values.get(key, "") for key in swept]
+        values = [short(row.values.get(key, "")) for key in swept]
         if row.complete:
             test = f"{row.test:.2%}" if all_tests or row.job.number in chosen else ""
             figures = [f"{row.metrics['parameters']['total']:,}", f"{row.validation:.2%}", test, f"{row.seconds:.0f}"]
@@ -134,7 +136,7 @@ def group_table(groups: Sequence[Group], all_tests: bool) -> list[list[str]]:
         tests = [row.test for row in group.rows] if place == 0 or all_tests else []
         table.append(
             [
-                *(group.values.get(key, "") for key in keys),
+                *(short(group.values.get(key, "")) for key in keys),
                 str(len(group.rows)),
                 *_spread([row.validation for row in group.rows]),
                 *(_spread(tests) if tests else ["", ""]),
@@ -142,6 +144,14 @@ def group_table(groups: Sequence[Group], all_tests: bool) -> list[list[str]]:
             ]
         )
     return table
+
+
+def short(value: str) -> str:
+    """A long number with four digits."""
+    try:
+        return f"{float(value):.4g}" if len(value) > 8 else value
+    except ValueError:
+        return value
 
 
 def _spread(values: Sequence[float]) -> list[str]:
@@ -163,7 +173,7 @@ def notes_on(sweep: Sweep, rows: Sequence[JobRow], groups: Sequence[Group], all_
             f"python -m mnist_cnn.sweep {shlex.quote(str(sweep.path))} tests=all"
         )
     for row in rows:
-        if row.progress.error and not row.complete:
+        if row.progress.error and row.progress.state not in (COMPLETED, PRUNED):
             state = row.progress.state
             notes.append(
                 f"job {row.job.number} {state}: {row.progress.error.splitlines()[0].removeprefix(f'{state}: ')}"
@@ -198,7 +208,7 @@ def as_markdown(
     sweep: Sweep, jobs: list[list[str]], seeds: list[list[str]], notes: Sequence[str], pictured: bool
 ) -> str:
     parts = [f"# {sweep.path.name}", f"`{' '.join(sweep.arguments)}`", markdown_table(jobs)]
-    parts += ["## Over seeds", markdown_table(seeds)] if len(seeds) > 1 else []
+    parts += ["## Over seeds", markdown_table(seeds)] if seeds else []
     parts += ["![summary](summary.png)"] if pictured else []
     parts += ["\n".join(f"- {note}" for note in notes)] if notes else []
     return "\n\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""The picture of a sweep: a curve over one swept value, a heat map over two or more."""
+"""The picture of a sweep: a curve over one swept value, a heat map over two or more, points for a search."""
 
 import itertools
 from collections.abc import Sequence
@@ -6,12 +6,14 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 if TYPE_CHECKING:
     from mnist_cnn.report.sweep import Group
 
+MANY = 12  # values of one key beyond which a heat map has too many lines
 WIDE = 20  # ratio of largest to smallest value from which an axis is logarithmic
 
 
@@ -19,7 +21,11 @@ def draw(groups: Sequence["Group"], keys: Sequence[str]) -> Figure | None:
     """Validation accuracy over the swept keys (without the seed); None where there is nothing to compare."""
     if len(groups) < 2 or not keys:
         return None
-    return curve(groups, keys[0]) if len(keys) == 1 else heat_map(groups, keys)
+    if len(keys) == 1:
+        return curve(groups, keys[0])
+    if any(len({group.values.get(key) for group in groups}) > MANY for key in keys):
+        return scatter(groups, keys)
+    return heat_map(groups, keys)
 
 
 def curve(groups: Sequence["Group"], key: str) -> Figure:
@@ -28,19 +34,12 @@ def curve(groups: Sequence["Group"], key: str) -> Figure:
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    numbers = [_number(group.values[key]) for group in groups]
-    if all(number is not None for number in numbers):
-        ordered = sorted(groups, key=lambda group: float(group.values[key]))
-        places = [float(group.values[key]) for group in ordered]
-        if min(places) > 0 and max(places) / min(places) > WIDE:
-            axes.set_xscale("log")
-    else:
-        ordered = list(groups)
-        places = [float(i) for i in range(len(ordered))]
-        axes.set_xticks(places, [group.values[key] for group in ordered])
+    order = _in_order({group.values[key] for group in groups})
+    ordered = sorted(groups, key=lambda group: order.index(group.values[key]))
+    places = _places(axes, [group.values[key] for group in ordered])
     values = [[row.validation for row in group.rows] for group in ordered]
     halves = [interval(v) or 0.0 for v in values]
-    style = "o-" if all(number is not None for number in numbers) else "o"
+    style = "o-" if all(_number(value) is not None for value in order) else "o"
     axes.errorbar(
         places, [mean(v) for v in values], yerr=halves, fmt=style, color="black", capsize=4, label="mean, 95 %"
     )
@@ -76,6 +75,34 @@ def heat_map(groups: Sequence["Group"], keys: Sequence[str]) -> Figure:
     axes.set_ylabel(", ".join(down))
     axes.set_title("validation accuracy in % (darker: worse)", fontsize=10)
     return figure
+
+
+def scatter(groups: Sequence["Group"], keys: Sequence[str]) -> Figure:
+    """A panel per key: every set of values at its validation accuracy."""
+    figure = Figure(figsize=(3.4 * len(keys), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(keys), squeeze=False, sharey=True)[0]
+    for axes, key in zip(panels, keys, strict=True):
+        order = _in_order({group.values.get(key, "") for group in groups})
+        ordered = sorted(groups, key=lambda group: order.index(group.values.get(key, "")))
+        places = _places(axes, [group.values.get(key, "") for group in ordered])
+        axes.plot(places, [group.validation for group in ordered], "o", color="black", fillstyle="none")
+        axes.set_xlabel(key)
+        axes.grid(color="0.9")
+    panels[0].set_ylabel("validation accuracy")
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1.0))
+    return figure
+
+
+def _places(axes: Axes, values: Sequence[str]) -> list[float]:
+    """Where sorted values stand on the horizontal axis: numbers to scale, names side by side."""
+    numbers = [number for value in values if (number := _number(value)) is not None]
+    if len(numbers) == len(values):
+        if min(numbers) > 0 and max(numbers) / min(numbers) > WIDE:
+            axes.set_xscale("log")
+        return numbers
+    names = list(dict.fromkeys(values))
+    axes.set_xticks(range(len(names)), names)
+    return [float(names.index(value)) for value in values]
 
 
 def _in_order(values: set[str]) -> list[str]:

@@ -60,9 +60,9 @@ def test_a_bad_job_is_refused_before_anything_runs(cli, tiny_overrides, tmp_path
     assert not list(tmp_path.rglob("sweep.yaml"))
 
 
-def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
+def start(arguments: list[str], folder: Path, module: str = "mnist_cnn.train") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "mnist_cnn.train", *arguments], cwd=folder, text=True, stdout=subprocess.PIPE,
+        [sys.executable, "-m", module, *arguments], cwd=folder, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, env=os.environ | {"COLUMNS": "200"}, start_new_session=True,
     )  # fmt: skip
 
@@ -174,3 +174,13 @@ def test_a_ready_made_sweep_and_a_value_of_ones_own(cli, tiny_overrides, tmp_pat
     assert cli("-m", *FAST, "sweep=lr", "seed=7", "optimizer.lr=0.01,0.02", *tiny_overrides) == 0
     values = [(job.values()["seed"], job.values()["optimizer.lr"]) for job in sweep_in(tmp_path).jobs]
     assert values == [("7", "0.01"), ("7", "0.02")]
+
+
+def test_hydras_submitit_launcher_runs_the_jobs_and_the_summary_follows(tiny_overrides, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    call = ["-m", "hydra/launcher=submitit_local", *FAST, "seed=1,2", *tiny_overrides]
+    process = start(call, tmp_path)
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    assert set(states(sweep_in(tmp_path)).values()) == {"completed"}
+    assert "mean ± sd" in output

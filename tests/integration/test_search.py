@@ -1,0 +1,92 @@
+"""The Optuna search with real processes."""
+
+import os
+import signal
+
+import optuna
+import pytest
+from test_sweep import start, wait_for
+
+from mnist_cnn import search
+from mnist_cnn.runs import Run
+from mnist_cnn.sweeps import Sweep
+
+FAST = ["model=sequential", "trainer.max_epochs=2", "jobs=2", "space.data=null", "startup_trials=2"]
+
+
+def trials_of(folder) -> list[optuna.trial.FrozenTrial]:
+    return optuna.load_study(study_name="search", storage=f"sqlite:///{folder}/study.db").trials
+
+
+def only(folder):
+    [plan] = folder.rglob("sweep.yaml")
+    return plan.parent
+
+
+def test_it_keeps_every_trial_and_goes_on_where_it_stopped(cli, tiny_overrides, tmp_path, capsys):
+    assert cli(*FAST, "trials=3", *tiny_overrides, main=search.main) == 0
+    folder = only(tmp_path)
+    capsys.readouterr()
+    assert cli(f"directory={folder}", "trials=5", "space.data=null", "startup_trials=2", main=search.main) == 0
+    assert "3 of 5 trials" in capsys.readouterr().out
+    found = trials_of(folder)
+    assert len(found) == 5
+    for trial in found:
+        metrics = Run(folder / str(trial.number)).metrics()
+        assert Run(folder / str(trial.number)).config().optimizer.lr == trial.params["optimizer.lr"]
+        assert 3e-4 <= trial.params["optimizer.lr"] <= 0.1
+        if trial.state == optuna.trial.TrialState.COMPLETE:
+            assert trial.value == metrics["figures"]["best/acc"]
+        else:
+            assert (trial.state, metrics["status"]) == (optuna.trial.TrialState.PRUNED, "pruned")
+    assert (folder / "summary.png").is_file()
+    assert len(Sweep.load(folder).jobs) == 5
+
+
+def test_a_killed_search_continues_its_half_done_trial(tiny_overrides, tmp_path):
+    call = ["model=sequential", "trainer.max_epochs=30", "jobs=1", "space.data=null", "trials=2", "prune=false",
+            *tiny_overrides]  # fmt: skip
+    process = start(call, tmp_path, "mnist_cnn.search")
+    wait_for(lambda: len(list(tmp_path.rglob("0/checkpoints/last.ckpt"))) == 1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    folder = only(tmp_path)
+    wait_for(lambda: not Run(folder / "0").busy)
+    [begun] = trials_of(folder)
+    again = start([f"directory={folder}", "trials=2", "space.data=null", "prune=false"], tmp_path, "mnist_cnn.search")
+    output, _ = again.communicate(timeout=200)
+    assert again.returncode == 0, output
+    found = trials_of(folder)
+    assert [trial.state.name for trial in found] == ["COMPLETE", "COMPLETE"]
+    assert found[0].params == begun.params
+    assert "resumed" in (folder / "0" / "train.log").read_text()
+
+
+def test_two_processes_share_a_search(tiny_overrides, tmp_path):
+    shared = [*FAST, "trials=4", "jobs=1", f"directory={tmp_path}/shared", *tiny_overrides]
+    both = [start(shared, tmp_path, "mnist_cnn.search") for _ in range(2)]
+    folder = tmp_path / "shared"
+    for process in both:
+        output, _ = process.communicate(timeout=200)
+        assert process.returncode == 0, output
+    found = trials_of(folder)
+    assert 4 <= len(found) <= 5  # both may ask for the last one at once
+    assert all(trial.state.is_finished() for trial in found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sampler=tree"], ["sampler = 'tree'", "tpe"]),
+        (["trials=0"], ["trials = 0"]),
+        (["space.optimizer.lrr={low: 1, high: 2}"], ["optimizer.lrr: unknown key"]),
+        (["space.optimizer.lr={low: -1, high: 0.1}"], ["space.optimizer.lr", "low > 0"]),
+        (["space.data=3"], ["space.data = 3"]),
+        (["modle=gap"], ["modle"]),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_runs(cli, tiny_overrides, tmp_path, capsys, arguments, words):
+    assert cli(*arguments, *tiny_overrides, main=search.main) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in words), error
+    assert not list(tmp_path.rglob("study.db"))
