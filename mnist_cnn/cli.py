@@ -57,6 +57,7 @@ def run_training(train: Callable[..., Any]) -> None:
 
 def _hydra_task(train: Callable[..., Any], cfg: DictConfig) -> Any:
     """What Hydra calls for each job, also on another machine: it must be picklable."""
+    quieten_libraries()
     settings = HydraConfig.get()
     return train(cfg, Run(Path(settings.runtime.output_dir)), list(settings.overrides.task))
 

@@ -67,7 +67,7 @@ class SweepDisplay:
         return text if seconds is None or done == len(self.sweep.jobs) else f"{text}, about {duration(seconds)} left"
 
     def _table(self) -> Table:
-        table = Table(title=f"{self.sweep.path}{self._left()}", title_justify="left", box=None, pad_edge=False)
+        table = Table(title=self._left().removeprefix("; "), title_justify="left", box=None, pad_edge=False)
         for name in ("job", "overrides", "state", "epoch", "best validation", "left"):
             table.add_column(name, justify="left" if name in ("overrides", "state") else "right")
         for job in self._shown():

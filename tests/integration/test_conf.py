@@ -9,7 +9,8 @@ from mnist_cnn.config import LOGGER_PACKAGES, OPTIMIZERS
 from mnist_cnn.preflight import Call, config_dir
 
 CONF = config_dir()
-GROUPS = sorted({f.parent.relative_to(CONF).parts[0] for f in CONF.rglob("*.yaml") if f.parent != CONF} - {"hydra"})
+FOLDERS = {f.parent.relative_to(CONF).parts[0] for f in CONF.rglob("*.yaml") if f.parent != CONF}
+GROUPS = sorted(FOLDERS - {"hydra", "space"})  # space belongs to the search: test_search.py
 NEEDS = {
     "trainer=gpu": "no usable CUDA GPU",
     "callbacks=lr_monitor": "needs a logger",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_cnn import evaluate, train
+from mnist_cnn import evaluate, train, validate
 from mnist_cnn.runs import Run
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +42,9 @@ def test_the_readme_has_commands():
 def test_readme_training_commands_run(cli, tiny_overrides, tmp_path, command):
     """Each as it stands there, on one batch of tiny data."""
     words = shlex.split(command.partition("mnist_cnn.train")[2])
+    if "-m" in words or "..." in words:  # tests/integration/test_sweep.py runs sweeps
+        assert cli(*[word for word in words if word != "..."], *tiny_overrides, main=validate.main) == 0
+        return
     assert cli(*words, *tiny_overrides, "debug=one_batch") == 0
     runs = [Run(file.parent) for file in tmp_path.rglob("metrics.json")]
     assert runs or "--help" in words

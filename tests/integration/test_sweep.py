@@ -184,3 +184,12 @@ def test_hydras_submitit_launcher_runs_the_jobs_and_the_summary_follows(tiny_ove
     assert process.returncode == 0, output
     assert set(states(sweep_in(tmp_path)).values()) == {"completed"}
     assert "mean ± sd" in output
+
+
+@pytest.mark.slow
+def test_hydras_ray_launcher_runs_the_jobs_on_a_local_ray(tiny_overrides, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+    process = start(["-m", "hydra/launcher=ray", *FAST, "seed=1,2", *tiny_overrides], tmp_path)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert set(states(sweep_in(tmp_path)).values()) == {"completed"}

@@ -1,0 +1,130 @@
+"""What a sweep costs: jobs side by side against one after the other, and memory over many jobs.
+
+python scripts/benchmark_sweep.py [pages=docs/benchmarks] [images=20000] [repeats=3] [jobs=100]
+
+Runs on real MNIST, in turns, on an otherwise idle machine; writes sweeps.md and sweeps.png.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mnist_cnn.report.tables import markdown_table
+from mnist_cnn.runs import environment
+
+QUIET = ["figures=false", "logger=csv", "trainer=cpu"]
+TINY = ["model=vanilla", "trainer.max_epochs=1", "data.limit_train=640", "data.limit_val=100", "data.limit_test=100"]
+
+
+def sweep_seconds(folder: Path, images: int, seeds: int, jobs: int) -> float:
+    call = ["-m", "model=bn_dropout", f"seed=range(1,{seeds + 1})", "trainer.max_epochs=1", f"jobs={jobs}",
+            f"data.limit_train={images}", *QUIET]  # fmt: skip
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "mnist_cnn.train", *call], cwd=folder, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def resident_mib(pid: int) -> dict[int, float]:
+    """Resident memory of a process and its descendants."""
+    found, todo = {}, [pid]
+    while todo:
+        current = todo.pop()
+        try:
+            status = Path(f"/proc/{current}/statm").read_text().split()
+            children = Path(f"/proc/{current}/task/{current}/children").read_text().split()
+        except OSError:
+            continue
+        found[current] = int(status[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        todo += [int(child) for child in children]
+    return found
+
+
+def memory_over_jobs(folder: Path, jobs: int) -> list[tuple[float, float, float]]:
+    """(seconds, MiB of the program and its fork server, MiB of all) while a sweep of tiny jobs runs."""
+    call = ["-m", *TINY, f"seed=range(1,{jobs + 1})", "jobs=2", *QUIET]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mnist_cnn.train", *call], cwd=folder, stdout=subprocess.DEVNULL
+    )  # fmt: skip
+    began, samples, lasting = time.perf_counter(), [], {}
+    while process.poll() is None:
+        now = resident_mib(process.pid)
+        if len(now) >= 3 and not lasting:  # the program, the resource tracker, the fork server: before the first job
+            lasting = dict(now)
+        samples.append((time.perf_counter() - began, sum(v for k, v in now.items() if k in lasting), sum(now.values())))
+        time.sleep(0.5)
+    assert process.returncode == 0
+    return [sample for sample in samples if sample[1] > 0]
+
+
+def draw(samples: list[tuple[float, float, float]], jobs: int) -> Figure:
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    axes = figure.subplots()
+    seconds, lasting, total = zip(*samples, strict=True)
+    axes.plot(seconds, total, color="0.7", label="with the running jobs (shared pages counted in each)")
+    axes.plot(seconds, lasting, color="black", label="program and fork server")
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("resident memory in MiB")
+    axes.set_ylim(bottom=0)
+    axes.set_title(f"a sweep of {jobs} tiny jobs, two at once", fontsize=10)
+    axes.legend(frameon=False)
+    return figure
+
+
+def main() -> None:
+    options = {"pages": "docs/benchmarks", "images": "20000", "repeats": "3", "jobs": "100"}
+    options |= dict(argument.split("=", 1) for argument in sys.argv[1:])
+    pages, images = Path(options["pages"]), int(options["images"])
+    repeats, jobs = int(options["repeats"]), int(options["jobs"])
+    seeds = max(2, os.cpu_count() or 1)
+    with tempfile.TemporaryDirectory() as folder:
+        times: dict[int, list[float]] = {1: [], seeds: []}
+        for _ in range(repeats):
+            for at_once, found in times.items():
+                found.append(sweep_seconds(Path(folder), images, seeds, at_once))
+        samples = memory_over_jobs(Path(folder), jobs)
+    pages.mkdir(parents=True, exist_ok=True)
+    draw(samples, jobs).savefig(pages / "sweeps.png", dpi=110)
+    one, many = median(times[1]), median(times[seeds])
+    half = len(samples) // 2
+    growth = np.mean([s[1] for s in samples[-half:]]) - np.mean([s[1] for s in samples[half // 2 : half]])
+    import torch
+
+    hardware = environment(torch.device("cpu"))["hardware"]
+    table = [["jobs at once", "threads each", "seconds (median)", "min–max", "against one at a time"]]
+    for at_once, found in times.items():
+        table.append([str(at_once), str(max(1, seeds // at_once)), f"{median(found):.1f}",
+                      f"{min(found):.1f}–{max(found):.1f}", f"{one / median(found):.2f} ×"])  # fmt: skip
+    text = f"""# What a sweep costs
+
+`python scripts/benchmark_sweep.py` on {hardware["cpu"]}, {hardware["cores"]} cores, torch {torch.__version__},
+Python {platform.python_version()}.
+
+## Side by side
+
+{seeds} seeds of `bn_dropout`, one epoch of {images:,} images each, {repeats} times in turns, whole command, start to
+summary: {one / many:.2f} times the throughput.
+
+{markdown_table(table)}
+
+## Memory
+
+{jobs} tiny jobs, two at once. Each is a process of its own, forked from a server that has imported everything, so its
+memory goes back when it ends. What stays changed by {growth:+.1f} MiB between the second quarter of the sweep and its
+last half; {samples[-1][0] / jobs:.1f} s per job, everything included.
+
+![memory](sweeps.png)
+"""
+    (pages / "sweeps.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
