@@ -20,7 +20,7 @@ Runs the documents' experiments that are missing from the results, and writes th
   python -m mnist_cnn.reproduce ablation seeds=3 jobs=2       one document
   python -m mnist_cnn.reproduce ablation/baseline             one experiment
 
-  seeds=N              seeds 1 to N of each (default: 5, fewer for the large nets)
+  seeds=N              seeds 1 to N of each (default: 5, under holdout 3, fewer for the large nets)
   jobs=N               runs side by side, each with its share of the cores (default 1)
   protocol=NAME        document or holdout (default: document; holdout too for nets under 100,000 parameters)
   run_root=FOLDER      where runs go (default runs/reproduction)

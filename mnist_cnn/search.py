@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from mnist_cnn.cli import user_errors
 from mnist_cnn.config import find_problems
 from mnist_cnn.errors import ConfigError, nearest
-from mnist_cnn.files import write_atomically
+from mnist_cnn.files import locked, write_atomically
 from mnist_cnn.jobs import Job, run_side_by_side, start_or_continue
 from mnist_cnn.multirun import jobs_at_once, stop_on_sigterm
 from mnist_cnn.preflight import compose_one, hydra_in_conf, line, parse
@@ -58,10 +58,11 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
     storage = f"sqlite:///{directory / 'study.db'}"
     samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
     options = {"n_startup_trials": cfg.startup_trials, "constant_liar": True} if cfg.sampler == "tpe" else {}
-    study = optuna.create_study(
-        storage=storage, study_name=STUDY, direction="maximize", load_if_exists=True,
-        sampler=samplers[cfg.sampler](seed=cfg.sampler_seed, **options),
-    )  # fmt: skip
+    with locked(directory):  # two processes must not both make the database
+        study = optuna.create_study(
+            storage=storage, study_name=STUDY, direction="maximize", load_if_exists=True,
+            sampler=samplers[cfg.sampler](seed=cfg.sampler_seed, **options),
+        )  # fmt: skip
     at_once = jobs_at_once(base, cfg.trials, cfg.jobs)
     print(f"search: {len(study.trials)} of {cfg.trials} trials, {at_once} at once, in {directory}", flush=True)
 

@@ -19,6 +19,7 @@ from mnist_cnn.runs import Run, digest
 
 # As the documents ran them, and with the test images read once, after validation has chosen the epoch.
 PROTOCOLS = {"document": [], "holdout": ["data.validate_on=holdout", "test_weights=best"]}
+SEEDS = {"document": 5, "holdout": 3}  # unless the entry or the caller says otherwise
 HOLDOUT_BELOW = 100_000  # parameters; larger nets run under the documents' own protocol unless asked for
 
 
@@ -135,7 +136,7 @@ def plan(entries: list[Entry], seeds: int | None, protocol: str | None) -> list[
     """All runs, first seeds first, so that every experiment has a figure early.
 
     Args:
-        seeds: runs seeds 1 to this; None takes 5, or what the entry says.
+        seeds: runs seeds 1 to this; None takes what the entry says, or `SEEDS`.
         protocol: one of `PROTOCOLS`; None takes the documents' for all and `holdout` too for the small nets.
     """
     runs = []
@@ -145,7 +146,8 @@ def plan(entries: list[Entry], seeds: int | None, protocol: str | None) -> list[
         wanted = [protocol] if protocol else ["document", *(["holdout"] if small and not entry.probe else [])]
         for name in wanted:
             code = digest(_composed(entry, name))
-            runs += [StudyRun(entry, name, seed, code) for seed in range(1, (seeds or entry.seeds or 5) + 1)]
+            last = seeds or entry.seeds or SEEDS[name]
+            runs += [StudyRun(entry, name, seed, code) for seed in range(1, last + 1)]
     return sorted(runs, key=lambda run: (run.seed, run.protocol))
 
 

@@ -4,7 +4,6 @@ Whatever the source, the uncompressed files are held against their MD5. A file o
 again; one that somebody else put there is refused by name, never replaced.
 """
 
-import fcntl
 import gzip
 import hashlib
 import logging
@@ -15,12 +14,12 @@ import subprocess
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from mnist_cnn.errors import DataError
+from mnist_cnn.files import locked
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ def prepare(dataset: str, root: Path, md5: dict[str, str] | None) -> Path:
         return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with locked(folder):
             _complete(dataset, folder, md5)
     except OSError as error:
         raise DataError(f"{dataset}: cannot write to {folder} ({error.strerror}); set data.root=<folder>") from error
@@ -209,15 +208,3 @@ def _digest(path: Path) -> str | None:
 def _fetched(folder: Path) -> set[str]:
     record = folder / FETCHED
     return set(record.read_text().split()) if record.is_file() else set()
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time fetches; the lock goes with the process, however it ends."""
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info(f"{folder}: waiting for another process that fetches the images")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

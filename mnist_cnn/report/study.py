@@ -77,6 +77,8 @@ class Row:
         if "acc" not in self.entry.reported:
             return "not reported"
         reported, ours = self.entry.reported["acc"], self.spread("test/acc")
+        if ours.n < 2:
+            return "needs more seeds"
         if ours.low <= reported <= ours.high or abs(reported - ours.mean) <= 3 * ours.sd:
             return "reproduced"
         return "better" if ours.mean > reported else "worse"
@@ -115,10 +117,11 @@ def refresh(page: Path, heading: str, generated: str) -> None:
 
 
 def overview(table: Sequence[tuple[Document, list[Row]]]) -> str:
-    lines = [["document", "reproduced", "better", "worse", "not reported", "page"]]
+    names = ("reproduced", "better", "worse", "not reported", "needs more seeds")
+    lines = [["document", *names, "page"]]
     for document, rows in table:
         verdicts = [row.verdict for row in rows if row.protocol == "document"]
-        counts = [str(verdicts.count(name)) for name in ("reproduced", "better", "worse", "not reported")]
+        counts = [str(verdicts.count(name)) for name in names]
         lines.append([f"{document.file[:3]}: {document.title}", *counts, f"[{document.name}]({document.name}.md)"])
     return markdown_table(lines) + f"\n\n{RULE}\n"
 

@@ -1,6 +1,7 @@
 """The picture of a sweep: a curve over one swept value, a heat map over two or more, points for a search."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from statistics import mean
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from matplotlib.ticker import PercentFormatter
 if TYPE_CHECKING:
     from mnist_cnn.report.sweep import Group
 
-MANY = 12  # values of one key beyond which a heat map has too many lines
+FILLED = 0.6  # share of a heat map's cells below which points say more
 WIDE = 20  # ratio of largest to smallest value from which an axis is logarithmic
 
 
@@ -23,9 +24,8 @@ def draw(groups: Sequence["Group"], keys: Sequence[str]) -> Figure | None:
         return None
     if len(keys) == 1:
         return curve(groups, keys[0])
-    if any(len({group.values.get(key) for group in groups}) > MANY for key in keys):
-        return scatter(groups, keys)
-    return heat_map(groups, keys)
+    cells = math.prod(len({group.values.get(key) for group in groups}) for key in keys)
+    return scatter(groups, keys) if len(groups) < FILLED * cells else heat_map(groups, keys)
 
 
 def curve(groups: Sequence["Group"], key: str) -> Figure:

@@ -18,13 +18,14 @@ def test_the_plan_has_enough_seeds_and_the_small_nets_under_both_protocols():
     count: dict[tuple[str, str], int] = {}
     for run in runs:
         count[run.entry.key, run.protocol] = count.get((run.entry.key, run.protocol), 0) + 1
-    assert count["under_15k/vanilla_10k", "document"] == count["under_15k/vanilla_10k", "holdout"] == 5
-    assert count["five_models/model_5", "holdout"] == 5
+    assert (count["under_15k/vanilla_10k", "document"], count["under_15k/vanilla_10k", "holdout"]) == (5, 3)
+    assert count["five_models/model_5", "holdout"] == 3
     assert ("ablation/baseline", "holdout") not in count
     assert count["five_models/model_3", "document"] == 2
     heavy = ("five_models/model_3", "ablation/grid")
-    for (key, _), n in count.items():
-        assert n >= (2 if key.startswith(heavy) or not count.get((key, "holdout")) else 5), key
+    probes = {entry.key for document in documents() for entry in document.entries if entry.probe}
+    for (key, protocol), n in count.items():
+        assert n >= (2 if key.startswith(heavy) or key in probes or "grid" in key else 3), (key, protocol)
     assert [run.seed for run in runs] == sorted(run.seed for run in runs)
 
 
@@ -58,8 +59,7 @@ def row(reported: dict[str, float], *accuracies: float, probe: str | None = None
         (0.99, (0.991, 0.993), "reproduced"),  # within three standard deviations
         (0.99, (0.9950, 0.9951), "better"),
         (0.99, (0.9800, 0.9801), "worse"),
-        (0.99, (0.99,), "reproduced"),
-        (0.99, (0.98,), "worse"),
+        (0.99, (0.99,), "needs more seeds"),
     ],
 )
 def test_verdict(reported, ours, verdict):
@@ -130,7 +130,7 @@ def test_pages_hold_the_figures_of_the_files(tmp_path):
     for name in ("ablation", "ablation_curves", "ablation_baseline_confusion"):
         assert (tmp_path / "pages" / "figures" / f"{name}.png").stat().st_size > 5000
         assert f"figures/{name}.png" in page
-    assert "| 003: Ablation | 1 | 0 | 0 | 0 |" in (tmp_path / "pages" / "README.md").read_text()
+    assert "| 003: Ablation | 1 | 0 | 0 | 0 | 0 |" in (tmp_path / "pages" / "README.md").read_text()
     head, first, *_ = (results.root / "summary.csv").read_text().splitlines()
     values = dict(zip(head.split(","), first.split(","), strict=True))
     assert (values["verdict"], float(values["acc_mean"]), values["n"]) == ("reproduced", pytest.approx(0.991), "2")
