@@ -35,7 +35,6 @@ def run_training(train: Callable[..., Any]) -> None:
             return
         if call.multirun and not call.has_launcher():
             sys.exit(run_sweep(call))
-        sweep = plan_sweep(call) if call.multirun and call.value("resume") is None else None
         if call.value("resume") is not None:
             found = find_resumption(call)
             # resume= stays: the processes that DDP starts get these arguments
@@ -43,6 +42,7 @@ def run_training(train: Callable[..., Any]) -> None:
             run_hydra("train", lambda _: train(found.cfg, found.run, found.run.overrides(), found.checkpoint))
             return
         call.check()
+        sweep = plan_sweep(call) if call.multirun else None
         switches = [a for a in sys.argv[1:] if a not in call.texts]
         sys.argv[1:] = switches + [call.forced(o) for o in call.overrides]
         if sweep is None:

@@ -4,11 +4,11 @@ The processes are forked from a server that has imported everything once and com
 a job that crashes, runs out of memory or is killed takes no other with it, and its memory goes back when it ends.
 """
 
-import ctypes
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -20,12 +20,13 @@ from typing import Any
 
 import torch
 
+from mnist_cnn import NUMERICS
+from mnist_cnn.errors import RunError
 from mnist_cnn.runs import Run
 
 # A process started for a job imports the program that was started, which the server has imported already.
 warnings.filterwarnings("ignore", message=".*found in sys.modules after import of package", category=RuntimeWarning)
 POLL_SECONDS = 0.2
-PR_SET_PDEATHSIG = 1  # prctl.h
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,17 @@ class Finished:
 def start_or_continue(run: Run, overrides: Sequence[str], digest: str | None = None) -> list[str]:
     """Arguments that start a run, or continue what an earlier call left half done.
 
-    What cannot be continued, because no epoch was complete or the configuration (by `digest`) is another one now, is
-    moved aside.
+    What cannot be continued, because no epoch was complete or the configuration (by `digest`) or the code is another
+    one now, is moved aside.
+
+    Raises:
+        RunError: another process is training this run.
     """
     if run.config_file.exists():
-        same = digest is None or run.metrics().get("config_digest") == digest
+        if run.busy:
+            raise RunError(f"{run.path}: another process is training this run")
+        metrics = run.metrics()
+        same = metrics.get("numerics") == NUMERICS and digest in (None, metrics.get("config_digest"))
         if same and run.checkpoint("last").exists() and not run.completed:
             return [f"resume='{run.path}'"]
         _move_aside(run.path)
@@ -67,16 +74,26 @@ def _move_aside(path: Path) -> None:
     path.rename(aside)
 
 
-def run_side_by_side(jobs: Iterable[Job], at_once: int, tick: Callable[[], None] = lambda: None) -> Iterator[Finished]:
+def cores() -> int:
+    """Processor cores that this process may use, which on a shared machine are not all of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_side_by_side(
+    jobs: Iterable[Job],
+    at_once: int,
+    tick: Callable[[], None] = lambda: None,
+    started: Callable[[Job], None] = lambda job: None,
+) -> Iterator[Finished]:
     """Yields each job when it ends, a failed one too; stops the running ones when the caller is interrupted.
 
     Args:
         jobs: the next one is taken when there is room for it.
         at_once: jobs side by side; each gets an equal share of the cores as threads (`OMP_NUM_THREADS` at most).
         tick: called several times a second while jobs run.
+        started: called with each job that starts.
     """
-    cores = os.cpu_count() or 1
-    threads = min(max(1, cores // at_once), int(os.environ.get("OMP_NUM_THREADS", cores)))
+    threads = min(max(1, cores() // at_once), int(os.environ.get("OMP_NUM_THREADS", cores())))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["mnist_cnn.train"])
     waiting = iter(jobs)
@@ -93,6 +110,7 @@ def run_side_by_side(jobs: Iterable[Job], at_once: int, tick: Callable[[], None]
                 process = context.Process(target=_train, args=(job, threads, dict(os.environ)))
                 process.start()
                 running[process] = (job, time.monotonic())
+                started(job)
             for process in [p for p in running if p.exitcode is not None]:
                 job, began = running.pop(process)
                 yield Finished(job, time.monotonic() - began, _error(job, process.exitcode or 0))
@@ -107,8 +125,7 @@ def run_side_by_side(jobs: Iterable[Job], at_once: int, tick: Callable[[], None]
 
 def _train(job: Job, threads: int, environment: dict[str, str]) -> None:
     os.setpgrp()  # Ctrl-C in a terminal reaches the caller alone, which then stops its jobs
-    if sys.platform == "linux":  # a caller that is killed outright must not leave jobs behind
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    threading.Thread(target=_stop_with_caller, daemon=True).start()
     os.environ.update(environment | {"OMP_NUM_THREADS": str(threads)})
     with job.log_file.open("ab") as log:
         os.dup2(log.fileno(), 1)
@@ -122,6 +139,14 @@ def _train(job: Job, threads: int, environment: dict[str, str]) -> None:
     except Exception:
         traceback.print_exc()
         sys.exit(1)
+
+
+def _stop_with_caller() -> None:
+    """A caller that is killed outright must not leave jobs behind."""
+    caller = multiprocessing.parent_process()
+    assert caller is not None
+    caller.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _error(job: Job, exit_code: int) -> str | None:

@@ -1,7 +1,6 @@
 """`--multirun`: plans a sweep, runs its jobs side by side, shows them, survives their failures, sums them up."""
 
 import contextlib
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +8,9 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from mnist_cnn.errors import ConfigError, Interrupted
-from mnist_cnn.jobs import Job, run_side_by_side, start_or_continue
+from mnist_cnn.config import validate
+from mnist_cnn.errors import ConfigError, Interrupted, RunError
+from mnist_cnn.jobs import Job, cores, run_side_by_side, start_or_continue
 from mnist_cnn.preflight import Call, compose_one
 from mnist_cnn.report.sweep import summarize
 from mnist_cnn.report.sweep_progress import SweepDisplay
@@ -30,8 +30,9 @@ def run_sweep(call: Call) -> int:
     """
     sweep = plan_sweep(call) if call.value("resume") is None else _resumed(call)
     first = next(job for job in sweep.jobs if job.problem is None)
-    jobs = [f"jobs={call.value('jobs')}"] if call.value("jobs") else []
-    at_once = jobs_at_once(compose_one([*first.forced, *jobs]), len(sweep.jobs))
+    cfg = compose_one([*first.forced, *([f"jobs={call.value('jobs')}"] if call.value("jobs") is not None else [])])
+    validate(cfg)
+    at_once = jobs_at_once(cfg, len(sweep.jobs))
     with Run(sweep.path).held():
         todo = sweep.unfinished()
         print(f"sweep: {len(sweep.jobs)} jobs, {len(todo)} to run, {at_once} at once, in {sweep.path}", flush=True)
@@ -44,24 +45,28 @@ def run_sweep(call: Call) -> int:
 
 @contextlib.contextmanager
 def stop_on_sigterm(again: str) -> Iterator[None]:
-    """SIGTERM stops the running jobs as Ctrl-C does, and the message says how to go on."""
+    """SIGTERM or SIGHUP stops the running jobs as Ctrl-C does, and the message says how to go on."""
 
     def stop(*_: object) -> None:
         raise Interrupted(exit_code=143)
 
-    signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     except KeyboardInterrupt as told:
         exit_code = told.exit_code if isinstance(told, Interrupted) else 130
         message = f"stopped; every complete epoch is saved. Continue with:\n  {again}"
         raise Interrupted(message, exit_code) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(sweep: Sweep, todo: list[SweepJob], at_once: int) -> None:
     jobs = (Job(start_or_continue(sweep.run(job), job.forced), sweep.log_file(job), job) for job in todo)
     with SweepDisplay(sweep, at_once) as display:
-        for ended in run_side_by_side(jobs, at_once, display.tick):
+        for ended in run_side_by_side(jobs, at_once, display.tick, lambda job: display.started(job.about)):
+            sweep.note_error(ended.job.about, ended.error)
             display.ended(ended.job.about, ended.error)
 
 
@@ -76,9 +81,12 @@ def plan_sweep(call: Call) -> Sweep:
     skip = call.value("bad_jobs") == "skip"
     if bad and (not skip or all(job.problems for job in checked)):
         raise ConfigError(bad)
+    if skip and call.has_launcher():
+        raise ConfigError(["bad_jobs=skip: does not go with hydra/launcher"])
     given = call.value("hydra.sweep.dir")
     root = Path(str(call.value("run_root") or "runs")).resolve()
-    return Sweep.create(Path(str(given)).resolve() if given else new_directory(root), _own(call), checked)
+    path = Path(str(given)).resolve() if given else new_directory(root)
+    return Sweep.create(path, _own(call), checked, elsewhere=call.has_launcher())
 
 
 def _resumed(call: Call) -> Sweep:
@@ -86,9 +94,11 @@ def _resumed(call: Call) -> Sweep:
     resume = str(call.value("resume"))
     if resume == "auto":
         root = Path(str(call.value("run_root") or "runs")).resolve()
-        sweep = newest_unfinished(root, arguments)
+        sweep = newest_unfinished(root, [a for a in arguments if not a.startswith("run_root=")] and arguments)
     else:
         sweep = Sweep.load(Path(resume).resolve())
+        if sweep.is_search:
+            raise RunError(f"{resume}: a search; continue it with python -m mnist_cnn.search directory={resume}")
         if arguments and sorted(arguments) != sorted(sweep.arguments):
             raise ConfigError([f"resume: a sweep continues as it was started: {' '.join(sweep.arguments)}"])
     return sweep
@@ -104,6 +114,5 @@ def jobs_at_once(cfg: DictConfig, count: int, jobs: str | int | None = None) -> 
     jobs = jobs or cfg.jobs
     if jobs != "auto":
         return min(int(jobs), count)
-    cores = os.cpu_count() or 1
     on_gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return max(1, min(count, cores, SHARING_A_GPU if on_gpu else cores))
+    return max(1, min(count, cores(), SHARING_A_GPU if on_gpu else cores()))

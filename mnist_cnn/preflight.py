@@ -60,6 +60,8 @@ class Call:
         self.folders = [config_dir()] + ([Path(arguments.config_dir)] if arguments.config_dir else [])
         self.texts: list[str] = list(arguments.overrides)
         self.overrides = parse(self.texts)
+        given = self.value("hydra.searchpath") or []  # how a sweep passes --config-dir on to its jobs
+        self.folders += [Path(str(folder).removeprefix("file://")) for folder in given]
         if self.multirun and not self._unknown_options():
             self._add_swept_values()
 
@@ -103,7 +105,8 @@ class Call:
             if self.multirun and str(cfg.trainer.get("strategy")).startswith("ddp"):
                 problems.append("trainer.strategy: ddp does not go with --multirun; start each run alone")
             own = [o for o in parsed if not o.key_or_group.startswith("hydra.")]
-            jobs.append(CheckedJob(number, [line(o) for o in own], [self.forced(o) for o in own], cfg, problems))
+            forced = [self.forced(o) for o in own] + self._searchpath()
+            jobs.append(CheckedJob(number, [line(o) for o in own], forced, cfg, problems))
         return jobs
 
     def is_group(self, key: str) -> bool:
@@ -131,8 +134,12 @@ class Call:
         self.overrides = parse(self.texts)
 
     def _compose(self, overrides: list[str], return_hydra_config: bool = False) -> DictConfig:
+        return compose_one(overrides + self._searchpath(), return_hydra_config)
+
+    def _searchpath(self) -> list[str]:
+        """`--config-dir` as an override."""
         extra = ",".join(f"file://{folder.resolve()}" for folder in self.folders[1:])
-        return compose_one(overrides + ([f"hydra.searchpath=[{extra}]"] if extra else []), return_hydra_config)
+        return [f"hydra.searchpath=[{extra}]"] if extra else []
 
     def _unknown_options(self) -> list[str]:
         problems = []

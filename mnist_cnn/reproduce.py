@@ -6,9 +6,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import mean
 
+from mnist_cnn import NUMERICS
 from mnist_cnn.cli import user_errors
 from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.jobs import Job, run_side_by_side, start_or_continue
+from mnist_cnn.multirun import stop_on_sigterm
 from mnist_cnn.report.study import write_pages
 from mnist_cnn.runs import Run
 from mnist_cnn.study import PROTOCOLS, Results, StudyRun, chosen, documents, plan
@@ -52,8 +54,10 @@ def reproduce(names: Sequence[str], options: Options) -> int:
     if options.dry_run:
         print("\n".join(str(run) for run in missing))
         return 0
-    failed = run_missing(missing, runs, results, options)
-    write_pages(documents(), options.results, options.pages)
+    again = "the same command: finished runs are skipped"
+    with Run(options.run_root).held(), stop_on_sigterm(again):
+        failed = run_missing(missing, runs, results, options)
+    write_pages(documents(), results, options.pages)
     print(f"pages: {options.pages}")
     return failed
 
@@ -62,6 +66,12 @@ def run_missing(missing: list[StudyRun], runs: list[StudyRun], results: Results,
     seconds = {run.path: found["timing"]["fit_seconds"] for run in runs if (found := results.of(run))}
     twins = {(run.digest, run.seed): run for run in missing}  # the last of equal ones is trained
     trained = [run for run in missing if twins[run.digest, run.seed] is run]
+    for run in list(trained):
+        directory = Run(options.run_root / run.path)
+        metrics = directory.metrics()
+        if directory.completed and (metrics["config_digest"], metrics["numerics"]) == (run.digest, NUMERICS):
+            results.keep(run, directory)  # finished when an earlier call was killed
+            trained.remove(run)
     failed = []
     left = list(trained)
     root = options.run_root
@@ -70,7 +80,7 @@ def run_missing(missing: list[StudyRun], runs: list[StudyRun], results: Results,
         for run in trained
     )
     for ended in run_side_by_side(jobs, options.jobs):
-        run: StudyRun = ended.job.about
+        run = ended.job.about
         left.remove(run)
         directory = Run(root / run.path)
         if ended.error is None:

@@ -1,9 +1,10 @@
 """Searches for good values with Optuna: a study in a SQLite file, which resumes and which processes can share."""
 
 import datetime
+import fcntl
 import importlib.util
-import os
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,19 +51,19 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    directory, overrides = _directory(cfg, overrides)
-    distributions = {key: _distribution(key, leaf) for key, leaf in leaves(cfg.space)}
+    directory, overrides, space = _directory(cfg, overrides)
+    distributions = {key: _distribution(key, leaf) for key, leaf in leaves(space)}
     base = _check(overrides, distributions)
     directory.mkdir(parents=True, exist_ok=True)
-    write_atomically(directory / PLAN, yaml.safe_dump({"arguments": overrides}).encode())
+    write_atomically(directory / PLAN, yaml.safe_dump({"arguments": overrides, "space": space}).encode())
     storage = f"sqlite:///{directory / 'study.db'}"
     samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
     options = {"n_startup_trials": cfg.startup_trials, "constant_liar": True} if cfg.sampler == "tpe" else {}
     with locked(directory):  # two processes must not both make the database
-        study = optuna.create_study(
-            storage=storage, study_name=STUDY, direction="maximize", load_if_exists=True,
-            sampler=samplers[cfg.sampler](seed=cfg.sampler_seed, **options),
-        )  # fmt: skip
+        study = optuna.create_study(storage=storage, study_name=STUDY, direction="maximize", load_if_exists=True)
+    # a search that goes on must not draw its first values again
+    seed = None if cfg.sampler_seed is None else cfg.sampler_seed + len(study.trials)
+    study.sampler = samplers[cfg.sampler](seed=seed, **options)
     at_once = jobs_at_once(base, cfg.trials, cfg.jobs)
     print(f"search: {len(study.trials)} of {cfg.trials} trials, {at_once} at once, in {directory}", flush=True)
 
@@ -73,27 +74,59 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
                    directory / f"{number}.log", number)  # fmt: skip
 
     def trials() -> Iterator[Job]:
-        for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-            if _abandoned(trial) and not Run(directory / str(trial.number)).busy:
-                optuna.trial.Trial(study, trial._trial_id).set_user_attr(OWNER, os.getpid())
+        with locked(directory):
+            adopted = [trial for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
+                       if owners.gone(trial.user_attrs.get(OWNER))]  # fmt: skip
+            for trial in adopted:
+                optuna.trial.Trial(study, trial._trial_id).set_user_attr(OWNER, owners.own)
+        for trial in adopted:
+            if not Run(directory / str(trial.number)).busy:
                 yield job(trial._trial_id, trial.number, trial.params)
         while len(study.get_trials(deepcopy=False)) < cfg.trials:
-            asked = study.ask(distributions)
-            asked.set_user_attr(OWNER, os.getpid())
+            with locked(directory):
+                asked = study.ask(distributions)
+                asked.set_user_attr(OWNER, owners.own)
             yield job(asked._trial_id, asked.number, asked.params)
 
     failed = 0
-    with stop_on_sigterm(f"python -m mnist_cnn.search directory={directory} trials={cfg.trials}"):
+    with (
+        Owners(directory) as owners,
+        stop_on_sigterm(f"python -m mnist_cnn.search directory={directory} trials={cfg.trials}"),
+    ):
         for ended in run_side_by_side(trials(), at_once):
             failed += _tell(study, Sweep.load(directory), ended.job.about, ended.error)
     print(summarize(Sweep.load(directory)))
     return 1 if failed else 0
 
 
-def _abandoned(trial: "optuna.trial.FrozenTrial") -> bool:
-    """Whether the process that asked for an unfinished trial is gone."""
-    owner = trial.user_attrs.get(OWNER)
-    return owner is not None and not Path(f"/proc/{owner}").exists()
+class Owners:
+    """Which processes on this search are alive: each holds a lock on a file of its own, whatever its number."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory, self.own = directory, uuid.uuid4().hex
+
+    def __enter__(self) -> "Owners":
+        self.file = self._path(self.own).open("w")
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._path(self.own).unlink()
+        self.file.close()
+
+    def gone(self, owner: str | None) -> bool:
+        """Whether the process that asked for an unfinished trial has ended; one without a name was killed asking."""
+        if owner is None or not self._path(owner).exists():
+            return True
+        with self._path(owner).open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    def _path(self, owner: str) -> Path:
+        return self.directory / f".owner-{owner}"
 
 
 def _tell(study: "optuna.Study", sweep: Sweep, number: int, error: str | None) -> bool:
@@ -104,11 +137,12 @@ def _tell(study: "optuna.Study", sweep: Sweep, number: int, error: str | None) -
     state = row.progress.state if row else "failed"
     outcome = error or ""
     if row and state == COMPLETED:
-        study.tell(number, row.validation)
+        study.tell(number, row.validation, skip_if_finished=True)
         outcome = f"validation accuracy {row.validation:.2%}"
     else:
         pruned = optuna.trial.TrialState.PRUNED
-        study.tell(number, state=pruned if state == PRUNED else optuna.trial.TrialState.FAIL)
+        told = pruned if state == PRUNED else optuna.trial.TrialState.FAIL
+        study.tell(number, state=told, skip_if_finished=True)
     values = " ".join(f"{key}={value}" for key, value in study.trials[number].params.items())
     print(f"trial {number} ({values}): {state}, {outcome.removeprefix(f'{state}: ')}{_best(sweep)}", flush=True)
     return state not in (COMPLETED, PRUNED)
@@ -119,17 +153,20 @@ def _best(sweep: Sweep) -> str:
     return f"; best so far {done[0].validation:.2%} (trial {done[0].job.number})" if done else ""
 
 
-def _directory(cfg: DictConfig, overrides: list[str]) -> tuple[Path, list[str]]:
-    """Where a new search goes, or the one that the settings name, which then brings its own overrides."""
+def _directory(cfg: DictConfig, overrides: list[str]) -> tuple[Path, list[str], dict[str, Any]]:
+    """Where a new search goes, with its overrides and space; a search that the settings name brings its own."""
+    space: Any = OmegaConf.to_container(cfg.space)
     if cfg.directory is None:
-        return Path("runs/search", datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")).resolve(), overrides
+        root = [value for text in overrides for key, _, value in [text.partition("=")] if key == "run_root"]
+        name = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+        return Path(root[-1] if root else "runs", "search", name).resolve(), overrides, space
     directory = Path(str(cfg.directory)).resolve()
     if not (directory / PLAN).is_file():
-        return directory, overrides
-    saved = yaml.safe_load((directory / PLAN).read_text())["arguments"]
-    if overrides and sorted(overrides) != sorted(saved):
-        raise ConfigError([f"directory: this search continues as it was started: {' '.join(saved)}"])
-    return directory, saved
+        return directory, overrides, space
+    saved = yaml.safe_load((directory / PLAN).read_text())
+    if overrides and sorted(overrides) != sorted(saved["arguments"]):
+        raise ConfigError([f"directory: this search continues as it was started: {' '.join(saved['arguments'])}"])
+    return directory, saved["arguments"], saved["space"]
 
 
 def _pruning(cfg: DictConfig, storage: str, trial_id: int) -> list[str]:
@@ -141,14 +178,13 @@ def _pruning(cfg: DictConfig, storage: str, trial_id: int) -> list[str]:
             for key, value in values.items()]  # fmt: skip
 
 
-def leaves(space: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+def leaves(space: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     """`optimizer.lr` and its range, for every leaf of a space.
 
     Raises:
         ConfigError: a leaf that is neither {low, high} nor {choices}.
     """
-    tree: Any = OmegaConf.to_container(space) if isinstance(space, DictConfig) else space
-    for key, node in tree.items():
+    for key, node in space.items():
         path = f"{prefix}{key}"
         if node is None:
             continue
@@ -164,23 +200,25 @@ def _distribution(key: str, leaf: dict[str, Any]) -> "optuna.distributions.BaseD
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     try:
-        if "choices" in leaf:
+        if set(leaf) == {"choices"}:
             return CategoricalDistribution(leaf["choices"])
+        if not {"low", "high"} <= set(leaf) <= {"low", "high", "log"}:
+            raise ValueError("no other keys")
         whole = isinstance(leaf["low"], int) and isinstance(leaf["high"], int)
         return (IntDistribution if whole else FloatDistribution)(leaf["low"], leaf["high"], log=leaf.get("log", False))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError([f"space.{key} = {leaf}: must be {{low, high}} or {{choices}} ({error})"]) from None
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            [f"space.{key} = {leaf}: must be {{low, high}}, perhaps log, or {{choices}} ({error})"]
+        ) from None
 
 
 def _check(overrides: list[str], distributions: dict[str, Any]) -> DictConfig:
-    """Holds the training configuration at both ends of the space against the schema before anything runs."""
+    """Holds the training configuration at the ends of every range and at every choice against the schema."""
+    values = {key: found.choices if hasattr(found, "choices") else (found.low, found.high)
+              for key, found in distributions.items()}  # fmt: skip
     problems: list[str] = []
-    for end in (0, -1):
-        values = {}
-        for key, found in distributions.items():
-            ends = found.choices if hasattr(found, "choices") else (found.low, found.high)
-            values[key] = ends[end]
-        cfg = compose_one([*overrides, *(f"++{key}={value}" for key, value in values.items())])
+    for turn in range(max((len(each) for each in values.values()), default=1)):
+        cfg = compose_one([*overrides, *(f"++{key}={each[turn % len(each)]}" for key, each in values.items())])
         problems += [problem for problem in find_problems(cfg) if problem not in problems]
     if problems:
         raise ConfigError(problems)

@@ -88,10 +88,21 @@ class Results:
         if not file.is_file():
             return None
         metrics = json.loads(file.read_text())
-        current = (metrics["status"], metrics["config_digest"], metrics["numerics"]) == (
+        current = (metrics["status"], metrics.get("config_digest"), metrics["numerics"]) == (
             "completed", run.digest, NUMERICS,
         )  # fmt: skip
         return metrics if current else None
+
+    def all_of(self, entry: Entry, protocol: str) -> dict[Path, dict[str, Any]]:
+        """Figures of every seed, by file, in order."""
+        code = digest(_composed(entry, protocol))
+        found = {}
+        for file in (self.root / entry.key / protocol).glob("seed_*.json"):
+            seed = int(file.stem.removeprefix("seed_"))
+            metrics = self.of(StudyRun(entry, protocol, seed, code))
+            if metrics is not None:
+                found[seed] = (file, metrics)
+        return {file: metrics for _, (file, metrics) in sorted(found.items())}
 
     def keep(self, run: StudyRun, trained: Run) -> None:
         target = self.root / f"{run.path}.json"

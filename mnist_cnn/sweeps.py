@@ -53,11 +53,17 @@ class Progress:
 class Sweep:
     """A sweep on disk; each job has the directory of its number, with a log of all it printed beside it."""
 
-    def __init__(self, path: Path, arguments: list[str], jobs: list[SweepJob]) -> None:
+    def __init__(
+        self, path: Path, arguments: list[str], jobs: list[SweepJob], is_search: bool = False, elsewhere: bool = False
+    ) -> None:
         self.path, self.arguments, self.jobs = path, arguments, jobs
+        self.is_search = is_search
+        self.elsewhere = elsewhere  # a Hydra launcher runs the jobs, perhaps on other machines
 
     @classmethod
-    def create(cls, path: Path, arguments: list[str], checked: Sequence[CheckedJob]) -> "Sweep":
+    def create(
+        cls, path: Path, arguments: list[str], checked: Sequence[CheckedJob], elsewhere: bool = False
+    ) -> "Sweep":
         """Plans a sweep in a new directory.
 
         Raises:
@@ -71,9 +77,9 @@ class Sweep:
             for job in checked
         ]  # fmt: skip
         path.mkdir(parents=True, exist_ok=True)
-        plan = {"arguments": arguments, "jobs": [vars(job) for job in jobs]}
+        plan = {"arguments": arguments, "elsewhere": elsewhere, "jobs": [vars(job) for job in jobs]}
         write_atomically(path / PLAN, yaml.safe_dump(plan, sort_keys=False).encode())
-        return cls(path, arguments, jobs)
+        return cls(path, arguments, jobs, elsewhere=elsewhere)
 
     @classmethod
     def load(cls, path: Path) -> "Sweep":
@@ -82,7 +88,7 @@ class Sweep:
             raise RunError(f"{path}: not a sweep directory (no {PLAN})")
         plan = yaml.safe_load((path / PLAN).read_text())
         jobs = [SweepJob(**job) for job in plan["jobs"]] if "jobs" in plan else _found_in(path)
-        return cls(path, plan["arguments"], jobs)
+        return cls(path, plan["arguments"], jobs, is_search="jobs" not in plan, elsewhere=plan.get("elsewhere", False))
 
     def run(self, job: SweepJob) -> Run:
         return Run(self.path / str(job.number))
@@ -99,7 +105,18 @@ class Sweep:
         state = _state(metrics, run, self.log_file(job))
         best = max((float(row["val/acc"]) for row in rows if row["val/acc"]), default=None)
         seconds = sum(float(row["seconds"]) for row in rows) / len(rows) if rows else None
-        return Progress(state, len(rows), best, seconds, metrics.get("error"))
+        error = metrics.get("error")
+        if error is None and state in (FAILED, KILLED) and self._error_file(job).is_file():
+            error = self._error_file(job).read_text()
+        return Progress(state, len(rows), best, seconds, error)
+
+    def note_error(self, job: SweepJob, error: str | None) -> None:
+        """Keeps why a job ended, which a job that was killed cannot write itself."""
+        if error is not None:
+            write_atomically(self._error_file(job), error.encode())
+
+    def _error_file(self, job: SweepJob) -> Path:
+        return self.path / f"{job.number}.error"
 
     def unfinished(self) -> list[SweepJob]:
         return [job for job in self.jobs if self.progress(job).state in TO_RUN]
@@ -153,7 +170,7 @@ def new_directory(root: Path) -> Path:
 
 
 def newest_unfinished(root: Path, arguments: list[str]) -> Sweep:
-    """The newest sweep below `root` with jobs left to run; with `arguments`, of those started with just these.
+    """The newest sweep below `root` that nobody runs and has jobs left; with `arguments`, started with just these.
 
     Raises:
         RunError: there is none.
@@ -162,6 +179,8 @@ def newest_unfinished(root: Path, arguments: list[str]) -> Sweep:
     sweeps = [Sweep.load(file.parent) for file in found]
     wanted = sorted(arguments)
     for sweep in sweeps:
+        if sweep.is_search or sweep.elsewhere or Run(sweep.path).busy:
+            continue
         if (not arguments or sorted(sweep.arguments) == wanted) and sweep.unfinished():
             return sweep
     words = f" that was started with {' '.join(arguments)}" if arguments else ""

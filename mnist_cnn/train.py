@@ -51,6 +51,7 @@ def train(cfg: DictConfig, run: Run, overrides: list[str], checkpoint: Path | No
         data.prepare_data()
         data.setup("fit")
         metrics |= describe(cfg, data, model, trainer)
+        run.save_metrics(metrics)
         announce(cfg, run, metrics, model, checkpoint)
 
         with stoppable(trainer, run):

@@ -11,7 +11,7 @@ from typing import Any
 
 from mnist_cnn.files import write_atomically
 from mnist_cnn.report.tables import markdown_table, plain_table
-from mnist_cnn.sweeps import COMPLETED, PRUNED, Progress, Sweep, SweepJob
+from mnist_cnn.sweeps import COMPLETED, PRUNED, RUNNING, STOPPED, WAITING, Progress, Sweep, SweepJob
 
 # Student's t, 97.5 %, for 1 to 30 degrees of freedom.
 T_975 = [
@@ -36,8 +36,10 @@ class JobRow:
 
     @property
     def validation(self) -> float:
-        """Accuracy of the weights that the test measured."""
-        return self.metrics["figures"]["best/acc" if self.metrics["test_weights"] == "best" else "val/acc"]
+        """Accuracy of the weights that the test measured; of the best epoch where the last had no validation."""
+        figures = self.metrics["figures"]
+        last = figures["val/acc"] if self.metrics["test_weights"] == "last" else None
+        return last if last is not None else figures["best/acc"]
 
     @property
     def test(self) -> float:
@@ -54,10 +56,15 @@ class Group:
 
     values: dict[str, str]
     rows: list[JobRow]
+    planned: int  # with those that failed or are still to run
 
     @property
     def validation(self) -> float:
         return mean(row.validation for row in self.rows)
+
+    @property
+    def whole(self) -> bool:
+        return len(self.rows) == self.planned
 
 
 def rows_of(sweep: Sweep) -> list[JobRow]:
@@ -71,13 +78,12 @@ def rows_of(sweep: Sweep) -> list[JobRow]:
 
 
 def groups_of(rows: Sequence[JobRow]) -> list[Group]:
-    """Best mean validation accuracy first."""
+    """Best mean validation accuracy first; those that lack a seed, which may have diverged, after the others."""
     found: dict[tuple[tuple[str, str], ...], list[JobRow]] = {}
     for row in rows:
-        if row.complete:
-            key = tuple((k, v) for k, v in row.values.items() if k != "seed")
-            found.setdefault(key, []).append(row)
-    return sorted((Group(dict(key), members) for key, members in found.items()), key=lambda group: -group.validation)
+        found.setdefault(tuple((k, v) for k, v in row.values.items() if k != "seed"), []).append(row)
+    groups = [Group(dict(key), [r for r in members if r.complete], len(members)) for key, members in found.items()]
+    return sorted((g for g in groups if g.rows), key=lambda group: (not group.whole, -group.validation))
 
 
 def interval(values: Sequence[float]) -> float | None:
@@ -99,29 +105,30 @@ def summarize(sweep: Sweep, all_tests: bool = False) -> str:
 
     rows = rows_of(sweep)
     groups = groups_of(rows)
+    chosen = groups[:1] if not any(row.progress.state in (RUNNING, STOPPED, WAITING) for row in rows) else []
     repeated = any(len(group.rows) > 1 for group in groups)
-    jobs, seeds = job_table(sweep, rows, groups, all_tests), group_table(groups, all_tests)
+    jobs, seeds = job_table(sweep, rows, chosen, all_tests), group_table(groups, chosen, all_tests)
     write_atomically(sweep.path / "summary.csv", as_csv(sweep, rows).encode())
     files = ["summary.csv", "summary.md"]
     picture = draw(groups, [key for key in sweep.swept() if key != "seed"])
     if picture is not None:
         picture.savefig(sweep.path / "summary.png", dpi=110)
         files.append("summary.png")
-    notes = notes_on(sweep, rows, groups, all_tests)
+    notes = notes_on(sweep, rows, chosen, all_tests)
     text = as_markdown(sweep, jobs, seeds if repeated else [], notes, picture is not None)
     write_atomically(sweep.path / "summary.md", text.encode())
     parts = [plain_table(jobs), plain_table(seeds) if repeated else "", "\n".join(notes)]
     return "\n\n".join(part for part in parts if part) + f"\n\n{sweep.path}: {', '.join(files)}"
 
 
-def job_table(sweep: Sweep, rows: Sequence[JobRow], groups: Sequence[Group], all_tests: bool) -> list[list[str]]:
+def job_table(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_tests: bool) -> list[list[str]]:
     swept = sweep.swept()
-    chosen = {row.job.number for group in groups[:1] for row in group.rows}
+    numbers = {row.job.number for group in chosen for row in group.rows}
     table = [["job", *swept, "parameters", "validation", "test", "seconds", "state"]]
     for row in rows:
         values = [short(row.values.get(key, "")) for key in swept]
         if row.complete:
-            test = f"{row.test:.2%}" if all_tests or row.job.number in chosen else ""
+            test = f"{row.test:.2%}" if all_tests or row.job.number in numbers else ""
             figures = [f"{row.metrics['parameters']['total']:,}", f"{row.validation:.2%}", test, f"{row.seconds:.0f}"]
         else:
             figures = ["", f"({row.progress.best:.2%})" if row.progress.best is not None else "", "", ""]
@@ -129,15 +136,15 @@ def job_table(sweep: Sweep, rows: Sequence[JobRow], groups: Sequence[Group], all
     return table
 
 
-def group_table(groups: Sequence[Group], all_tests: bool) -> list[list[str]]:
+def group_table(groups: Sequence[Group], chosen: Sequence[Group], all_tests: bool) -> list[list[str]]:
     keys = list(dict.fromkeys(key for group in groups for key in group.values))
     table = [[*keys, "n", "validation: mean ± sd", "95 % interval", "test: mean ± sd", "95 % interval", "seconds"]]
-    for place, group in enumerate(groups):
-        tests = [row.test for row in group.rows] if place == 0 or all_tests else []
+    for group in groups:
+        tests = [row.test for row in group.rows] if group in chosen or all_tests else []
         table.append(
             [
                 *(short(group.values.get(key, "")) for key in keys),
-                str(len(group.rows)),
+                f"{len(group.rows)}" if group.whole else f"{len(group.rows)} of {group.planned}",
                 *_spread([row.validation for row in group.rows]),
                 *(_spread(tests) if tests else ["", ""]),
                 f"{mean(row.seconds for row in group.rows):.0f}",
@@ -163,13 +170,13 @@ def _spread(values: Sequence[float]) -> list[str]:
     return [f"{100 * middle:.3f} ± {100 * stdev(values):.3f} %", f"{100 * low:.2f}–{100 * high:.2f} %"]
 
 
-def notes_on(sweep: Sweep, rows: Sequence[JobRow], groups: Sequence[Group], all_tests: bool) -> list[str]:
+def notes_on(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_tests: bool) -> list[str]:
     notes = []
     if any(row.complete and row.metrics["protocol"]["test_images_watched"] for row in rows):
         notes.append("validation here is on the test images themselves (data.validate_on=test): nothing is held out")
-    if groups and not all_tests:
+    if not all_tests:
         notes.append(
-            "test figures are shown only for what validation chose; all of them: "
+            f"test figures are shown only for what validation chose{'' if chosen else ', at the end'}; all of them: "
             f"python -m mnist_cnn.sweep {shlex.quote(str(sweep.path))} tests=all"
         )
     for row in rows:
@@ -178,8 +185,10 @@ def notes_on(sweep: Sweep, rows: Sequence[JobRow], groups: Sequence[Group], all_
             notes.append(
                 f"job {row.job.number} {state}: {row.progress.error.splitlines()[0].removeprefix(f'{state}: ')}"
             )
-    if any(job for job in sweep.unfinished()):
-        notes.append(f"continue: python -m mnist_cnn.train -m resume={shlex.quote(str(sweep.path))}")
+    if sweep.unfinished():
+        folder = shlex.quote(str(sweep.path))
+        command = f"search directory={folder}" if sweep.is_search else f"train -m resume={folder}"
+        notes.append(f"continue: python -m mnist_cnn.{command}")
     return notes
 
 

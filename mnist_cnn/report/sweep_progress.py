@@ -1,5 +1,6 @@
 """A sweep while it runs: one live table in a terminal, plain lines elsewhere."""
 
+import dataclasses
 import time
 from types import TracebackType
 
@@ -22,6 +23,7 @@ class SweepDisplay:
         self.swept = sweep.swept()
         self.progress = {job.number: sweep.progress(job) for job in sweep.jobs}
         self.settled = {n for n, p in self.progress.items() if p.state not in TO_RUN}
+        self.starting: set[int] = set()
         self.drawn = 0.0
         self.live = Live(self._table(), console=get_console(), auto_refresh=False) if interactive() else None
 
@@ -41,14 +43,20 @@ class SweepDisplay:
             self._read()
             self.live.update(self._table(), refresh=True)
 
+    def started(self, job: SweepJob) -> None:
+        self.starting.add(job.number)
+
     def ended(self, job: SweepJob, error: str | None) -> None:
         self._read()
         self.progress[job.number] = now = self.sweep.progress(job)
         self.settled.add(job.number)
+        best = f", best validation accuracy {now.best:.2%}" if now.best is not None else ""
+        reason = f": {error.removeprefix(f'{now.state}: ')}" if error else ""
+        text = f"job {job.number} ({self.name(job)}): {now.state}{best}{reason}"
         if self.live is None:
-            best = f", best validation accuracy {now.best:.2%}" if now.best is not None else ""
-            reason = f": {error}" if error else ""
-            print(f"job {job.number} ({self.name(job)}): {now.state}{best}{reason}{self._left()}", flush=True)
+            print(f"{text}{self._left()}", flush=True)
+        elif error:
+            self.live.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def name(self, job: SweepJob) -> str:
         values = job.values()
@@ -57,7 +65,10 @@ class SweepDisplay:
     def _read(self) -> None:
         for job in self.sweep.jobs:
             if job.number not in self.settled:
-                self.progress[job.number] = self.sweep.progress(job)
+                now = self.sweep.progress(job)
+                if job.number in self.starting and now.state != RUNNING:
+                    now = dataclasses.replace(now, state="starting")
+                self.progress[job.number] = now
 
     def _left(self) -> str:
         done = len(self.settled)

@@ -1,8 +1,5 @@
 """The Optuna search with real processes."""
 
-import os
-import signal
-
 import optuna
 import pytest
 from test_sweep import start, wait_for
@@ -27,10 +24,11 @@ def test_it_keeps_every_trial_and_goes_on_where_it_stopped(cli, tiny_overrides, 
     assert cli(*FAST, "trials=3", *tiny_overrides, main=search.main) == 0
     folder = only(tmp_path)
     capsys.readouterr()
-    assert cli(f"directory={folder}", "trials=5", "space.data=null", "startup_trials=2", main=search.main) == 0
+    assert cli(f"directory={folder}", "trials=5", "startup_trials=2", main=search.main) == 0
     assert "3 of 5 trials" in capsys.readouterr().out
     found = trials_of(folder)
     assert len(found) == 5
+    assert all(set(trial.params) == {"optimizer.lr"} for trial in found)  # the space goes on too
     for trial in found:
         metrics = Run(folder / str(trial.number)).metrics()
         assert Run(folder / str(trial.number)).config().optimizer.lr == trial.params["optimizer.lr"]
@@ -48,12 +46,12 @@ def test_a_killed_search_continues_its_half_done_trial(tiny_overrides, tmp_path)
             *tiny_overrides]  # fmt: skip
     process = start(call, tmp_path, "mnist_cnn.search")
     wait_for(lambda: len(list(tmp_path.rglob("0/checkpoints/last.ckpt"))) == 1)
-    os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     folder = only(tmp_path)
     wait_for(lambda: not Run(folder / "0").busy)
     [begun] = trials_of(folder)
-    again = start([f"directory={folder}", "trials=2", "space.data=null", "prune=false"], tmp_path, "mnist_cnn.search")
+    again = start([f"directory={folder}", "trials=2", "prune=false"], tmp_path, "mnist_cnn.search")
     output, _ = again.communicate(timeout=200)
     assert again.returncode == 0, output
     found = trials_of(folder)
@@ -82,6 +80,8 @@ def test_two_processes_share_a_search(tiny_overrides, tmp_path):
         (["space.optimizer.lrr={low: 1, high: 2}"], ["optimizer.lrr: unknown key"]),
         (["space.optimizer.lr={low: -1, high: 0.1}"], ["space.optimizer.lr", "low > 0"]),
         (["space.data=3"], ["space.data = 3"]),
+        (["space.optimizer.lr={low: 0.001, high: 0.1, lgo: true}"], ["space.optimizer.lr", "lgo"]),
+        (["space.data.batch_size={choices: [32, -5, 64]}"], ["batch_size = -5"]),
         (["modle=gap"], ["modle"]),
     ],
 )

@@ -116,10 +116,10 @@ def test_kill_9_of_the_whole_sweep_loses_at_most_the_running_epochs(tiny_overrid
     call = ["-m", "model=sequential", "seed=1,2,3", "trainer.max_epochs=15", "jobs=1", *tiny_overrides]
     process = start(call, tmp_path)
     wait_for(lambda: len(list(tmp_path.rglob("1/metrics.csv"))) == 1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
     sweep = sweep_in(tmp_path)
     pid = sweep.run(sweep.jobs[1]).metrics()["pid"]
+    process.kill()  # the sweep alone: its job must notice
+    process.wait()
     wait_for(lambda: not Path(f"/proc/{pid}").exists())  # it stops with its parent
     assert states(sweep)[0] == "completed"
     assert states(sweep)[1] in ("killed", "stopped")
@@ -132,6 +132,30 @@ def test_kill_9_of_the_whole_sweep_loses_at_most_the_running_epochs(tiny_overrid
     straight = start([*alone, f"hydra.run.dir={tmp_path}/straight"], tmp_path)
     straight.communicate(timeout=120)
     assert Run(tmp_path / "straight").metrics()["figures"] == sweep.run(sweep.jobs[1]).metrics()["figures"]
+
+
+def test_a_folder_of_ones_own_and_no_validation_in_the_last_epoch(cli, tiny_overrides, tmp_path):
+    (tmp_path / "myconf" / "model").mkdir(parents=True)
+    (tmp_path / "myconf" / "model" / "mine.yaml").write_text("# @package _global_\ndefaults:\n  - sequential\n")
+    every = ["trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2", "test_weights=last"]
+    assert cli("-m", "--config-dir", "myconf", "model=mine,vanilla", *every, *tiny_overrides) == 0
+    assert set(states(sweep_in(tmp_path)).values()) == {"completed"}
+    assert "mine" in (sweep_in(tmp_path).path / "summary.md").read_text()
+
+
+def test_a_group_that_lost_a_seed_stands_behind_and_says_so(cli, tiny_overrides, tmp_path, capsys):
+    call = ["-m", "bad_jobs=skip", "seed=1,2", "optimizer.lr=0.01,1e-9", "model.init=pytorch", *FAST, *tiny_overrides]
+    assert cli(*call) == 0
+    sweep = sweep_in(tmp_path)
+    lost = next(job for job in sweep.jobs if job.values()["optimizer.lr"] == "0.01")
+    run = sweep.run(lost)
+    run.metrics_file.write_text(run.metrics_file.read_text().replace('"completed"', '"failed"'))
+    capsys.readouterr()
+    assert cli(str(sweep.path), main=sweep_entry.main) == 0
+    printed = capsys.readouterr().out
+    assert "1 of 2" in printed
+    groups = [line for line in printed.splitlines() if line.strip().startswith(("0.01 ", "1e-09 "))]
+    assert groups[0].strip().startswith("1e-09")
 
 
 def test_ctrl_c_says_how_to_go_on(tiny_overrides, tmp_path):

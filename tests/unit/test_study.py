@@ -119,10 +119,11 @@ def test_pages_hold_the_figures_of_the_files(tmp_path):
     entry = Entry("ablation", "baseline", "ablation/baseline", reported={"acc": 0.9903, "loss": 0.0277})
     document = Document("ablation", "003_x.txt", "Ablation", [entry], ["baseline"])
     results = Results(tmp_path / "results")
-    for seed, accuracy in ((1, 0.990), (2, 0.992)):
-        finished(results, StudyRun(entry, "document", seed, "abc"), accuracy)
-    finished(results, StudyRun(entry, "holdout", 1, "def"), 0.989)
-    write_pages([document], results.root, tmp_path / "pages")
+    for run, accuracy in zip(plan([entry], 2, "document"), (0.990, 0.992), strict=True):
+        finished(results, run, accuracy)
+    finished(results, plan([entry], 1, "holdout")[0], 0.989)
+    (tmp_path / "results/ablation/baseline/document/seed_3.json").write_text('{"status": "completed", "numerics": 0}')
+    write_pages([document], results, tmp_path / "pages")
     page = (tmp_path / "pages" / "ablation.md").read_text()
     assert "| baseline | 4,738,826 | 99.03 | 99.10 ± 0.14 | 99.00–99.20 | 2 |" in page
     assert "reproduced |" in page
@@ -144,9 +145,10 @@ def test_a_half_done_run_continues_and_one_of_another_configuration_moves_aside(
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "config.yaml").touch()
     (folder / "checkpoints" / "last.ckpt").touch()
-    (folder / "metrics.json").write_text('{"status": "interrupted", "config_digest": "abc"}')
+    metrics = f'"status": "interrupted", "numerics": {NUMERICS}'
+    (folder / "metrics.json").write_text(f'{{{metrics}, "config_digest": "abc"}}')
     assert start_or_continue(*call) == [f"resume='{folder}'"]
-    (folder / "metrics.json").write_text('{"status": "interrupted", "config_digest": "other"}')
+    (folder / "metrics.json").write_text(f'{{{metrics}, "config_digest": "other"}}')
     assert start_or_continue(*call) == fresh
     assert folder.with_name("run.old1").is_dir()
     assert not folder.exists()

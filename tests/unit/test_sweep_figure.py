@@ -12,7 +12,9 @@ class Row:
 
 
 def group(*accuracies: float, **values: str) -> Group:
-    return Group({key.replace("__", "."): value for key, value in values.items()}, [Row(a) for a in accuracies])
+    return Group(
+        {key.replace("__", "."): value for key, value in values.items()}, [Row(a) for a in accuracies], len(accuracies)
+    )
 
 
 def test_one_number_is_a_curve_in_order_with_intervals():
