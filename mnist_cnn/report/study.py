@@ -87,11 +87,11 @@ def write_pages(documents: Sequence[Document], results: Results, pages: Path) ->
     """Writes `pages`/README.md and the figures, refreshes the generated part of each document's page, and the CSV."""
     figures = pages / "figures"
     figures.mkdir(parents=True, exist_ok=True)
+    results.root.mkdir(parents=True, exist_ok=True)
     table = [(document, read(document, results)) for document in documents]
     for document, rows in table:
-        if rows:
-            draw(document, rows, figures)
-            refresh(pages / f"{document.name}.md", f"# {document.title}\n", document_part(document, rows))
+        draw(document, rows, figures)
+        refresh(pages / f"{document.name}.md", f"# {document.title}\n", document_part(document, rows))
     write_atomically(results.root / "summary.csv", summary_csv([row for _, rows in table for row in rows]).encode())
     refresh(pages / "README.md", "# The documents' experiments, reproduced\n", overview(table))
 
@@ -131,11 +131,13 @@ def document_part(document: Document, rows: Sequence[Row]) -> str:
         f"Accuracy on the test images in %, as the document measured it: all 60,000 training images, the test images "
         f"watched after every epoch. Ours: mean ± standard deviation over n seeds. {RULE}",
         markdown_table([_HEAD, *map(_line, own)]) if own else "Nothing has run yet.",
-        f"![reported and measured](figures/{document.name}.png)",
-        f"![loss curves](figures/{document.name}_curves.png)",
     ]
+    pictures = {"": "reported and measured", "_curves": "loss curves"} if own else {}
+    parts += [f"![{words}](figures/{document.name}{name}.png)" for name, words in pictures.items()]
     parts += [
-        f"![confusion matrix of {name}](figures/{document.name}_{name}_confusion.png)" for name in document.confusion
+        f"![confusion matrix of {name}](figures/{document.name}_{name}_confusion.png)"
+        for name in document.confusion
+        if name in [row.entry.name for row in own]
     ]
     pairs = [(row, other) for row in own for other in rows if other.protocol == "holdout" and other.entry == row.entry]
     if pairs:

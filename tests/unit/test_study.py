@@ -152,3 +152,10 @@ def test_a_half_done_run_continues_and_one_of_another_configuration_moves_aside(
     assert start_or_continue(*call) == fresh
     assert folder.with_name("run.old1").is_dir()
     assert not folder.exists()
+
+
+def test_a_document_of_which_nothing_has_run_has_a_page_without_pictures(tmp_path):
+    write_pages(documents(), Results(tmp_path / "none"), tmp_path / "pages")
+    pages = {page.name for page in (tmp_path / "pages").glob("*.md")}
+    assert pages == {"README.md", *(f"{document.name}.md" for document in documents())}
+    assert "![" not in (tmp_path / "pages" / "ablation.md").read_text()
