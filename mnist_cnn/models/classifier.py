@@ -119,7 +119,7 @@ class Classifier(pl.LightningModule):
         logits = self(images)
         loss = self._loss(logits, labels, self.label_smoothing if split == "train" else 0.0)
         metrics = self._metrics(split)
-        metrics.loss.update(loss.detach(), weight=len(labels))
+        metrics.loss.update(loss.detach().expand(len(labels)))  # once per image: `disable` ignores weights
         metrics.accuracy.update(logits.detach(), labels)
         return loss, logits
 

@@ -48,6 +48,16 @@ def test_a_run_learns_and_leaves_everything_behind(cli, tiny_overrides, run_of, 
         assert words in logged
 
 
+def test_the_size_of_evaluation_batches_has_no_effect_on_the_figures(cli, tiny_overrides, tmp_path):
+    """A loss is a mean over images, so a short last batch counts for less: 80 = 79 + 1 images to validate on."""
+    figures = []
+    for size in (1000, 79):
+        folder = tmp_path / str(size)
+        assert cli(*FAST, *tiny_overrides, f"data.eval_batch_size={size}", f"hydra.run.dir={folder}") == 0
+        figures.append(Run(folder).metrics()["figures"])
+    assert figures[0] == pytest.approx(figures[1], rel=1e-5)
+
+
 @pytest.mark.parametrize("model", ["bn_dropout", "gap"])
 def test_same_seed_same_figures_bit_for_bit_workers_included(cli, tiny_overrides, tmp_path, model):
     calls = {"first": [], "second": [], "workers": ["data.num_workers=2"], "other": ["seed=2"]}
