@@ -45,7 +45,7 @@ def train(cfg: DictConfig, run: Run, overrides: list[str], checkpoint: Path | No
         speed.prepare_process()
         data = build_data(cfg)
         model = build_model(cfg)
-        speed.apply(model.net)
+        speed.apply(model, clips_mixed=bool(cfg.trainer.gradient_clip_val) and "mixed" in str(cfg.trainer.precision))
         history = History(run.history_file)
         trainer = build_trainer(cfg, run, history)
         data.prepare_data()
