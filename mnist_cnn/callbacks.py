@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -50,11 +51,13 @@ class History(pl.Callback):
     """One row per complete epoch: a log line, `metrics.csv`, and a place in the checkpoint, so resuming keeps it.
 
     `lr` is the rate of the epoch's first step, `images` counts training images, `train_seconds` leaves validation out.
+    `start_seconds`: from the start of this process to the end of its first step; None where the system does not tell.
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self.rows: list[dict[str, Any]] = []
+        self.start_seconds: float | None = None
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -71,6 +74,8 @@ class History(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._images += len(batch[1])
+        if self.start_seconds is None:
+            self.start_seconds = _process_age()
         if trainer.is_last_batch:
             self._trained = time.perf_counter()
 
@@ -100,6 +105,15 @@ class History(pl.Callback):
         writer.writeheader()
         writer.writerows(self.rows)
         write_atomically(self.file, text.getvalue().encode())
+
+
+def _process_age() -> float | None:
+    """Seconds, as Linux counts them."""
+    try:
+        after_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(after_name[19]) / os.sysconf("SC_CLK_TCK")
 
 
 class BestCheckpoint(ModelCheckpoint):

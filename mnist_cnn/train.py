@@ -211,13 +211,15 @@ def draw(run: Run, metrics: dict[str, Any], data: MNISTDataModule) -> None:
     draw_run(run, title, data.splits["train"], data.splits["test"])
 
 
-def timing(history: History) -> dict[str, float]:
-    """Over all epochs, also those before a resume; `train_seconds` leaves validation out."""
+def timing(history: History) -> dict[str, float | None]:
+    """Over all epochs, also those before a resume; `train_seconds` leaves validation out, `start_seconds` runs from
+    the start of the process to the end of its first step."""
     total, training = (sum(row[key] for row in history.rows) for key in ("seconds", "train_seconds"))
     return {
         "fit_seconds": total,
         "train_seconds": training,
         "epoch_seconds": total / len(history.rows),
+        "start_seconds": history.start_seconds,
         "images_per_second": sum(row["images"] for row in history.rows) / training,
     }
 

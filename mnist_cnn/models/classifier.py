@@ -56,6 +56,8 @@ class Classifier(pl.LightningModule):
             "bn_momentum": bn_momentum,
             "bn_eps": bn_eps,
         }
+        self.compiled: Callable[[torch.nn.Module, Tensor], Tensor] | None = None  # calls the net; while training only
+        self.compiled_batch = 0
         self.confusion = MulticlassConfusionMatrix(CLASSES)
         self.predictions: list[Tensor] = []  # (N, 3) per batch: label, predicted class, its probability
         self.metrics = torch.nn.ModuleDict({f"{split}_": SplitMetrics() for split in ("train", "val", "test")})
@@ -65,7 +67,12 @@ class Classifier(pl.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 1, 28, 28) in [0, 1] to logits (N, 10)."""
-        return self.net(images)
+        if self.compiled is None or not self.training:
+            return self.net(images)
+        self.compiled_batch = self.compiled_batch or len(images)
+        if len(images) != self.compiled_batch:  # the last, short one: not worth compiling for
+            return self.net(images)
+        return self.compiled(self.net, images)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         loss, _ = self._step(batch, "train")

@@ -2,24 +2,23 @@
 
 import copy
 import functools
+import shutil
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mnist_cnn import evaluate
 from mnist_cnn.models.sequential import SequentialCNN
 from mnist_cnn.runs import Run, load_checkpoint
 from mnist_cnn.speed import Speed
 
 LAYERS = [{"conv": 8}, "batch_norm", {"dropout": 0.0}, {"conv": 6}, "pool", {"conv": 6}, "flatten", {"dense": 10}]
-OFF = {
-    "keep_memory": False,
-    "channels_last": False,
-    "fast_dropout": False,
-    "pool_first": False,
-    "fused_optimizer": False,
-}
+MEASURES = [
+    "keep_memory", "channels_last", "fast_dropout", "fast_batch_norm", "pool_first", "fused_optimizer", "compile",
+]  # fmt: skip
+OFF = dict.fromkeys(MEASURES, False)
 
 
 def trained(model: SequentialCNN) -> dict[str, torch.Tensor]:
@@ -35,15 +34,21 @@ def trained(model: SequentialCNN) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("measure", "exact"),
-    [("channels_last", False), ("fast_dropout", True), ("pool_first", True), ("fused_optimizer", False)],
+    ("measures", "exact"),
+    [
+        (["channels_last"], False),
+        (["fast_dropout"], True),
+        (["channels_last", "fast_batch_norm"], False),
+        (["pool_first"], True),
+        (["fused_optimizer"], False),
+    ],
 )
-def test_training_ends_in_the_same_weights(measure, exact):
+def test_training_ends_in_the_same_weights(measures, exact):
     torch.manual_seed(0)
     plain = SequentialCNN(LAYERS, optimizer=functools.partial(torch.optim.Adam, lr=0.01))
     plain.double()  # rounding far below what a mistake would show
     fast = copy.deepcopy(plain)
-    Speed(**OFF | {measure: True}).apply(fast)
+    Speed(**OFF | dict.fromkeys(measures, True)).apply(fast)
     expected, found = trained(plain), trained(fast)
     assert list(found) == list(expected)
     for name, value in expected.items():
@@ -83,3 +88,37 @@ def test_a_run_with_every_measure_and_one_with_none_agree(cli, tiny_overrides, t
         assert cli("model=vanilla", f"speed={name}", "trainer.max_epochs=1", *tiny_overrides, folder) == 0
         figures[name] = Run(tmp_path / name).metrics()["figures"]
     assert figures["fast"] == pytest.approx(figures["plain"], abs=1e-3)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_compiled_and_not_agree_on_outputs_and_gradients():
+    """Dropout's random numbers included; a batch of another size, as the last one of an epoch, is not compiled for."""
+    layers = [{"conv": 8}, "batch_norm", {"dropout": 0.3}, "pool", {"dropout": 0.3}, "flatten", {"dense": 10}]
+    found = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        model = SequentialCNN(layers).double()
+        Speed(**OFF | {"channels_last": True, "fast_dropout": True, "compile": compiled}).apply(model)
+        found.append([])
+        for size in (16, 16, 7):
+            images, labels = torch.rand(size, 1, 28, 28).double(), torch.arange(size) % 10
+            model.zero_grad()
+            logits = model(images)
+            F.cross_entropy(logits, labels).backward()
+            found[-1] += [logits.detach(), *(p.grad.clone() for p in model.parameters())]
+    for plain, fast in zip(*found, strict=True):
+        assert torch.allclose(plain, fast, atol=1e-9)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_a_compiled_run_is_like_any_other(cli, tiny_overrides, run_of):
+    """It validates, saves weights under the usual names and can be measured again."""
+    assert cli("model=vanilla", "speed=compiled", "trainer.max_epochs=1", *tiny_overrides) == 0
+    assert "net.0.weight" in load_checkpoint(run_of().checkpoint("best"))["state_dict"]
+    assert cli(f"run_dir={run_of().path}", main=evaluate.main) == 0
+
+
+def test_compiling_without_a_compiler_is_refused(cli, tiny_overrides, monkeypatch, capsys):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert cli("speed=compiled", *tiny_overrides) == 2
+    assert "needs a C++ compiler, and there is no 'no-such-compiler'" in capsys.readouterr().err

@@ -1,0 +1,195 @@
+"""How fast the package trains, against what its users come from, in one run and in turns.
+
+python scripts/benchmark.py [images=20000] [epochs=2] [repeats=3] [pages=docs/benchmarks] [nets=bn_dropout_14k,...]
+
+Needs an otherwise idle machine, MNIST (any training run fetches it) and, for Keras, `make peers`. Writes speed.md and
+speed.png, and the measured numbers as speed.json, from which `from=docs/benchmarks/speed.json` writes the page again.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmarks.page import write_page
+from torch import nn
+
+from mnist_cnn.preflight import compose_one
+from mnist_cnn.runs import environment
+from mnist_cnn.train import build_model
+
+HERE = Path(__file__).resolve().parent
+PEERS_PYTHON = HERE.parent / ".venv-peers" / "bin" / "python"
+SAME = ["augment=none", "scheduler=constant", "trainer=cpu", "figures=false", "logger=csv"]
+NETS = {
+    "bn_dropout_14k": ["model=bn_dropout"],
+    "vanilla_10k": ["model=vanilla"],
+    "gap": ["model=gap"],
+    "model_2, 1.2 M": ["experiment=five_models/model_2", "data.validate_on=holdout", "data.batch_size=128"],
+}
+# How a user calls this package: by default, with PyTorch's own ways, compiled, in bfloat16, both.
+CALLS = {
+    "mnist_cnn": [],
+    "mnist_cnn speed=plain": ["speed=plain"],
+    "mnist_cnn speed=compiled": ["speed=compiled"],
+    "mnist_cnn bf16": ["trainer.precision=bf16-mixed"],
+    "mnist_cnn bf16, speed=compiled": ["trainer.precision=bf16-mixed", "speed=compiled"],
+}
+PEERS: dict[str, tuple[str, Path, dict[str, Any]]] = {
+    "tutorial Lightning": ("tutorial_lightning.py", Path(sys.executable), {}),
+    "bare PyTorch": ("bare_pytorch.py", Path(sys.executable), {"tricks": False}),
+    "bare PyTorch, same tricks": ("bare_pytorch.py", Path(sys.executable), {"tricks": True}),
+    "Keras": ("keras_notebook.py", PEERS_PYTHON, {}),
+}
+
+
+def run(command: list[str], folder: str, threads: int) -> tuple[str, dict[str, float]]:
+    """Standard output of a command, and its start, seconds and peak memory."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(HERE.parent)}
+    with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as errors:
+        began, clock = time.time(), time.perf_counter()
+        child = subprocess.Popen(command, cwd=folder, env=environment, stdout=printed, stderr=errors)
+        _, status, used = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - clock
+        printed.seek(0), errors.seek(0)
+        if status:
+            sys.exit(f"error: {' '.join(command)[:200]} failed:\n{printed.read()[-1000:]}{errors.read()[-3000:]}")
+        return printed.read(), {"began": began, "seconds": seconds, "peak_mib": used.ru_maxrss / 1024}
+
+
+def measure_package(overrides: list[str], job: dict[str, Any]) -> dict[str, Any]:
+    """One run of `python -m mnist_cnn.train`."""
+    with tempfile.TemporaryDirectory() as folder:
+        call = [f"data.limit_train={job['images']}", f"trainer.max_epochs={job['epochs']}", f"seed={job['seed']}"]
+        command = [sys.executable, "-m", "mnist_cnn.train", *overrides, *call, "hydra.run.dir=run"]
+        _, used = run(command, folder, job["threads"])
+        metrics = json.loads((Path(folder) / "run" / "metrics.json").read_text())
+        rows = (Path(folder) / "run" / "metrics.csv").read_text().splitlines()
+        column = rows[0].split(",").index("train_seconds")
+        epochs = [float(row.split(",")[column]) for row in rows[1:]]
+    return used | {"epochs": epochs, "start": metrics["timing"]["start_seconds"]}
+
+
+def measure_peer(script: str, python: Path, job: dict[str, Any]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        output, used = run([str(python), str(HERE / "benchmarks" / script), json.dumps(job)], folder, job["threads"])
+    found = json.loads(output.strip().splitlines()[-1])
+    return used | found | {"start": found["first_step"] - used["began"]}
+
+
+def job_of(overrides: list[str], options: dict[str, Any]) -> dict[str, Any]:
+    """What a peer needs to train the same net on the same images."""
+    cfg = compose_one(overrides)
+    root = {"root": cfg.data.root, "batch_size": cfg.data.batch_size, "overrides": overrides}
+    optimizer = [cfg.optimizer._target_.rpartition(".")[2], {"lr": cfg.optimizer.lr}]
+    layers = [layer for module in build_model(cfg).net for layer in spelled_out(module)]
+    return root | options | {"layers": layers, "optimizer": optimizer}
+
+
+def spelled_out(module: nn.Module) -> list[tuple[str, dict[str, Any]]]:
+    """A module as names and arguments of `torch.nn`."""
+    kind = type(module).__name__
+    if kind == "GlobalAveragePooling":
+        return [("AdaptiveAvgPool2d", {"output_size": 1}), ("Flatten", {})]
+    names = {
+        "Conv2d": ["in_channels", "out_channels", "kernel_size", "padding"],
+        "Linear": ["in_features", "out_features"],
+        "BatchNorm2d": ["num_features", "eps", "momentum"],
+        "Dropout": ["p"],
+        "MaxPool2d": ["kernel_size"],
+    }.get(kind, [])
+    arguments = {name: getattr(module, name) for name in names}
+    if kind in ("Conv2d", "Linear"):
+        arguments["bias"] = module.bias is not None
+    return [(kind, arguments)]
+
+
+def in_turns(options: dict[str, Any], nets: list[str], repeats: int) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Measurements by net and by contestant; each turn runs every contestant once."""
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {net: {} for net in nets}
+    for repeat in range(repeats):
+        for net in nets:
+            job = job_of(NETS[net] + SAME, options | {"seed": repeat + 1})
+            contestants: dict[str, Callable[[], dict[str, Any]]] = {
+                name: lambda extra=extra, job=job, net=net: measure_package(NETS[net] + SAME + extra, job)
+                for name, extra in CALLS.items()
+            }
+            for name, (script, python, extra) in PEERS.items():
+                if python.exists():
+                    contestants[name] = lambda s=script, p=python, e=extra, job=job: measure_peer(s, p, job | e)
+            for name, measure in contestants.items():
+                found[net].setdefault(name, []).append(measure())
+                last = found[net][name][-1]
+                print(
+                    f"{repeat + 1}/{repeats} {net:16} {name:32} epochs {last['epochs']}, {last['seconds']:.1f} s",
+                    flush=True,
+                )
+    return found
+
+
+def scaling(options: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Seconds of training per epoch of bn_dropout against images, batch size, threads, and jobs side by side."""
+    base = NETS["bn_dropout_14k"] + SAME
+    cores, images = options["threads"], options["images"]
+
+    def seconds(overrides: list[str], **changed: Any) -> float:
+        return min(measure_package(base + overrides, options | {"seed": 1} | changed)["epochs"])
+
+    return {
+        "images": {str(n): seconds([], images=n) for n in (images // 4, images // 2, images)},
+        "batch size": {str(n): seconds([f"data.batch_size={n}"]) for n in (32, 64, 128, 256, 512)},
+        "threads": {str(n): seconds([], threads=n) for n in sorted({1, cores})},
+    }
+
+
+def main() -> None:
+    given = {
+        "images": "20000",
+        "epochs": "2",
+        "repeats": "3",
+        "pages": "docs/benchmarks",
+        "nets": ",".join(NETS),
+        "from": "",
+    }
+    for argument in sys.argv[1:]:
+        name, equals, value = argument.partition("=")
+        if not equals or name not in given:
+            sys.exit(f"error: {argument!r}: give {', '.join(f'{n}=...' for n in given)}")
+        given[name] = value
+    pages = Path(given["pages"])
+    if given["from"]:
+        write_page(json.loads(Path(given["from"]).read_text()), pages)
+        return
+    if not PEERS_PYTHON.exists():
+        print("Keras is left out: `make peers` installs it in an environment of its own")
+    nets = [net for net in NETS if any(net.startswith(word) for word in given["nets"].split(","))]
+    options = {"images": int(given["images"]), "epochs": int(given["epochs"]), "threads": os.cpu_count() or 1}
+    measured = {
+        "options": options,
+        "command": " ".join(["python scripts/benchmark.py", *sys.argv[1:]]),
+        "environment": environment(torch.device("cpu")),
+        "peers": peer_versions(),
+        "turns": in_turns(options, nets, int(given["repeats"])),
+        "scaling": scaling(options),
+        "parts": json.loads(run([sys.executable, str(HERE / "benchmarks" / "parts.py")], ".", options["threads"])[0]),
+    }
+    pages.mkdir(parents=True, exist_ok=True)
+    (pages / "speed.json").write_text(json.dumps(measured, indent=1))
+    write_page(measured, pages)
+
+
+def peer_versions() -> str:
+    if not PEERS_PYTHON.exists():
+        return "not installed"
+    code = "import keras, tensorflow; print(f'Keras {keras.__version__} on TensorFlow {tensorflow.__version__}')"
+    return run([str(PEERS_PYTHON), "-c", code], ".", 1)[0].strip()
+
+
+if __name__ == "__main__":
+    main()
