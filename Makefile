@@ -1,13 +1,14 @@
 # make train [ARGS="model=gap trainer.max_epochs=2"]   set up, fetch MNIST, train
 # make test                                            set up and run the fast tests
 # make reproduce [ARGS="ablation seeds=3 jobs=2"]      the documents' experiments: what is missing, and the pages
+# make benchmark                                       speed against what people use otherwise (docs/benchmarks)
 PYTHON ?= python3
 VENV   := .venv
 READY  := $(VENV)/.ready
 BEGUN  := $(VENV)/.begun
 ARGS   ?=
 
-.PHONY: train test reproduce test-slow lint format wheel setup clean
+.PHONY: train test reproduce benchmark peers test-slow lint format wheel setup clean
 
 train: setup
 	$(VENV)/bin/python -m mnist_cnn.train $(ARGS)
@@ -20,6 +21,14 @@ test-slow: setup
 
 reproduce: setup
 	$(VENV)/bin/python -m mnist_cnn.reproduce $(ARGS)
+
+# With Keras where `make peers` has put it, in an environment of its own.
+benchmark: setup
+	$(VENV)/bin/python scripts/benchmark.py $(ARGS)
+
+peers:
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --requirement scripts/benchmarks/peers.txt
 
 lint: setup
 	$(VENV)/bin/ruff check .
@@ -49,4 +58,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) .venv.lock build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .venv-peers .venv.lock build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

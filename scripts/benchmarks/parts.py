@@ -1,0 +1,78 @@
+"""What a training step of this package spends on each of its parts: bn_dropout, medians over steps. Prints JSON."""
+
+import json
+import logging
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch.nn import functional as F
+
+from mnist_cnn.callbacks import AtomicCheckpointIO
+from mnist_cnn.config import build
+from mnist_cnn.preflight import compose_one
+from mnist_cnn.train import build_data, build_model
+
+STEPS = 60
+
+
+def main() -> None:
+    torch.manual_seed(1)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    cfg = compose_one(["model=bn_dropout", "augment=affine", "trainer=cpu", *sys.argv[1:]])
+    speed = build(cfg.speed)
+    speed.prepare_process()
+    data, model = build_data(cfg), build_model(cfg)
+    speed.apply(model)
+    data.setup("fit")
+    assert model.optimizer is not None
+    optimizer = model.optimizer(model.parameters())
+    times: dict[str, list[float]] = {}
+
+    def clock(part: str, began: float) -> float:
+        now = time.perf_counter()
+        times.setdefault(part, []).append(1000 * (now - began))
+        return now
+
+    augment, data.augment = data.augment, None
+    batches = iter(data.train_dataloader())
+    model.train()
+    for step in range(STEPS):
+        if step == 5:
+            times.clear()  # warm-up
+        now = time.perf_counter()
+        images, labels = data.on_after_batch_transfer(next(batches), 0)
+        now = clock("data: next batch, to float", now)
+        assert augment is not None
+        augment(images)
+        now = clock("augmentation (affine; off by default here)", now)
+        optimizer.zero_grad()
+        logits = model(images)
+        loss = F.cross_entropy(logits, labels)
+        now = clock("forward", now)
+        loss.backward()
+        now = clock("backward", now)
+        optimizer.step()
+        now = clock("optimizer", now)
+        metrics = model._metrics("train")
+        metrics.loss.update(loss.detach().expand(len(labels)))
+        metrics.accuracy.update(logits.detach(), labels)
+        clock("loss and accuracy", now)
+    model.eval()
+    with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        for _ in range(3):
+            now = time.perf_counter()
+            for batch in data.val_dataloader():
+                model(data.on_after_batch_transfer(batch, 0)[0])
+            now = clock("validation, per epoch", now)
+            state = {"state_dict": model.state_dict(), "optimizer": optimizer.state_dict()}
+            AtomicCheckpointIO().save_checkpoint(state, Path(folder) / "last.ckpt")
+            clock("checkpoint, per epoch", now)
+    print(json.dumps({part: median(found) for part, found in times.items()}))
+
+
+if __name__ == "__main__":
+    main()
