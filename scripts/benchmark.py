@@ -31,7 +31,7 @@ NETS = {
     "bn_dropout_14k": ["model=bn_dropout"],
     "vanilla_10k": ["model=vanilla"],
     "gap": ["model=gap"],
-    "model_2, 1.2 M": ["experiment=five_models/model_2", "data.validate_on=holdout", "data.batch_size=128"],
+    "model_2_1.2M": ["experiment=five_models/model_2", "data.validate_on=holdout", "data.batch_size=128"],
 }
 # How a user calls this package: by default, with PyTorch's own ways, compiled, in bfloat16, both.
 CALLS = {
@@ -168,7 +168,11 @@ def main() -> None:
         return
     if not PEERS_PYTHON.exists():
         print("Keras is left out: `make peers` installs it in an environment of its own")
-    nets = [net for net in NETS if any(net.startswith(word) for word in given["nets"].split(","))]
+    wanted = given["nets"].split(",")
+    for word in wanted:
+        if not any(net.startswith(word) for net in NETS):
+            sys.exit(f"error: nets={word}: not among {', '.join(NETS)}")
+    nets = [net for net in NETS if net.startswith(tuple(wanted))]
     options = {"images": int(given["images"]), "epochs": int(given["epochs"]), "threads": os.cpu_count() or 1}
     measured = {
         "options": options,
