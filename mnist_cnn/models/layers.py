@@ -1,10 +1,10 @@
 """Networks as flat layer lists, in the order a published summary prints them.
 
-A layer is a name (`batch_norm`, `pool`, `flatten`, `gap`), or a name with its main number (`conv: 12`, `dense: 128`,
-`dropout: 0.1`, `pool: 2`, `activation: sigmoid`), or a name with all its arguments
-(`conv: {filters: 10, kernel: 1, padding: same, bias: false, activation: none}`). Convolutions have stride 1 and no
-padding unless they say so. `conv` and `dense` are followed by the net's activation, except the last of them: its
-output are the logits.
+A layer is a name (`batch_norm`, `pool`, `flatten`, `gap` and `gmp`: the average and the maximum over the image), or a
+name with its main number (`conv: 12`, `dense: 128`, `dropout: 0.1`, `pool: 2`, `activation: sigmoid`), or a name with
+all its arguments (`conv: {filters: 10, kernel: 1, padding: same, bias: false, activation: none}`). Convolutions have
+stride 1 and no padding unless they say so. `conv` and `dense` are followed by the net's activation, except the last of
+them: its output are the logits.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[str | None, dict[str, Any]]] = {
     "activation": ("name", {"name": None}),  # the net's own
     "flatten": (None, {}),
     "gap": (None, {}),
+    "gmp": (None, {}),
 }
 INITS = ("pytorch", "glorot_uniform")
 
@@ -40,6 +41,16 @@ class GlobalAveragePooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean(dim=(2, 3))
+
+
+class GlobalMaxPooling(nn.AdaptiveMaxPool2d):
+    """(N, C, H, W) to (N, C)."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).flatten(1)
 
 
 @dataclass(frozen=True)
@@ -140,10 +151,10 @@ def _module(
     bn_eps: float,
 ) -> Any:
     flat = len(shape) == 1
-    if kind in ("conv", "pool", "gap") and flat:
+    if kind in ("conv", "pool", "gap", "gmp") and flat:
         raise LayerError(f"{where}: needs an image (channels, height, width), but its input is {_text(shape)}")
     if kind == "dense" and not flat:
-        raise LayerError(f"{where}: needs a flat input, but its input is {_text(shape)}; put flatten or gap before it")
+        raise LayerError(f"{where}: needs a flat input, but its input is {_text(shape)}; put flatten, gap or gmp before it")
     if kind == "conv":
         padding = "same" if arguments["padding"] == "same" else 0
         return nn.Conv2d(shape[0], arguments["filters"], arguments["kernel"], padding=padding, bias=arguments["bias"])
@@ -155,13 +166,14 @@ def _module(
         return _activation(arguments["name"], where) or nn.Identity()
     if kind == "pool":
         return nn.MaxPool2d(arguments["size"])
-    return {"dropout": nn.Dropout, "flatten": nn.Flatten, "gap": GlobalAveragePooling}[kind](*arguments.values())
+    others = {"dropout": nn.Dropout, "flatten": nn.Flatten, "gap": GlobalAveragePooling, "gmp": GlobalMaxPooling}
+    return others[kind](*arguments.values())
 
 
 def _output_shape(kind: str, arguments: dict[str, Any], shape: tuple[int, ...], where: str) -> tuple[int, ...]:
     if kind == "dense":
         return (arguments["units"],)
-    if kind == "gap":
+    if kind in ("gap", "gmp"):
         return (shape[0],)
     if kind == "flatten":
         size = 1

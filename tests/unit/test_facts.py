@@ -99,6 +99,7 @@ def test_every_named_net_has_its_preset_and_its_reported_figures():
     presets = {
         str(f.relative_to(config_dir() / "experiment").with_suffix(""))
         for f in config_dir().glob("experiment/*/*.yaml")
+        if f.parent.name != "speed"
     }
     assert set(ALL) <= presets
     entries = {entry.key: entry for document in documents() for entry in document.entries}

@@ -72,12 +72,22 @@ def test_batch_norm_and_activation_options_reach_the_layers():
     assert isinstance(net[3], torch.nn.Sigmoid)
 
 
+@pytest.mark.parametrize(("kind", "expected"), [("gap", 0.5), ("gmp", 3.0)])
+def test_global_pooling_takes_the_mean_or_the_maximum_of_each_channel(kind, expected):
+    net, rows = build_sequential([kind, {"dense": 10}], **OPTIONS)
+    images = torch.zeros(2, 1, 28, 28)
+    images[1, 0, 3, 4], images[1, 0, 5, 6] = 3.0, 28 * 28 * 0.5 - 3.0 if kind == "gap" else 2.0
+    assert net[0](images).tolist() == [[0.0], [pytest.approx(expected)]]
+    assert rows[0].output_shape == (1,)
+
+
 @pytest.mark.parametrize(
     ("layers", "said"),
     [
         ([{"conv": 8}, {"dense": 10}], ["layer 2 (dense: 10)", "8 x 26 x 26", "flatten"]),
         ([{"conv": 8}, "flatten", {"conv": 8}], ["layer 3 (conv: 8)", "5408"]),
         (["flatten", "gap", {"dense": 10}], ["layer 2 (gap)", "784"]),
+        (["flatten", "gmp", {"dense": 10}], ["layer 2 (gmp)", "784"]),
         ([{"conv": {"filters": 10, "kernel": 29}}, "flatten"], ["29 x 29", "1 x 28 x 28"]),
         ([{"pool": 2}] * 5 + ["flatten"], ["layer 5 (pool: 2)", "1 x 1 x 1"]),
         ([{"conv": 8}, "flatten"], ["5408", "10 logits"]),
