@@ -11,7 +11,7 @@ from pathlib import Path
 
 HEADER = [
     "model", "parameters", "epochs", "protocol", "n", "validation accuracy", "test accuracy", "test min–max",
-    "test loss", "seconds",
+    "test loss", "images seen", "training seconds",
 ]  # fmt: skip
 
 
@@ -34,6 +34,7 @@ def rows(folders: list[Path]) -> list[list[str]]:
 def row(runs: list[dict]) -> list[str]:
     first = runs[0]
     tests = [100 * run["figures"]["test/acc"] for run in runs]
+    images = first["epochs"] * first["protocol"]["train_images"]
     return [
         first["model"],
         f"{first['parameters']['trainable']:,}",
@@ -44,7 +45,8 @@ def row(runs: list[dict]) -> list[str]:
         spread(tests, 3, " %"),
         f"{min(tests):.2f}–{max(tests):.2f} %",
         spread([run["figures"]["test/loss"] for run in runs], 4),
-        f"{statistics.mean(run['timing']['fit_seconds'] for run in runs):.0f}",
+        f"{images:,}",
+        spread([images / run["timing"]["images_per_second"] for run in runs], 1),
     ]
 
 

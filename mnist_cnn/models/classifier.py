@@ -105,9 +105,10 @@ class Classifier(pl.LightningModule):
     def running(self, split: str) -> dict[str, float]:
         """Figures of the epoch so far; empty before its first step."""
         metrics = self._metrics(split)
-        if not metrics.accuracy.update_called:
+        if not metrics.batches:
             return {}
-        return {f"{split}/loss": float(metrics.loss.compute()), f"{split}/acc": float(metrics.accuracy.compute())}
+        loss, accuracy = metrics.compute()
+        return {f"{split}/loss": loss, f"{split}/acc": accuracy}
 
     def configure_optimizers(self) -> Any:
         if self.optimizer is None:
@@ -125,9 +126,7 @@ class Classifier(pl.LightningModule):
         images, labels = batch
         logits = self(images)
         loss = self._loss(logits, labels, self.label_smoothing if split == "train" else 0.0)
-        metrics = self._metrics(split)
-        metrics.loss.update(loss.detach().expand(len(labels)))  # once per image: `disable` ignores weights
-        metrics.accuracy.update(logits.detach(), labels)
+        self._metrics(split).batches.append((loss.detach(), logits.detach().argmax(1), labels))
         return loss, logits
 
     def _metrics(self, split: str) -> "SplitMetrics":
@@ -146,8 +145,7 @@ class Classifier(pl.LightningModule):
             return
         self._require_finite(f"{split} loss", figures[f"{split}/loss"])
         self.log_dict(figures)
-        self._metrics(split).loss.reset()
-        self._metrics(split).accuracy.reset()
+        self._metrics(split).batches.clear()
 
     def _require_finite(self, what: str, loss: Tensor | float) -> None:
         value = float(loss)
@@ -159,12 +157,26 @@ class Classifier(pl.LightningModule):
 
 
 class SplitMetrics(torch.nn.Module):
-    """Mean loss and accuracy of one split; a NaN loss stays a NaN."""
+    """Mean loss and accuracy of one split; a NaN loss stays a NaN.
+
+    A step only puts its results into `batches`: updating the metrics there costs as much as a small layer.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.batches: list[tuple[Tensor, Tensor, Tensor]] = []  # loss (), predicted classes (N,), labels (N,)
         self.loss = MeanMetric(nan_strategy="disable")
         self.accuracy = MulticlassAccuracy(CLASSES, average="micro", validate_args=False)
+
+    def compute(self) -> tuple[float, float]:
+        """Over all images in `batches`, those of the other processes included."""
+        losses, predicted, labels = zip(*self.batches, strict=True)
+        self.loss.reset()
+        self.accuracy.reset()
+        sizes = torch.tensor([len(of_batch) for of_batch in labels], device=losses[0].device)
+        self.loss.update(torch.stack(losses).repeat_interleave(sizes))  # once per image: `disable` ignores weights
+        self.accuracy.update(torch.cat(predicted), torch.cat(labels))
+        return float(self.loss.compute()), float(self.accuracy.compute())
 
 
 class Schedule:

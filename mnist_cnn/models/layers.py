@@ -154,7 +154,9 @@ def _module(
     if kind in ("conv", "pool", "gap", "gmp") and flat:
         raise LayerError(f"{where}: needs an image (channels, height, width), but its input is {_text(shape)}")
     if kind == "dense" and not flat:
-        raise LayerError(f"{where}: needs a flat input, but its input is {_text(shape)}; put flatten, gap or gmp before it")
+        raise LayerError(
+            f"{where}: needs a flat input, but its input is {_text(shape)}; put flatten, gap or gmp before it"
+        )
     if kind == "conv":
         padding = "same" if arguments["padding"] == "same" else 0
         return nn.Conv2d(shape[0], arguments["filters"], arguments["kernel"], padding=padding, bias=arguments["bias"])

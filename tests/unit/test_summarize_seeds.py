@@ -12,7 +12,7 @@ def metrics(seed: int, accuracy: float, **changes: object) -> dict:
     return {
         "status": "completed", "seed": seed, "model": "GAPCNN", "epochs": 20, "batch_size": 128,
         "precision": "32-true", "config_digest": "a", "test_weights": "last", "parameters": {"trainable": 7800},
-        "protocol": {"summary": "test images read once"}, "timing": {"fit_seconds": 100.0},
+        "protocol": {"summary": "test images read once", "train_images": 5000}, "timing": {"images_per_second": 2000.0},
         "figures": {"val/acc": accuracy, "test/acc": accuracy, "test/loss": 0.02},
     } | changes  # fmt: skip
 
@@ -28,6 +28,7 @@ def test_mean_and_sample_standard_deviation(tmp_path):
     text = summary(tmp_path, metrics(1, 0.991), metrics(2, 0.993), metrics(3, 0.995))
     assert "99.300 ± 0.200 %" in text
     assert "99.10–99.50 %" in text
+    assert "| 100,000 | 50.0 ± 0.0 |" in text
     assert len(text.strip().splitlines()) == 3
 
 
