@@ -9,6 +9,19 @@ from matplotlib.figure import Figure
 from mnist_cnn.report.tables import markdown_table
 
 TUTORIAL, KERAS, BARE = "tutorial Lightning", "Keras", "bare PyTorch, same tricks"
+COMPUTING = f"{KERAS}, computing"
+# What we set out to reach: net, contestant, against whom, at most so many times its seconds.
+GOALS = [
+    ("bn_dropout_14k", "mnist_cnn", TUTORIAL, 0.5),
+    ("bn_dropout_14k", "mnist_cnn", COMPUTING, 0.85),
+    ("bn_dropout_14k", "mnist_cnn speed=compiled", COMPUTING, 0.65),
+    ("bn_dropout_14k", "mnist_cnn bf16, speed=compiled", COMPUTING, 0.5),
+    ("vanilla_10k", "mnist_cnn", TUTORIAL, 0.5),
+    ("gap", "mnist_cnn", TUTORIAL, 0.5),
+    ("bn_dropout_14k", "mnist_cnn", BARE, 1.1),
+    ("vanilla_10k", "mnist_cnn", BARE, 1.1),
+    ("gap", "mnist_cnn", BARE, 1.1),
+]
 
 
 def write_page(measured: dict[str, Any], pages: Path) -> None:
@@ -36,6 +49,10 @@ epoch's first batch to its last, which leaves out what `fit` does between epochs
 ![seconds per epoch](speed.png)
 
 {chr(10).join(parts)}
+## What we set out to reach
+
+{markdown_table(goals(measured["turns"], options["images"]))}
+
 ## One step of bn_dropout, part by part
 
 {markdown_table([["part", "ms"], *([name, f"{ms:.2f}"] for name, ms in measured["parts"].items())])}
@@ -58,7 +75,7 @@ def rows(found: dict[str, list[dict[str, Any]]], images: int) -> list[list[str]]
                 name,
                 f"{median(values):.2f} ({min(values):.2f}–{max(values):.2f})",
                 ratio(values, seconds.get(TUTORIAL)),
-                ratio(values, seconds.get(f"{KERAS}, computing")),
+                ratio(values, seconds.get(COMPUTING)),
                 f"{median(run['seconds'] for run in runs):.1f}",
                 f"{median(run['start'] for run in runs):.1f}",
                 f"{median(run['peak_mib'] for run in runs):,.0f}",
@@ -73,8 +90,19 @@ def per_epoch(found: dict[str, list[dict[str, Any]]], images: int) -> dict[str, 
     for name, runs in found.items():
         seconds[name] = [60_000 / images * epoch for run in runs for epoch in run["epochs"][1:]]
         if name == KERAS:
-            seconds[f"{KERAS}, computing"] = [60_000 / images * epoch for run in runs for epoch in run["compute"][1:]]
+            seconds[COMPUTING] = [60_000 / images * epoch for run in runs for epoch in run["compute"][1:]]
     return seconds
+
+
+def goals(turns: dict[str, dict[str, list[dict[str, Any]]]], images: int) -> list[list[str]]:
+    table = [["net", "", "against", "goal", "measured", ""]]
+    for net, name, base, most in GOALS:
+        seconds = per_epoch(turns.get(net, {}), images)
+        if name in seconds and base in seconds:
+            reached = median(seconds[name]) <= most * median(seconds[base])
+            measured = ratio(seconds[name], seconds[base])
+            table.append([net, name, base, f"{most}", measured, "reached" if reached else "missed"])
+    return table
 
 
 def ratio(values: list[float], base: list[float] | None) -> str:
