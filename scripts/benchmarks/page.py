@@ -121,7 +121,9 @@ def scaling(name: str, found: dict[str, float], options: dict[str, Any]) -> str:
 def draw(measured: dict[str, Any]) -> Figure:
     turns, images = measured["turns"], measured["options"]["images"]
     figure = Figure(figsize=(4.2 * min(2, len(turns)), 2.9 * ((len(turns) + 1) // 2)), layout="constrained")
-    axes = figure.subplots((len(turns) + 1) // 2, min(2, len(turns)), squeeze=False).flat
+    axes = list(figure.subplots((len(turns) + 1) // 2, min(2, len(turns)), squeeze=False).flat)
+    for axis in axes[len(turns) :]:
+        axis.set_visible(False)
     for axis, (net, found) in zip(axes, turns.items(), strict=False):
         seconds = {name: values for name, values in per_epoch(found, images).items() if name != BARE}
         names = list(seconds)[::-1]
