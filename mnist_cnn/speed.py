@@ -16,6 +16,7 @@ from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.dropout import FastDropout
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+KEPT_UP_TO = 2**26  # bytes; with larger blocks, those of validation, the heap would be torn and grow with every epoch
 FLATTENED_AT_MOST = 10_000  # flattening reorders channels_last images; with more numbers that costs more than it saves
 
 
@@ -23,8 +24,8 @@ class Speed:
     """Each argument switches one measure on.
 
     Args:
-        keep_memory: glibc keeps freed memory; by default it returns large blocks to the system after every step,
-            which then faults in thousands of pages again. No effect with another C library.
+        keep_memory: glibc keeps freed blocks up to 64 MiB; by default it returns large ones to the system after every
+            step, which then faults in thousands of pages again. No effect with another C library.
         channels_last: memory order of the images and of the convolutions' weights, unless a large image is flattened.
         fast_dropout: `FastDropout` in place of PyTorch's, on a CPU.
         fast_batch_norm: `FastBatchNorm2d` in place of PyTorch's, on a CPU and in channels_last order.
@@ -60,7 +61,7 @@ class Speed:
             mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
             if mallopt is not None:
                 mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-                mallopt(M_MMAP_THRESHOLD, 2**30)
+                mallopt(M_MMAP_THRESHOLD, KEPT_UP_TO)
 
     def apply(self, model: Classifier, clips_mixed: bool = False) -> None:
         """Changes the model in place; the names of the weights in a checkpoint stay the same.
