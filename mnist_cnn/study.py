@@ -1,6 +1,7 @@
 """The documents' experiments as a list of runs, and the results directory that keeps their figures."""
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from mnist_cnn import NUMERICS
 from mnist_cnn.config import build, find_problems
 from mnist_cnn.errors import ConfigError, nearest
+from mnist_cnn.files import write_atomically
 from mnist_cnn.preflight import compose_one, config_dir
 from mnist_cnn.report.tables import count
 from mnist_cnn.runs import Run, digest
@@ -108,7 +110,9 @@ class Results:
         target = self.root / f"{run.path}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(trained.history_file, target.with_suffix(".csv"))
-        shutil.copyfile(trained.metrics_file, target)
+        metrics = trained.metrics_file.read_text()
+        # the command of a resumed run names its folder in full, and these files are for publishing
+        write_atomically(target, metrics.replace(f"{Path.cwd()}{os.sep}", "").encode())
 
     def share(self, source: StudyRun, target: StudyRun) -> None:
         """The same configuration and seed under another name: the same figures."""

@@ -137,6 +137,17 @@ def test_pages_hold_the_figures_of_the_files(tmp_path):
     assert (values["verdict"], float(values["acc_mean"]), values["n"]) == ("reproduced", pytest.approx(0.991), "2")
 
 
+def test_kept_figures_name_no_folder_of_the_machine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run, trained = plan(chosen(["squeezed/squeeze_8"], documents()), 1, "document")[0], Run(tmp_path / "runs")
+    trained.path.mkdir()
+    trained.history_file.write_text("epoch\n")
+    trained.save_metrics({"command": ["reproduce", f"resume='{trained.checkpoint('last')}'"]})
+    Results(tmp_path / "results").keep(run, trained)
+    kept = tmp_path / "results" / f"{run.path}.json"
+    assert json.loads(kept.read_text())["command"] == ["reproduce", "resume='runs/checkpoints/last.ckpt'"]
+
+
 def test_a_half_done_run_continues_and_one_of_another_configuration_moves_aside(tmp_path):
     folder = tmp_path / "run"
     call = (Run(folder), ["seed=1"], "abc")
