@@ -24,7 +24,7 @@ class Speed:
     """Each argument switches one measure on.
 
     Args:
-        keep_memory: glibc keeps freed blocks up to 64 MiB; by default it returns large ones to the system after every
+        keep_memory: glibc keeps freed blocks up to `KEPT_UP_TO`; by default it returns large ones to the system after every
             step, which then faults in thousands of pages again. No effect with another C library.
         channels_last: memory order of the images and of the convolutions' weights, unless a large image is flattened.
         fast_dropout: `FastDropout` in place of PyTorch's, on a CPU.
