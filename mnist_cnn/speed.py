@@ -24,8 +24,8 @@ class Speed:
     """Each argument switches one measure on.
 
     Args:
-        keep_memory: glibc keeps freed blocks up to `KEPT_UP_TO`; by default it returns large ones to the system after every
-            step, which then faults in thousands of pages again. No effect with another C library.
+        keep_memory: glibc keeps freed blocks up to `KEPT_UP_TO`; by default it returns large ones to the system after
+            every step, which then faults in thousands of pages again. No effect with another C library.
         channels_last: memory order of the images and of the convolutions' weights, unless a large image is flattened.
         fast_dropout: `FastDropout` in place of PyTorch's, on a CPU.
         fast_batch_norm: `FastBatchNorm2d` in place of PyTorch's, on a CPU and in channels_last order.
