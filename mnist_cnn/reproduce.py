@@ -11,7 +11,7 @@ from mnist_cnn.cli import user_errors
 from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.jobs import Job, run_side_by_side, start_or_continue
 from mnist_cnn.multirun import stop_on_sigterm
-from mnist_cnn.report.study import write_pages
+from mnist_cnn.report.study import typical_seconds, write_pages
 from mnist_cnn.runs import Run
 from mnist_cnn.study import PROTOCOLS, Results, StudyRun, chosen, documents, plan
 
@@ -63,7 +63,6 @@ def reproduce(names: Sequence[str], options: Options) -> int:
 
 
 def run_missing(missing: list[StudyRun], runs: list[StudyRun], results: Results, options: Options) -> int:
-    seconds = {run.path: found["timing"]["fit_seconds"] for run in runs if (found := results.of(run))}
     twins = {(run.digest, run.seed): run for run in missing}  # the last of equal ones is trained
     trained = [run for run in missing if twins[run.digest, run.seed] is run]
     for run in list(trained):
@@ -88,29 +87,25 @@ def run_missing(missing: list[StudyRun], runs: list[StudyRun], results: Results,
             for twin in missing:
                 if twin is not run and (twin.digest, twin.seed) == (run.digest, run.seed):
                     results.share(run, twin)
-            metrics = directory.metrics()
-            seconds[run.path] = metrics["timing"]["fit_seconds"]
-            outcome = f"test accuracy {metrics['figures']['test/acc']:.2%}, {ended.seconds:.0f} s"
+            outcome = f"test accuracy {directory.metrics()['figures']['test/acc']:.2%}, {ended.seconds:.0f} s"
         else:
             failed.append(run)
             outcome = f"failed: {ended.error} (log: {ended.job.log_file})"
         done = len(trained) - len(left)
-        print(f"[{done}/{len(trained)}] {run}: {outcome}{_time_left(left, seconds, options.jobs)}", flush=True)
+        print(f"[{done}/{len(trained)}] {run}: {outcome}{time_left(left, runs, results, options.jobs)}", flush=True)
     if failed:
         print(f"{len(failed)} of {len(trained)} runs failed:", *failed, sep="\n  ", file=sys.stderr)
     return len(failed)
 
 
-def _time_left(left: list[StudyRun], seconds: dict[str, float], jobs: int) -> str:
+def time_left(left: list[StudyRun], runs: list[StudyRun], results: Results, jobs: int) -> str:
     """From what other seeds of the same experiment took, else from the mean of all."""
-    if not left:
-        return ""
-    known: dict[str, list[float]] = {}
-    for path, value in seconds.items():
-        known.setdefault(path.split("/seed_")[0], []).append(value)
-    overall = mean(seconds.values()) if seconds else 0.0
-    total = sum(mean(known.get(run.path.split("/seed_")[0], [overall])) for run in left) / jobs
-    return f"; {len(left)} left, about {total / 60:.0f} min" if seconds else f"; {len(left)} left"
+    known = {run.path: typical_seconds(files) for run in runs if (files := results.histories(run))}
+    if not left or not known:
+        return f"; {len(left)} left" if left else ""
+    overall = mean(known.values())
+    total = sum(known.get(run.path, overall) for run in left) / jobs
+    return f"; {len(left)} left, about {total / 60:.0f} min"
 
 
 def parse(arguments: Sequence[str]) -> tuple[list[str], Options]:

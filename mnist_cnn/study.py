@@ -106,6 +106,10 @@ class Results:
                 found[seed] = (file, metrics)
         return {file: metrics for _, (file, metrics) in sorted(found.items())}
 
+    def histories(self, run: StudyRun) -> list[Path]:
+        """Figures per epoch of all seeds of the same entry and protocol, those of earlier code included."""
+        return sorted((self.root / run.path).parent.glob("seed_*.csv"))
+
     def keep(self, run: StudyRun, trained: Run) -> None:
         target = self.root / f"{run.path}.json"
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -67,9 +67,7 @@ class Row:
 
     @property
     def seconds(self) -> float:
-        """Of one run: epochs times the median epoch of all seeds, so that a machine busy for a while counts little."""
-        epochs = [read_history(file.with_suffix(".csv"))["seconds"] for file in self.files]
-        return len(epochs[0]) * median(second for seed in epochs for second in seed)
+        return typical_seconds([file.with_suffix(".csv") for file in self.files])
 
     @property
     def verdict(self) -> str:
@@ -83,6 +81,12 @@ class Row:
         if ours.low <= reported <= ours.high or abs(reported - ours.mean) <= 3 * ours.sd:
             return "reproduced"
         return "better" if ours.mean > reported else "worse"
+
+
+def typical_seconds(histories: Sequence[Path]) -> float:
+    """Of one run: epochs times the median epoch of all seeds, so that a machine busy for a while counts little."""
+    epochs = [read_history(file)["seconds"] for file in histories]
+    return len(epochs[0]) * median(second for seed in epochs for second in seed)
 
 
 def write_pages(documents: Sequence[Document], results: Results, pages: Path) -> None:

@@ -8,7 +8,7 @@ from mnist_cnn import NUMERICS
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.jobs import start_or_continue
 from mnist_cnn.report.study import Row, Spread, refresh, write_pages
-from mnist_cnn.reproduce import Options, parse
+from mnist_cnn.reproduce import Options, parse, time_left
 from mnist_cnn.runs import Run
 from mnist_cnn.study import Document, Entry, Results, StudyRun, chosen, documents, plan
 
@@ -136,6 +136,17 @@ def test_pages_hold_the_figures_of_the_files(tmp_path):
     head, first, *_ = (results.root / "summary.csv").read_text().splitlines()
     values = dict(zip(head.split(","), first.split(","), strict=True))
     assert (values["verdict"], float(values["acc_mean"]), values["n"]) == ("reproduced", pytest.approx(0.991), "2")
+
+
+def test_the_time_left_counts_disturbed_epochs_little_and_takes_the_mean_for_what_never_ran(tmp_path):
+    known, unknown = Entry("sigmoid", "a", "sigmoid/own_dense_baseline"), Entry("sigmoid", "b", "sigmoid/conv1_sigmoid")
+    runs = plan([known, unknown], 3, "document")
+    results = Results(tmp_path)
+    assert time_left(runs, runs, results, 1) == "; 6 left"
+    finished(results, runs[0], 0.85)  # epochs of 10, 12 and 900 s
+    assert time_left(runs[1:], runs, results, 1) == "; 5 left, about 3 min"
+    assert time_left(runs[1:], runs, results, 3) == "; 5 left, about 1 min"
+    assert time_left([], runs, results, 1) == ""
 
 
 def test_kept_figures_name_no_folder_of_the_machine(tmp_path, monkeypatch):
