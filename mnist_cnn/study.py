@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,12 +107,12 @@ class Results:
 
     def histories(self, run: StudyRun) -> list[Path]:
         """Figures per epoch of all seeds of the same entry and protocol, those of earlier code included."""
-        return sorted((self.root / run.path).parent.glob("seed_*.csv"))
+        return [file.with_suffix(".csv") for file in (self.root / run.path).parent.glob("seed_*.json")]
 
     def keep(self, run: StudyRun, trained: Run) -> None:
         target = self.root / f"{run.path}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(trained.history_file, target.with_suffix(".csv"))
+        write_atomically(target.with_suffix(".csv"), trained.history_file.read_bytes())
         metrics = trained.metrics_file.read_text()
         # the command of a resumed run names its folder in full, and these files are for publishing
         write_atomically(target, metrics.replace(f"{Path.cwd()}{os.sep}", "").encode())
@@ -123,7 +122,7 @@ class Results:
         for suffix in (".csv", ".json"):
             there = self.root / f"{target.path}{suffix}"
             there.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.root / f"{source.path}{suffix}", there)
+            write_atomically(there, (self.root / f"{source.path}{suffix}").read_bytes())
 
 
 def documents() -> list[Document]:

@@ -144,6 +144,7 @@ def test_the_time_left_counts_disturbed_epochs_little_and_takes_the_mean_for_wha
     results = Results(tmp_path)
     assert time_left(runs, runs, results, 1) == "; 6 left"
     finished(results, runs[0], 0.85)  # epochs of 10, 12 and 900 s
+    (tmp_path / f"{runs[2].path}.csv").touch()  # all that a kill while it was being kept left of this one
     assert time_left(runs[1:], runs, results, 1) == "; 5 left, about 3 min"
     assert time_left(runs[1:], runs, results, 3) == "; 5 left, about 1 min"
     assert time_left([], runs, results, 1) == ""
