@@ -2,6 +2,7 @@
 
 import csv
 import io
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -262,7 +263,8 @@ def loss_curves(rows: Sequence[Row]) -> Figure:
     for axes, row in zip(grid.flat, rows, strict=False):
         axes.axis("on")
         plot_history(axes, read_history(row.files[0].with_suffix(".csv")), "loss", watched=True)
-        axes.set_title(row.entry.name, fontsize=9)
+        name = textwrap.fill(row.entry.name.replace("_", "_ "), 30).replace("_ ", "_")  # breaks a long one after a _
+        axes.set_title(name, fontsize=9)
     grid.flat[0].legend(frameon=False, fontsize=8)
     grid.flat[0].set_ylabel("loss")
     return figure
