@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_cnn.errors import ConfigError
-from mnist_cnn.models.batch_norm import FastBatchNorm2d
+from mnist_cnn.models.batch_norm import BatchNorm2d, FastBatchNorm2d
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.dropout import FastDropout
 
@@ -83,8 +83,9 @@ class Speed:
         for i, module in enumerate(net):
             if self.fast_dropout and isinstance(module, nn.Dropout):
                 net[i] = FastDropout(module.p)
-            if self.fast_batch_norm and isinstance(module, nn.BatchNorm2d):
-                net[i] = FastBatchNorm2d(module.num_features, module.eps, module.momentum).to(module.weight.dtype)
+            if self.fast_batch_norm and isinstance(module, BatchNorm2d):
+                fast = FastBatchNorm2d(module.num_features, module.eps, module.momentum, module.debias)
+                net[i] = fast.to(module.weight.dtype)
                 net[i].load_state_dict(module.state_dict())
             if self.pool_first and isinstance(module, nn.MaxPool2d) and isinstance(net[i - 1], nn.ReLU):
                 net[i - 1], net[i] = module, net[i - 1]

@@ -28,6 +28,7 @@ class Classifier(pl.LightningModule):
         activation: follows every convolution and dense layer but the last.
         init: `pytorch` (its layers' own) or `glorot_uniform` with zero biases (Keras).
         bn_momentum: weight of the newest batch in the moving averages (Keras' momentum is one minus this).
+        bn_debias: leave the start out of the moving averages, as Keras 2.1.3 to 2.2 (see `models.batch_norm`).
         loss: `cross_entropy`, or `mse`: mean over classes and images of (softmax - one-hot) squared, as Keras.
         label_smoothing: for cross-entropy.
         optimizer: makes the optimiser from the parameters.
@@ -41,6 +42,7 @@ class Classifier(pl.LightningModule):
         init: Literal["pytorch", "glorot_uniform"] = "pytorch",
         bn_momentum: float = 0.1,
         bn_eps: float = 1e-5,
+        bn_debias: bool = False,
         loss: Literal["cross_entropy", "mse"] = "cross_entropy",
         label_smoothing: float = 0.0,
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
@@ -55,6 +57,7 @@ class Classifier(pl.LightningModule):
             "init": init,
             "bn_momentum": bn_momentum,
             "bn_eps": bn_eps,
+            "bn_debias": bn_debias,
         }
         self.compiled: Callable[[torch.nn.Module, Tensor], Tensor] | None = None  # calls the net; while training only
         self.compiled_batch = 0

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mnist_cnn.errors import LayerError, nearest
+from mnist_cnn.models.batch_norm import BatchNorm1d, BatchNorm2d
 
 INPUT_SHAPE = (1, 28, 28)
 CLASSES = 10
@@ -65,13 +66,14 @@ class LayerRow:
 
 
 def build_sequential(
-    layers: Sequence[Any], activation: str, init: str, bn_momentum: float, bn_eps: float
+    layers: Sequence[Any], activation: str, init: str, bn_momentum: float, bn_eps: float, bn_debias: bool = False
 ) -> tuple[nn.Sequential, list[LayerRow]]:
     """Builds the network of a layer list, with the rows of its summary.
 
     Raises:
         LayerError: an unknown layer, argument or value, or shapes that do not fit.
     """
+    batch_norm = {"eps": bn_eps, "momentum": bn_momentum, "debias": bn_debias}
     if init not in INITS:
         raise LayerError(f"init = {init!r}: unknown{nearest(init, INITS)}")
     _activation(activation, "activation")
@@ -84,7 +86,7 @@ def build_sequential(
         follows = arguments.pop("activation", None) or ("none" if i in weighted[-1:] else activation)
         if kind == "activation":
             arguments["name"] = arguments["name"] or activation
-        modules = [_module(kind, arguments, shape, where, bn_momentum, bn_eps)]
+        modules = [_module(kind, arguments, shape, where, batch_norm)]
         if kind in ("conv", "dense"):
             if init == "glorot_uniform":
                 nn.init.xavier_uniform_(modules[0].weight)
@@ -143,12 +145,7 @@ def _check_values(arguments: dict[str, Any], where: str) -> None:
 
 
 def _module(
-    kind: str,
-    arguments: dict[str, Any],
-    shape: tuple[int, ...],
-    where: str,
-    bn_momentum: float,
-    bn_eps: float,
+    kind: str, arguments: dict[str, Any], shape: tuple[int, ...], where: str, batch_norm: dict[str, Any]
 ) -> Any:
     flat = len(shape) == 1
     if kind in ("conv", "pool", "gap", "gmp") and flat:
@@ -163,7 +160,7 @@ def _module(
     if kind == "dense":
         return nn.Linear(shape[0], arguments["units"], bias=arguments["bias"])
     if kind == "batch_norm":
-        return (nn.BatchNorm1d if flat else nn.BatchNorm2d)(shape[0], eps=bn_eps, momentum=bn_momentum)
+        return (BatchNorm1d if flat else BatchNorm2d)(shape[0], **batch_norm)
     if kind == "activation":
         return _activation(arguments["name"], where) or nn.Identity()
     if kind == "pool":
