@@ -1,5 +1,6 @@
 """Tiny data sets in the IDX format, and a way to run the command line in this process."""
 
+import signal
 import struct
 import sys
 from collections.abc import Callable
@@ -10,6 +11,10 @@ import pytest
 
 from mnist_cnn import train
 from mnist_cnn.runs import Run
+
+# A command started in the background may have been told to ignore Ctrl-C, and the processes that the tests stop with it
+# would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NAMES = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
 
