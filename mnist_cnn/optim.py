@@ -6,13 +6,19 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 
-def inverse_time(optimizer: Optimizer, decay: float) -> LambdaLR:
+def inverse_time(optimizer: Optimizer, decay: float, restart_every: int | None = None) -> LambdaLR:
     """lr / (1 + decay * epoch), rounded to 10 decimals, as the documents' Keras `LearningRateScheduler` sets it.
 
-    `decay` is per epoch, epochs counted from 0.
+    `decay` is per epoch, epochs counted from 0, and from 0 again after every `restart_every` epochs: a notebook's
+    fit cell run once more.
     """
     highest = optimizer.param_groups[0]["lr"]
-    return LambdaLR(optimizer, lambda epoch: round(highest / (1 + decay * epoch), 10) / highest)
+
+    def factor(epoch: int) -> float:
+        since_start = epoch % restart_every if restart_every else epoch
+        return round(highest / (1 + decay * since_start), 10) / highest
+
+    return LambdaLR(optimizer, factor)
 
 
 def exponential(optimizer: Optimizer, rate: float, decay_steps: int) -> LambdaLR:

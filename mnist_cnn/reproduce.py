@@ -11,7 +11,8 @@ from mnist_cnn.cli import user_errors
 from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.jobs import Job, run_side_by_side, start_or_continue
 from mnist_cnn.multirun import stop_on_sigterm
-from mnist_cnn.report.study import typical_seconds, write_pages
+from mnist_cnn.report.study import write_pages
+from mnist_cnn.report.study_rows import typical_seconds
 from mnist_cnn.runs import Run
 from mnist_cnn.study import PROTOCOLS, Results, StudyRun, chosen, documents, plan
 

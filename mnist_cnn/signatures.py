@@ -45,7 +45,7 @@ UNIT: Rule = ("in [0, 1]", lambda v: 0 <= v <= 1)
 RANGES: dict[str, Rule] = {
     "lr": POSITIVE, "eps": POSITIVE, "bn_eps": POSITIVE, "weight_decay": NOT_NEGATIVE, "momentum": SHARE,
     "rho": UNIT, "alpha": UNIT, "decay": NOT_NEGATIVE, "rate": POSITIVE, "decay_steps": COUNT, "gamma": POSITIVE,
-    "step_size": COUNT, "warmup_fraction": SHARE, "final_factor": UNIT,
+    "step_size": COUNT, "restart_every": COUNT, "warmup_fraction": SHARE, "final_factor": UNIT,
     "start_factor": ("in (0, 1]", lambda v: 0 < v <= 1),
     "betas": ("two numbers in [0, 1)", lambda v: len(v) == 2 and all(0 <= b < 1 for b in v)),
     "dropout": SHARE, "label_smoothing": SHARE, "bn_momentum": ("in (0, 1]", lambda v: 0 < v <= 1),

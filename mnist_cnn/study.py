@@ -29,9 +29,10 @@ class Entry:
     """One line of a document's results: a preset, or a preset with overrides.
 
     Args:
-        reported: of `acc`, `loss`, `best_acc` those that the document prints; accuracies in [0, 1].
+        reported: of `acc`, `loss` those that the document prints for the last epoch; accuracies in [0, 1].
         probe: for a run that is not in the document: what it tests.
         seeds: how many to run, or None for the caller's default.
+        printed: what the document prints after each epoch, by the names of metrics.csv; empty where it prints nothing.
     """
 
     document: str
@@ -41,6 +42,7 @@ class Entry:
     reported: dict[str, float] = field(default_factory=dict)
     probe: str | None = None
     seeds: int | None = None
+    printed: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -127,9 +129,12 @@ class Results:
 
 def documents() -> list[Document]:
     tree: Any = OmegaConf.to_container(OmegaConf.load(config_dir() / "documents.yaml"))
+    logs: Any = OmegaConf.to_container(OmegaConf.load(config_dir() / "printed_logs.yaml"))
     found = []
     for name, node in tree.items():
-        entries = [_entry(name, key, dict(value)) for key, value in node["entries"].items()]
+        entries = [
+            _entry(name, key, dict(value), logs.get(f"{name}/{key}", {})) for key, value in node["entries"].items()
+        ]
         found.append(Document(name, node["file"], node["title"], entries, node.get("confusion", [])))
     return found
 
@@ -169,9 +174,9 @@ def plan(entries: list[Entry], seeds: int | None, protocol: str | None) -> list[
     return sorted(runs, key=lambda run: (run.seed, run.protocol))
 
 
-def _entry(document: str, name: str, node: dict[str, Any]) -> Entry:
+def _entry(document: str, name: str, node: dict[str, Any], printed: dict[str, list[float]]) -> Entry:
     own = {key: node.pop(key) for key in ("overrides", "probe", "seeds") if key in node}
-    return Entry(document, name, node.pop("experiment", f"{document}/{name}"), reported=node, **own)
+    return Entry(document, name, node.pop("experiment", f"{document}/{name}"), reported=node, printed=printed, **own)
 
 
 def _overrides(entry: Entry, protocol: str) -> list[str]:

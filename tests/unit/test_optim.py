@@ -30,6 +30,13 @@ def test_inverse_time_as_document_000_logs_it():
     assert {epoch: found[epoch] for epoch in printed} == pytest.approx(printed, abs=1e-15)
 
 
+def test_inverse_time_starts_again_where_a_document_ran_its_fit_again():
+    found = rates(lambda o: inverse_time(o, 0.319, restart_every=20), 0.0085, 40)
+    assert found[20:] == found[:20]
+    assert found[20] == 0.0085
+    assert found[39] == pytest.approx(0.0085 / (1 + 0.319 * 19), abs=1e-10)
+
+
 def test_exponential_is_keras_exponential_decay():
     found = rates(lambda o: exponential(o, rate=0.9, decay_steps=10), 0.5, 21)
     assert found[10] == pytest.approx(0.5 * 0.9)

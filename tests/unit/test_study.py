@@ -7,7 +7,9 @@ import pytest
 from mnist_cnn import NUMERICS
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.jobs import start_or_continue
-from mnist_cnn.report.study import Row, Spread, refresh, write_pages
+from mnist_cnn.preflight import compose_one
+from mnist_cnn.report.study import refresh, write_pages
+from mnist_cnn.report.study_rows import Row, Spread
 from mnist_cnn.reproduce import Options, parse, time_left
 from mnist_cnn.runs import Run
 from mnist_cnn.study import Document, Entry, Results, StudyRun, chosen, documents, plan
@@ -136,6 +138,31 @@ def test_pages_hold_the_figures_of_the_files(tmp_path):
     head, first, *_ = (results.root / "summary.csv").read_text().splitlines()
     values = dict(zip(head.split(","), first.split(","), strict=True))
     assert (values["verdict"], float(values["acc_mean"]), values["n"]) == ("reproduced", pytest.approx(0.991), "2")
+
+
+def test_pages_hold_the_printed_log_against_ours(tmp_path):
+    cut_off = None
+    losses = {"train/loss": [cut_off, 0.31, 0.21], "val/loss": [0.35, 0.25, 0.15]}
+    printed = {**losses, "val/acc": [0.95, 0.992, 0.99]}
+    entry = Entry("ablation", "baseline", "ablation/baseline", printed=printed)
+    results = Results(tmp_path / "results")
+    for run in plan([entry], 2, "document"):
+        finished(results, run, 0.99)
+    write_pages([Document("ablation", "003_x.txt", "Ablation", [entry], [])], results, tmp_path)
+    page = (tmp_path / "ablation.md").read_text()
+    assert "| 2 | 99.20 | 99.10 ± 0.00 |" in page  # the document's best epoch against ours
+    assert "| baseline | 1 |  | 0.5000 ± 0.0000 | 0.3500 | 0.4000 ± 0.0000 |" in page
+    assert "| baseline | 3 | 0.2100 | 0.2000 ± 0.0000 | 0.1500 | 0.2000 ± 0.0000 |" in page
+
+
+def test_printed_logs_end_at_the_reported_figures():
+    logged = [entry for document in documents() for entry in document.entries if entry.printed]
+    assert len(logged) == 11
+    for entry in logged:
+        epochs = compose_one([f"experiment={entry.experiment}"]).trainer.max_epochs
+        assert {len(column) for column in entry.printed.values()} == {epochs}
+        assert entry.printed["val/acc"][-1] == entry.reported["acc"]
+        assert entry.printed["val/loss"][-1] == entry.reported["loss"]
 
 
 def test_the_time_left_counts_disturbed_epochs_little_and_takes_the_mean_for_what_never_ran(tmp_path):
