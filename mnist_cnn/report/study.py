@@ -70,12 +70,13 @@ def document_part(document: Document, rows: Sequence[Row]) -> str:
         for name in document.confusion
         if name in [row.entry.name for row in own]
     ]
-    if logged := [line for row in own if row.entry.printed for line in _against_the_log(row)]:
-        head = ["experiment", "epoch", "training loss: document", "ours", "test loss: document", "ours"]
+    if losses := [line for row in own for line in _losses(row)]:
+        head = ["experiment", "epoch", "training: document", "ours", "test images: document", "ours", "min–max"]
         parts += [
-            "## Against the printed log",
-            "Loss after the first and the last epoch; all epochs are in the picture above.",
-            markdown_table([head, *logged]),
+            "## Loss",
+            "Where the document prints it: after the last epoch, and after the first where it has a log, of which the "
+            "picture above shows all epochs.",
+            markdown_table([head, *losses]),
         ]
     pairs = [(row, other) for row in own for other in rows if other.protocol == "holdout" and other.entry == row.entry]
     if pairs:
@@ -120,15 +121,21 @@ def _line(row: Row) -> list[str]:
     ]  # fmt: skip
 
 
-def _against_the_log(row: Row) -> list[list[str]]:
-    printed = row.entry.printed
+def _losses(row: Row) -> list[list[str]]:
+    last: int = row.runs[0]["epochs"]
+    told: dict[int, tuple[float | None, float]] = {}
+    if printed := row.entry.printed:
+        told = {epoch: (printed["train/loss"][epoch - 1], printed["val/loss"][epoch - 1]) for epoch in (1, last)}
+    elif "loss" in row.entry.reported:
+        told = {last: (None, row.entry.reported["loss"])}
     lines = []
-    for epoch in (1, len(printed["val/loss"])):
-        cells = [row.entry.name, str(epoch)]
-        for column in ("train/loss", "val/loss"):
-            told = printed[column][epoch - 1]
-            cells += ["" if told is None else f"{told:.4f}", row.spread_after(epoch, column).text(4)]
-        lines.append(cells)
+    for epoch, (training, test) in told.items():
+        ours = row.spread_after(epoch, "val/loss")
+        lines.append([
+            row.entry.name, str(epoch),
+            "" if training is None else f"{training:.4f}", row.spread_after(epoch, "train/loss").text(4),
+            f"{test:.4f}", ours.text(4), f"{ours.low:.4f}–{ours.high:.4f}",
+        ])  # fmt: skip
     return lines
 
 

@@ -98,7 +98,7 @@ def finished(results: Results, run: StudyRun, accuracy: float) -> None:
     figures = {"test/acc": accuracy, "test/loss": 0.1, "best/acc": accuracy + 0.001, "train/acc": 0.99}
     metrics = {
         "status": "completed", "config_digest": run.digest, "numerics": NUMERICS, "figures": figures, "seed": run.seed,
-        "parameters": {"total": 4738826}, "confusion": [[1] * 10] * 10,
+        "parameters": {"total": 4738826}, "epochs": 3, "confusion": [[1] * 10] * 10,
     }  # fmt: skip
     file.write_text(json.dumps(metrics))
     head = "epoch,train/loss,train/acc,val/loss,val/acc,seconds\n"
@@ -134,6 +134,7 @@ def test_pages_hold_the_figures_of_the_files(tmp_path):
     for name in ("ablation", "ablation_curves", "ablation_baseline_confusion"):
         assert (tmp_path / "pages" / "figures" / f"{name}.png").stat().st_size > 5000
         assert f"figures/{name}.png" in page
+    assert "| baseline | 3 |  | 0.2000 ± 0.0000 | 0.0277 | 0.2000 ± 0.0000 | 0.2000–0.2000 |" in page
     assert "| 003: Ablation | 1 | 0 | 0 | 0 | 0 |" in (tmp_path / "pages" / "README.md").read_text()
     head, first, *_ = (results.root / "summary.csv").read_text().splitlines()
     values = dict(zip(head.split(","), first.split(","), strict=True))
@@ -151,8 +152,8 @@ def test_pages_hold_the_printed_log_against_ours(tmp_path):
     write_pages([Document("ablation", "003_x.txt", "Ablation", [entry], [])], results, tmp_path)
     page = (tmp_path / "ablation.md").read_text()
     assert "| 2 | 99.20 | 99.10 ± 0.00 |" in page  # the document's best epoch against ours
-    assert "| baseline | 1 |  | 0.5000 ± 0.0000 | 0.3500 | 0.4000 ± 0.0000 |" in page
-    assert "| baseline | 3 | 0.2100 | 0.2000 ± 0.0000 | 0.1500 | 0.2000 ± 0.0000 |" in page
+    assert "| baseline | 1 |  | 0.5000 ± 0.0000 | 0.3500 | 0.4000 ± 0.0000 | 0.4000–0.4000 |" in page
+    assert "| baseline | 3 | 0.2100 | 0.2000 ± 0.0000 | 0.1500 | 0.2000 ± 0.0000 | 0.2000–0.2000 |" in page
 
 
 def test_printed_logs_end_at_the_reported_figures():
