@@ -1,9 +1,30 @@
-"""Learning-rate schedules that PyTorch lacks, each as a function that returns one of PyTorch's schedulers."""
+"""The optimizer and the schedules that PyTorch lacks; a schedule is a function that returns one of PyTorch's."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
+
+
+class KerasAdam(Adam):
+    """Adam with eps where Keras has it: added to the root of the uncorrected second moment.
+
+    In PyTorch's terms eps is larger in the first few thousand steps, by 1 / sqrt(1 - beta2 ** step). Only gradients
+    around eps notice. Kingma and Ba, Adam, 2015, section 2: the epsilon hat.
+    """
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        stated = [group["eps"] for group in self.param_groups]
+        for group in self.param_groups:
+            taken = self.state.get(group["params"][0], {}).get("step", 0)
+            group["eps"] /= math.sqrt(1 - group["betas"][1] ** (float(taken) + 1))
+        try:
+            return super().step(closure)
+        finally:
+            for group, eps in zip(self.param_groups, stated, strict=True):
+                group["eps"] = eps
 
 
 def inverse_time(optimizer: Optimizer, decay: float, restart_every: int | None = None) -> LambdaLR:

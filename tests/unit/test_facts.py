@@ -138,7 +138,7 @@ def test_layers_parameters_and_settings(key):
 
     optimizer = build(cfg.optimizer)(model.parameters())
     kind = "adam" if key == "ablation/grid" else entry.get("optimizer", "adam")
-    assert type(optimizer).__name__.lower() == kind
+    assert type(optimizer).__name__.lower().removeprefix("keras") == kind
     start = re.findall(r"[\d.]+", str(entry["lr"]))[0] if "lr" in entry else OPTIMIZERS[kind]["lr"]
     group = optimizer.param_groups[0]
     wanted = OPTIMIZERS[kind] | {"lr": float(start)} | {"weight_decay": 0.0}

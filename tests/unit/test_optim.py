@@ -1,10 +1,13 @@
 """Schedules against the values that the documents print."""
 
+import copy
+import math
+
 import pytest
 import torch
 
 from mnist_cnn.models.classifier import Schedule, spans_run
-from mnist_cnn.optim import cosine_with_warmup, exponential, inverse_time, one_cycle
+from mnist_cnn.optim import KerasAdam, cosine_with_warmup, exponential, inverse_time, one_cycle
 
 
 def rates(make, lr: float, steps: int) -> list[float]:
@@ -67,3 +70,36 @@ def test_total_steps_are_handed_only_to_schedules_that_take_them():
         return ("whole", total_steps)
 
     assert Schedule(whole_run, "step").build(optimizer, 7)["scheduler"] == ("whole", 7)
+
+
+GRADIENTS = [1e-7, -3e-7, 2e-6, 5e-7]  # where eps matters
+
+
+def test_keras_adam_is_the_update_in_keras_own_code():
+    weight = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    optimizer = KerasAdam([weight], lr=0.01, eps=1e-7)
+    p = m = v = 0.0
+    for t, g in enumerate(GRADIENTS, 1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        p -= 0.01 * math.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (math.sqrt(v) + 1e-7)
+        weight.grad = torch.full_like(weight, g)
+        optimizer.step()
+        assert weight.item() == pytest.approx(p, rel=1e-6)
+        assert optimizer.param_groups[0]["eps"] == 1e-7
+
+
+def test_keras_adam_goes_on_from_a_checkpoint_as_if_it_had_not_stopped():
+    def steps(weight: torch.Tensor, optimizer: torch.optim.Optimizer, gradients: list[float]) -> None:
+        for g in gradients:
+            weight.grad = torch.full_like(weight, g)
+            optimizer.step()
+
+    through = torch.zeros(1, requires_grad=True)
+    one = KerasAdam([through], lr=0.01, eps=1e-7)
+    steps(through, one, GRADIENTS[:2])
+    stopped = through.detach().clone().requires_grad_()
+    two = KerasAdam([stopped], lr=0.01, eps=1e-7)
+    two.load_state_dict(copy.deepcopy(one.state_dict()))
+    steps(through, one, GRADIENTS[2:])
+    steps(stopped, two, GRADIENTS[2:])
+    assert torch.equal(through, stopped)
