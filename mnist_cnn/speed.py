@@ -16,6 +16,7 @@ from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.dropout import FastDropout
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+PR_SET_THP_DISABLE = 41  # linux/prctl.h
 KEPT_UP_TO = 2**26  # bytes; with larger blocks, those of validation, the heap would be torn and grow with every epoch
 FLATTENED_AT_MOST = 10_000  # flattening reorders channels_last images; with more numbers that costs more than it saves
 
@@ -25,7 +26,8 @@ class Speed:
 
     Args:
         keep_memory: glibc keeps freed blocks up to `KEPT_UP_TO`; by default it returns large ones to the system after
-            every step, which then faults in thousands of pages again. No effect with another C library.
+            every step, which then faults in thousands of pages again. No effect with another C library. Without it no
+            huge pages either (`mnist_cnn.huge_pages`): to clear them anew in every step costs more than they save.
         channels_last: memory order of the images and of the convolutions' weights, unless a large image is flattened.
         fast_dropout: `FastDropout` in place of PyTorch's, on a CPU.
         fast_batch_norm: `FastBatchNorm2d` in place of PyTorch's, on a CPU and in channels_last order.
@@ -57,11 +59,14 @@ class Speed:
         self.fused_optimizer, self.compile = fused_optimizer, compile
 
     def prepare_process(self) -> None:
-        if self.keep_memory and sys.platform == "linux":
-            mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-            if mallopt is not None:
-                mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-                mallopt(M_MMAP_THRESHOLD, KEPT_UP_TO)
+        if sys.platform != "linux":
+            return
+        libc = ctypes.CDLL(None)
+        if not self.keep_memory:
+            libc.prctl(PR_SET_THP_DISABLE, *(ctypes.c_ulong(value) for value in (1, 0, 0, 0)))
+        elif hasattr(libc, "mallopt"):
+            libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+            libc.mallopt(M_MMAP_THRESHOLD, KEPT_UP_TO)
 
     def apply(self, model: Classifier, clips_mixed: bool = False) -> None:
         """Changes the model in place; the names of the weights in a checkpoint stay the same.

@@ -1,5 +1,9 @@
 """Trains one model: configuration, data, model, trainer, fit, test, report."""
 
+import mnist_cnn.huge_pages  # noqa: F401, before PyTorch
+
+# isort: split
+
 import contextlib
 import logging
 import os

@@ -52,6 +52,7 @@ PEERS: dict[str, tuple[str, Path, dict[str, Any]]] = {
 def run(command: list[str], folder: str, threads: int) -> tuple[str, dict[str, float]]:
     """Standard output of a command, and its start, seconds and peak memory."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(HERE.parent)}
+    environment.pop("THP_MEM_ALLOC_ENABLE", None)  # set by importing the package here; the others go without
     with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as errors:
         began, clock = time.time(), time.perf_counter()
         child = subprocess.Popen(command, cwd=folder, env=environment, stdout=printed, stderr=errors)
