@@ -83,12 +83,16 @@ def user_errors() -> Iterator[None]:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra must pass errors on instead of printing them its way
     try:
         yield
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except (HydraException, OmegaConfBaseException) as error:
         print(f"error: {str(error).strip()}", file=sys.stderr)
         sys.exit(ConfigError.exit_code)
+    except BrokenPipeError:  # `| head` has read enough: end without a word, with the code a shell has for it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except OSError as error:  # a full disk, a folder that cannot be written; the run's log has the traceback
         print(f"error: {error}", file=sys.stderr)
         sys.exit(UserError.exit_code)

@@ -1,5 +1,7 @@
 """The study runner on tiny data, with real processes."""
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -50,3 +52,13 @@ def test_it_goes_on_after_a_failure_and_runs_only_what_is_missing(study, monkeyp
     assert capsys.readouterr().out.splitlines() == [
         "3 runs: 2 done, 1 to do", "sigmoid/diverging seed 1 (document protocol)",
     ]  # fmt: skip
+
+
+def test_a_reader_that_has_read_enough_is_no_error(tmp_path):
+    """As in `python -m mnist_cnn.reproduce dry_run=true | head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "mnist_cnn.reproduce", "squeezed/squeeze_8", "dry_run=true"]
+    done = subprocess.run(command, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
