@@ -62,9 +62,9 @@ class Speed:
         if sys.platform != "linux":
             return
         libc = ctypes.CDLL(None)
-        if not self.keep_memory:
-            libc.prctl(PR_SET_THP_DISABLE, *(ctypes.c_ulong(value) for value in (1, 0, 0, 0)))
-        elif hasattr(libc, "mallopt"):
+        # also back on: an earlier run of this process, or of the one that started it, may have had none
+        libc.prctl(PR_SET_THP_DISABLE, *(ctypes.c_ulong(value) for value in (not self.keep_memory, 0, 0, 0)))
+        if self.keep_memory and hasattr(libc, "mallopt"):
             libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
             libc.mallopt(M_MMAP_THRESHOLD, KEPT_UP_TO)
 
