@@ -1,7 +1,8 @@
-"""Imported before PyTorch, which reads this once, at its first tensor, and torchmetrics makes one when imported.
+"""Puts PyTorch's large blocks on huge pages; to be imported before anything that makes a tensor.
 
-Blocks of 2 MiB and more then lie on huge pages, where Linux has them. The wide nets, whose blocks tore the heap, no
-longer grow by gigabytes in an epoch (`speed.keep_memory`).
+PyTorch reads the variable once, at its first tensor, and importing torchmetrics already makes one. Blocks
+of 2 MiB and more then lie on huge pages, where Linux has them, and wide nets, whose blocks tore the heap that
+`speed.keep_memory` keeps, no longer grow by gigabytes in an epoch.
 """
 
 import os
