@@ -133,6 +133,8 @@ def _check_meaning(tree: dict[str, Any]) -> list[str]:
         )
     if tree["model"].get("loss") == "mse" and tree["model"].get("label_smoothing"):
         problems.append("model.label_smoothing: is for cross_entropy; with loss mse it must be 0")
+    if tree["trainer"].get("sync_batchnorm") and tree["model"].get("bn_debias"):
+        problems.append("trainer.sync_batchnorm: torch's has no bn_debias; it needs model.bn_debias=false")
     if tree["callbacks"].get("checkpoint") is None:
         problems.append("callbacks.checkpoint: a run without checkpoints can be neither resumed nor evaluated")
     trainer, scheduler = tree["trainer"], tree["scheduler"]

@@ -46,6 +46,10 @@ BAD = {
     "dropout of one": (["model=bn_dropout", "model.dropout=1.0"], ["model.dropout = 1.0"]),
     "unknown precision": (["trainer.precision=bf16"], ["'bf16'", "bf16-mixed"]),
     "half precision without a GPU": (["trainer=cpu", "trainer.precision=16-mixed"], ["CUDA"]),
+    "synchronized batch norm with debiased averages": (
+        ["model=bn_dropout", "trainer.sync_batchnorm=true"],
+        ["trainer.sync_batchnorm", "model.bn_debias=false"],
+    ),
     "unknown monitor": (["callbacks.checkpoint.monitor=val/accuracy"], ["val/accuracy", "'val/acc'"]),
     "no monitor": (["callbacks.checkpoint.monitor=null"], ["callbacks.checkpoint.monitor"]),
     "monitor in the wrong direction": (["callbacks.checkpoint.mode=min"], ["callbacks.checkpoint.mode", "'max'"]),
