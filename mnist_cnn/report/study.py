@@ -86,7 +86,7 @@ def document_part(document: Document, rows: Sequence[Row]) -> str:
             [
                 watched.entry.name, watched.spread("test/acc").percent(), watched.spread("best/acc").percent(),
                 str(len(watched.runs)), held.spread("test/acc").percent(), str(len(held.runs)),
-                f"{100 * (watched.spread('best/acc').mean - held.spread('test/acc').mean):+.2f}",
+                f"{100 * (watched.spread('best/acc').mean - held.spread('test/acc').mean):+z.2f}",
             ]
             for watched, held in pairs
         ]  # fmt: skip

@@ -141,6 +141,15 @@ def test_pages_hold_the_figures_of_the_files(tmp_path):
     assert (values["verdict"], float(values["acc_mean"]), values["n"]) == ("reproduced", pytest.approx(0.991), "2")
 
 
+def test_a_difference_that_rounds_to_zero_has_no_minus(tmp_path):
+    entry = Entry("ablation", "baseline", "ablation/baseline")
+    results = Results(tmp_path / "results")
+    finished(results, plan([entry], 1, "document")[0], 0.990)
+    finished(results, plan([entry], 1, "holdout")[0], 0.99104)
+    write_pages([Document("ablation", "003_x.txt", "Ablation", [entry])], results, tmp_path / "pages")
+    assert "| baseline | 99.00 | 99.10 | 1 | 99.10 | 1 | +0.00 |" in (tmp_path / "pages" / "ablation.md").read_text()
+
+
 def test_pages_hold_the_printed_log_against_ours(tmp_path):
     cut_off = None
     losses = {"train/loss": [cut_off, 0.31, 0.21], "val/loss": [0.35, 0.25, 0.15]}
