@@ -146,7 +146,7 @@ def test_a_difference_that_rounds_to_zero_has_no_minus(tmp_path):
     results = Results(tmp_path / "results")
     finished(results, plan([entry], 1, "document")[0], 0.990)
     finished(results, plan([entry], 1, "holdout")[0], 0.99104)
-    write_pages([Document("ablation", "003_x.txt", "Ablation", [entry])], results, tmp_path / "pages")
+    write_pages([Document("ablation", "003_x.txt", "Ablation", [entry], [])], results, tmp_path / "pages")
     assert "| baseline | 99.00 | 99.10 | 1 | 99.10 | 1 | +0.00 |" in (tmp_path / "pages" / "ablation.md").read_text()
 
 
