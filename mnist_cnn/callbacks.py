@@ -1,6 +1,5 @@
 """What every run has whatever its configuration: reproducible epochs, a history, checkpoints that are never half."""
 
-import csv
 import io
 import logging
 import os
@@ -16,21 +15,11 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from mnist_cnn.files import write_atomically
 from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.models.reading import Scale
 from mnist_cnn.report.tables import epoch_line
+from mnist_cnn.runs.history import Epoch, write_history
 
 log = logging.getLogger(__name__)
-
-COLUMNS = [
-    "epoch",
-    "lr",
-    "train/loss",
-    "train/acc",
-    "val/loss",
-    "val/acc",
-    "images",
-    "train_seconds",
-    "seconds",
-]
 
 
 class SeedEpochs(pl.Callback):
@@ -50,13 +39,12 @@ class SeedEpochs(pl.Callback):
 class History(pl.Callback):
     """One row per complete epoch: a log line, `metrics.csv`, and a place in the checkpoint, so resuming keeps it.
 
-    `lr` is the rate of the epoch's first step, `images` counts training images, `train_seconds` leaves validation out.
     `start_seconds`: from the start of this process to the end of its first step; None where the system does not tell.
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[Epoch] = []
         self.start_seconds: float | None = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -68,6 +56,7 @@ class History(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began = self._trained = time.perf_counter()
         self._images = 0
+        self._validated = False
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_train_batch_end(
@@ -79,14 +68,16 @@ class History(pl.Callback):
         if trainer.is_last_batch:
             self._trained = time.perf_counter()
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validated = not trainer.sanity_checking
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         figures = pl_module.running("train")
         if not figures:  # Lightning ends an epoch once more when it resumes after it
             return
-        measured = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
-        if not trainer.fit_loop.epoch_loop._should_check_val_epoch():
-            measured = {}  # left over from an earlier epoch
+        named = trainer.callback_metrics.items() if self._validated else ()  # else left over from an earlier epoch
+        measured = {name: float(value) for name, value in named if name.startswith("val/")}
         now = time.perf_counter()
         row = {"epoch": trainer.current_epoch + 1, "lr": self._lr, **figures, **measured}
         timing = {
@@ -97,14 +88,7 @@ class History(pl.Callback):
         self.rows.append(row | timing)
         if trainer.is_global_zero:
             log.info(epoch_line(self.rows[-1], trainer.max_epochs))
-            self._write()
-
-    def _write(self) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_atomically(self.file, text.getvalue().encode())
+            write_history(self.file, self.rows)
 
 
 def _process_age() -> float | None:
@@ -150,6 +134,18 @@ def every_epoch(run_dir: Path) -> ModelCheckpoint:
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
+
+
+class SelfContained(pl.Callback):
+    """Writes into every checkpoint what it takes to use it alone: the node of the net, and the scale of its images."""
+
+    def __init__(self, model: dict[str, Any], scale: Scale) -> None:
+        self.content = {"model": model, "scale": vars(scale)}
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["mnist_cnn"] = self.content
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -1,86 +1,98 @@
-"""The command line: what an entry point does around its task, and how a user's mistake ends."""
+"""The command line: read once, here; and how a user's mistake ends."""
 
+import argparse
 import contextlib
-import functools
 import os
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
-import hydra
-from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mnist_cnn.errors import ConfigError, Interrupted, UserError
-from mnist_cnn.multirun import plan_sweep, run_sweep
-from mnist_cnn.preflight import Call, config_dir
-from mnist_cnn.report.console import quieten_libraries
-from mnist_cnn.report.sweep import summarize
-from mnist_cnn.resume import find_resumption
-from mnist_cnn.runs import Run
+from mnist_cnn.config.call import Call
+from mnist_cnn.config.compose import answer_question
+from mnist_cnn.errors import ConfigError, Interrupted, UserError, nearest
+from mnist_cnn.values import problem
 
-# Where runs go: by experiment where one is chosen, else by model.
-OmegaConf.register_new_resolver("first", lambda *names: next(n for n in names if n), replace=True)
-
-
-def run_training(train: Callable[..., Any]) -> None:
-    """Checks every job of the call, then lets Hydra run it, or continues the run that `resume=` names."""
-    with user_errors():
-        call = command_line()
-        if call is None:
-            return
-        if call.multirun and not call.has_launcher():
-            sys.exit(run_sweep(call))
-        if call.value("resume") is not None:
-            found = find_resumption(call)
-            # resume= stays: the processes that DDP starts get these arguments
-            sys.argv[1:] = [f"hydra.run.dir='{found.run.path}'", f"resume='{found.checkpoint}'"]
-            run_hydra("train", lambda _: train(found.cfg, found.run, found.run.overrides(), found.checkpoint))
-            return
-        call.check()
-        sweep = plan_sweep(call) if call.multirun else None
-        switches = [a for a in sys.argv[1:] if a not in call.texts]
-        sys.argv[1:] = switches + [call.forced(o) for o in call.overrides]
-        if sweep is None:
-            run_hydra("train", functools.partial(_hydra_task, train))
-            return
-        sys.argv.append(f"hydra.sweep.dir='{sweep.path}'")
-        try:
-            run_hydra("train", functools.partial(_hydra_task, train))
-        finally:
-            print(summarize(sweep))
+# Hydra's own options that ask something; Hydra answers them.
+QUESTIONS = {
+    "help": ("--help", "-h"), "hydra_help": ("--hydra-help",), "version": ("--version",),
+    "shell_completion": ("--shell-completion", "-sc"), "cfg": ("--cfg", "-c"), "info": ("--info", "-i"),
+}  # fmt: skip
 
 
-def _hydra_task(train: Callable[..., Any], cfg: DictConfig) -> Any:
-    """What Hydra calls for each job, also on another machine: it must be picklable."""
-    quieten_libraries()
-    settings = HydraConfig.get()
-    return train(cfg, Run(Path(settings.runtime.output_dir)), list(settings.overrides.task))
+def arguments() -> list[str]:
+    """What was typed after the name of the program; nothing else of the package looks at it."""
+    return sys.argv[1:]
 
 
-def command_line() -> Call | None:
-    """The call as Hydra's own parser reads it; None after `--help`, `--cfg` and the like, which Hydra has answered."""
-    arguments = get_args_parser().parse_args()
-    asks = (arguments.help, arguments.hydra_help, arguments.cfg, arguments.info, arguments.shell_completion)
-    if any(asks):
-        run_hydra("train", lambda cfg: None)
+def training_call() -> Call | None:
+    """The call of an entry point that takes what training takes; None after a question, which has been answered."""
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--config-dir", "-cd")
+    for name in ("help", "hydra_help", "version", "shell_completion"):
+        parser.add_argument(*QUESTIONS[name], dest=name, action="store_true")
+    parser.add_argument(*QUESTIONS["cfg"], dest="cfg")
+    parser.add_argument(*QUESTIONS["info"], dest="info", nargs="?", const="all")
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--resolve", action="store_true")
+    given = parser.parse_intermixed_args(arguments())
+    if any(getattr(given, name) for name in QUESTIONS):
+        answer_question("train")
         return None
-    return Call(arguments)
+    return Call(given.overrides, given.multirun, given.config_dir)
 
 
-def run_hydra(config_name: str, task: Callable[[DictConfig], Any]) -> None:
-    hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(task)()
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError([message])
+
+
+def read_options(given: Sequence[str], allowed: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """Names, and `key=value` options by the type of each: the command line of the entry points without Hydra.
+
+    Raises:
+        ConfigError: with every unknown option and every value that does not fit.
+    """
+    names, options, problems = [], {}, []
+    for argument in given:
+        key, sign, text = argument.partition("=")
+        if not sign:
+            names.append(argument)
+        elif key not in allowed:
+            problems.append(f"{key}: unknown option{nearest(key, allowed)}")
+        else:
+            value = _plain(text, allowed[key])
+            problems += [wrong] if (wrong := problem(key, value, allowed[key])) else []
+            options[key] = value
+    if problems:
+        raise ConfigError(problems)
+    return names, options
+
+
+def _plain(text: str, hint: Any) -> Any:
+    """Text as a number or a switch where the type is one."""
+    words: dict[str, Any] = {"true": True, "false": False, "null": None}
+    for value in (words.get(text.lower(), text), *(kind(text) for kind in (int, float) if _reads(kind, text))):
+        if problem("", value, hint) is None:
+            return value
+    return text
+
+
+def _reads(kind: type, text: str) -> bool:
+    try:
+        kind(text)
+        return True
+    except ValueError:
+        return False
 
 
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
     """A user's mistake ends in one message and an exit code, without a traceback."""
-    quieten_libraries()
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra must pass errors on instead of printing them its way
     try:
         yield
         sys.stdout.flush()

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+LISTED = 30  # of allowed names: more are not listed
+
 
 class UserError(Exception):
     """Something the user can mend; the message says what is wrong and what is allowed."""
@@ -19,6 +21,9 @@ class ConfigError(UserError):
         self.problems = problems
         noun = "error" if len(problems) == 1 else "errors"
         super().__init__("\n".join([f"{len(problems)} {noun} in the configuration:", *(f"  - {p}" for p in problems)]))
+
+    def __reduce__(self) -> tuple[type, tuple[list[str]]]:
+        return type(self), (self.problems,)
 
 
 class DataError(UserError):
@@ -39,6 +44,12 @@ class LayerError(UserError, ValueError):
     exit_code = 2
 
 
+class InputError(UserError, ValueError):
+    """Images that a trained net cannot read as they are."""
+
+    exit_code = 2
+
+
 class Diverged(UserError):
     """The loss became NaN or infinite."""
 
@@ -55,9 +66,11 @@ class Interrupted(KeyboardInterrupt):
         self.exit_code = exit_code
 
 
-def nearest(name: object, allowed: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the closest allowed one, and all of them."""
-    options = list(allowed)
-    near = difflib.get_close_matches(str(name), options, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
-    return f"{hint} allowed: {', '.join(options)}"
+def nearest(name: object, allowed: Iterable[object], prefix: str = "") -> str:
+    """The end of a message about an unknown name: the closest allowed one, else all of them if they are few."""
+    names = [str(option) for option in allowed]
+    lower = {option.lower(): option for option in names}
+    near = [lower[n] for n in difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)]
+    hint = f"; did you mean {prefix + near[0]!r}?" if near else ""
+    listed = 0 < len(names) <= LISTED and not (near and prefix)
+    return f"{hint}; allowed: {', '.join(sorted(names))}" if listed else hint

@@ -8,9 +8,14 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from mnist_cnn import cli
-from mnist_cnn.config import build, problems_to_evaluate
+from mnist_cnn.config.build import build
+from mnist_cnn.config.compose import answer_question, compose_named
+from mnist_cnn.config.quiet import quiet_libraries
+from mnist_cnn.config.schema import problems_to_evaluate
 from mnist_cnn.errors import ConfigError, RunError
-from mnist_cnn.runs import Run, load_checkpoint
+from mnist_cnn.report.console import logging_to
+from mnist_cnn.runs.checkpoint import load_checkpoint
+from mnist_cnn.runs.directory import Run
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +72,12 @@ def locate(cfg: DictConfig) -> tuple[Run, Path]:
 
 
 def main() -> None:
-    with cli.user_errors():
-        cli.run_hydra("evaluate", evaluate)
+    with cli.user_errors(), logging_to(), quiet_libraries():
+        given = cli.arguments()
+        if any(argument.startswith("-") for argument in given):
+            answer_question("evaluate")
+        else:
+            evaluate(compose_named("evaluate", given))
 
 
 if __name__ == "__main__":

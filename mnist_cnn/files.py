@@ -1,14 +1,16 @@
 """Files that a kill or a second process must not spoil."""
 
 import contextlib
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 log = logging.getLogger(__name__)
+LOCK = ".lock"
 
 
 def write_atomically(path: Path, content: Any) -> None:
@@ -24,10 +26,24 @@ def write_atomically(path: Path, content: Any) -> None:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """One process at a time; the lock goes with the process, however it ends."""
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info(f"{folder}: waiting for another process")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info(f"{folder}: waiting for another process")
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
+
+
+def is_locked(file: Path) -> bool:
+    """Whether a process holds the lock; looking leaves no file behind."""
+    if not file.exists():
+        return False
+    try:
+        with FileLock(file, timeout=0):
+            return False
+    except Timeout:
+        return True

@@ -1,11 +1,14 @@
 """The optimizer and the schedules that PyTorch lacks; a schedule is a function that returns one of PyTorch's."""
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
 
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
+
+from mnist_cnn.values import Count, NotNegative, Positive, PositiveShare, Share, Unit
 
 
 class KerasAdam(Adam):
@@ -27,7 +30,7 @@ class KerasAdam(Adam):
                 group["eps"] = eps
 
 
-def inverse_time(optimizer: Optimizer, decay: float, restart_every: int | None = None) -> LambdaLR:
+def inverse_time(optimizer: Optimizer, decay: NotNegative, restart_every: Count | None = None) -> LambdaLR:
     """lr / (1 + decay * epoch), rounded to 10 decimals, as the documents' Keras `LearningRateScheduler` sets it.
 
     `decay` is per epoch, epochs counted from 0, and from 0 again after every `restart_every` epochs: a notebook's
@@ -42,12 +45,14 @@ def inverse_time(optimizer: Optimizer, decay: float, restart_every: int | None =
     return LambdaLR(optimizer, factor)
 
 
-def exponential(optimizer: Optimizer, rate: float, decay_steps: int) -> LambdaLR:
+def exponential(optimizer: Optimizer, rate: Positive, decay_steps: Count) -> LambdaLR:
     """lr * rate ** (step / decay_steps): Keras' `ExponentialDecay` without its staircase."""
     return LambdaLR(optimizer, lambda step: rate ** (step / decay_steps))
 
 
-def one_cycle(optimizer: Optimizer, total_steps: int, warmup_fraction: float, start_factor: float) -> OneCycleLR:
+def one_cycle(
+    optimizer: Optimizer, total_steps: int, warmup_fraction: Share, start_factor: PositiveShare
+) -> OneCycleLR:
     """Cosine up to the optimizer's own learning rate, then cosine down to nothing, in `total_steps` steps.
 
     Beta1 (or momentum) cycles between 0.95 and 0.85 the other way round, as PyTorch's `OneCycleLR` does by default.
@@ -64,7 +69,7 @@ def one_cycle(optimizer: Optimizer, total_steps: int, warmup_fraction: float, st
     )
 
 
-def cosine_with_warmup(optimizer: Optimizer, total_steps: int, warmup_fraction: float, final_factor: float) -> LambdaLR:
+def cosine_with_warmup(optimizer: Optimizer, total_steps: int, warmup_fraction: Share, final_factor: Unit) -> LambdaLR:
     """Linear warm-up over `warmup_fraction` of the steps, then half a cosine down to `final_factor` of the rate.
 
     Loshchilov and Hutter, SGDR, 2017 (without restarts).
@@ -78,3 +83,24 @@ def cosine_with_warmup(optimizer: Optimizer, total_steps: int, warmup_fraction: 
         return final_factor + (1 - final_factor) * (1 + math.cos(math.pi * progress)) / 2
 
     return LambdaLR(optimizer, factor)
+
+
+class Schedule:
+    """A scheduler factory with what Lightning must know about it.
+
+    Args:
+        factory: makes the PyTorch scheduler from the optimiser, and `total_steps` where it has that argument.
+        interval: `step` or `epoch`: when the rate changes.
+    """
+
+    def __init__(self, factory: Callable[..., Any], interval: str) -> None:
+        self.factory, self.interval = factory, interval
+
+    def build(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
+        injected = {"total_steps": total_steps} if spans_run(self.factory) else {}
+        return {"scheduler": self.factory(optimizer, **injected), "interval": self.interval}
+
+
+def spans_run(factory: Callable[..., Any]) -> bool:
+    """True where a schedule is stretched over the whole run, so that a finished run cannot be prolonged."""
+    return "total_steps" in inspect.signature(factory).parameters

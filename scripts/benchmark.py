@@ -20,9 +20,9 @@ import torch
 from benchmarks.page import write_page
 from torch import nn
 
-from mnist_cnn.preflight import compose_one
-from mnist_cnn.runs import environment
-from mnist_cnn.train import build_model
+from mnist_cnn.config.build import build_model
+from mnist_cnn.config.compose import compose_run
+from mnist_cnn.runs.environment import environment
 
 HERE = Path(__file__).resolve().parent
 PEERS_PYTHON = HERE.parent / ".venv-peers" / "bin" / "python"
@@ -86,7 +86,7 @@ def measure_peer(script: str, python: Path, job: dict[str, Any]) -> dict[str, An
 
 def job_of(overrides: list[str], options: dict[str, Any]) -> dict[str, Any]:
     """What a peer needs to train the same net on the same images."""
-    cfg = compose_one(overrides)
+    cfg = compose_run(overrides).cfg
     root = {"root": cfg.data.root, "batch_size": cfg.data.batch_size, "overrides": overrides}
     optimizer = [cfg.optimizer._target_.rpartition(".")[2], {"lr": cfg.optimizer.lr}]
     layers = [layer for module in build_model(cfg).net for layer in spelled_out(module)]

@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mnist_cnn.report.tables import markdown_table
-from mnist_cnn.runs import environment
+from mnist_cnn.runs.environment import environment
 
 QUIET = ["figures=false", "logger=csv", "trainer=cpu"]
 TINY = ["model=vanilla", "trainer.max_epochs=1", "data.limit_train=640", "data.limit_val=100", "data.limit_test=100"]

@@ -1,16 +1,22 @@
 """Tiny data sets in the IDX format, and a way to run the command line in this process."""
 
+import os
 import signal
 import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from mnist_cnn import train
-from mnist_cnn.runs import Run
+from mnist_cnn.runs.directory import Run
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one to a core
+torch.set_num_threads(1)
 
 # A command started in the background may have been told to ignore Ctrl-C, and the processes that the tests stop with it
 # would inherit that.
@@ -54,6 +60,12 @@ def tiny_overrides(tiny: Path) -> list[str]:
         "trainer=cpu",
         "figures=false",
     ]
+
+
+def metrics_of(run: Run) -> dict[str, Any]:
+    """What metrics.json holds; nothing before there is one."""
+    record = run.record()
+    return record.dump() if record is not None else {}
 
 
 @pytest.fixture

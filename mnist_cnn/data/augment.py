@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mnist_cnn.values import Angle, NotNegative, ShearAngle, Unit
+
 
 class RandomAffine(nn.Module):
     """Its own random rotation, shift, zoom and shear for every image of a batch.
@@ -19,7 +21,7 @@ class RandomAffine(nn.Module):
         shear: largest shear angle, in degrees, either way.
     """
 
-    def __init__(self, degrees: float, translate: float, scale: float, shear: float) -> None:
+    def __init__(self, degrees: Angle, translate: Unit, scale: NotNegative, shear: ShearAngle) -> None:
         super().__init__()
         self.degrees, self.translate, self.scale, self.shear = degrees, translate, scale, shear
 

@@ -6,12 +6,14 @@ from typing import Any, Literal
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from platformdirs import user_cache_path
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from mnist_cnn.data.source import FILES, prepare
 from mnist_cnn.errors import DataError
+from mnist_cnn.values import Count, NotNegativeInt, Positive, Seed, SplitSeed
 
 Batch = tuple[Tensor, Tensor]
 
@@ -57,6 +59,7 @@ class MNISTDataModule(pl.LightningDataModule):
 
     Args:
         dataset: torchvision's name of the set; the files lie under `root`/`dataset`/raw.
+        root: folder of data sets; None for the user's cache folder.
         md5: digests of the four uncompressed files, or None to trust them.
         batch_size, eval_batch_size: images per step (and per process).
         validation_size: images held out of the training set under `holdout`.
@@ -70,24 +73,25 @@ class MNISTDataModule(pl.LightningDataModule):
     def __init__(
         self,
         dataset: str,
-        root: str,
+        root: str | None,
         md5: dict[str, str] | None,
-        batch_size: int,
-        eval_batch_size: int,
+        batch_size: Count,
+        eval_batch_size: Count,
         validate_on: Literal["holdout", "test"],
-        validation_size: int,
-        split_seed: int,
-        seed: int,
-        num_workers: int,
+        validation_size: Count,
+        split_seed: SplitSeed,
+        seed: Seed,
+        num_workers: NotNegativeInt,
         pin_memory: Literal["auto"] | bool,
-        limit_train: int | None,
-        limit_val: int | None,
-        limit_test: int | None,
-        divide_by: float,
+        limit_train: Count | None,
+        limit_val: Count | None,
+        limit_test: Count | None,
+        divide_by: Positive,
         augment: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.dataset, self.root, self.md5 = dataset, Path(root).expanduser(), md5
+        self.dataset, self.md5 = dataset, md5
+        self.root = Path(root).expanduser() if root is not None else user_cache_path("mnist_cnn")
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.validate_on, self.validation_size, self.split_seed = validate_on, validation_size, split_seed
         self.seed, self.num_workers, self.pin_memory = seed, num_workers, pin_memory
@@ -126,6 +130,10 @@ class MNISTDataModule(pl.LightningDataModule):
             "summary": words,
             **sizes,
         }
+
+    def mean(self) -> float:
+        """Of the training images' pixels, 0 to 255."""
+        return float(self.splits["train"].images.float().mean())
 
     def train_dataloader(self) -> DataLoader[Batch]:
         rank, processes = self._place()

@@ -18,6 +18,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import torchvision.datasets
+from torchvision.datasets.utils import download_url
+
 from mnist_cnn.errors import DataError
 from mnist_cnn.files import locked
 
@@ -143,15 +146,13 @@ def _sources(dataset: str) -> list[tuple[str, Fetch]]:
 
 
 def _from_mirrors(dataset: str, work: Path, names: list[str]) -> dict[str, Path]:
-    import torchvision.datasets
-    from torchvision.datasets.utils import download_url
-
     reference = getattr(torchvision.datasets, dataset)
     found = {}
     for packed, md5 in reference.resources:
         name = packed.removesuffix(".gz")
         if name not in names:
             continue
+        before = socket.getdefaulttimeout()
         for mirror in reference.mirrors:
             try:
                 socket.setdefaulttimeout(PATIENCE)
@@ -161,7 +162,7 @@ def _from_mirrors(dataset: str, work: Path, names: list[str]) -> dict[str, Path]
             except (OSError, RuntimeError) as error:
                 failure = error
             finally:
-                socket.setdefaulttimeout(None)
+                socket.setdefaulttimeout(before)
         else:
             raise failure
     return found

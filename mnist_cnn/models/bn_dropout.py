@@ -5,6 +5,7 @@ from typing import Any
 
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.vanilla import squeezed_layers
+from mnist_cnn.values import Count, Share
 
 
 class BNDropoutCNN(Classifier):
@@ -19,7 +20,7 @@ class BNDropoutCNN(Classifier):
     """
 
     def __init__(
-        self, stage1: Sequence[int], squeeze: int, stage2: Sequence[int], dropout: float, **options: Any
+        self, stage1: Sequence[Count], squeeze: Count, stage2: Sequence[Count], dropout: Share, **options: Any
     ) -> None:
         super().__init__(**options)
         self.set_layers(squeezed_layers(stage1, squeeze, stage2, after=["batch_norm", {"dropout": dropout}]))

@@ -1,6 +1,5 @@
 """What every variant shares: the step, the loss, the metrics, the optimiser, the guard against a broken loss."""
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -13,13 +12,19 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from mnist_cnn.errors import Diverged
-from mnist_cnn.models.layers import CLASSES, build_sequential
+from mnist_cnn.models.layers import CLASSES, LayerRow, build_sequential, rows_of
+from mnist_cnn.models.reading import Images, Scale, as_input
+from mnist_cnn.optim import Schedule
+from mnist_cnn.values import Positive, PositiveShare, Share
 
+PREDICTED_AT_ONCE = 1000
 FINITE_EVERY = 100  # steps between two looks at the loss: a look waits for the device
 
 
 class Classifier(pl.LightningModule):
-    """Base of the variants, which only turn their own arguments into a layer list and pass it to `set_layers`.
+    """Base of the variants, which turn their own arguments into a layer list and pass it to `set_layers`.
+
+    A subclass may as well assign any module from (N, 1, 28, 28) to logits (N, 10) to `net`.
 
     Metrics are logged once per epoch as `train/loss`, `train/acc` (running means in training mode, as Keras prints
     them), `val/...` and `test/...`.
@@ -40,18 +45,19 @@ class Classifier(pl.LightningModule):
         self,
         activation: str = "relu",
         init: Literal["pytorch", "glorot_uniform"] = "pytorch",
-        bn_momentum: float = 0.1,
-        bn_eps: float = 1e-5,
+        bn_momentum: PositiveShare = 0.1,
+        bn_eps: Positive = 1e-5,
         bn_debias: bool = False,
         loss: Literal["cross_entropy", "mse"] = "cross_entropy",
-        label_smoothing: float = 0.0,
+        label_smoothing: Share = 0.0,
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
-        scheduler: "Schedule | None" = None,
+        scheduler: Schedule | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["optimizer", "scheduler"])
         self.optimizer, self.scheduler = optimizer, scheduler
         self.loss, self.label_smoothing = loss, label_smoothing
+        self.scale: Scale | None = None  # of the images it was trained on; `load` fills it in
         self.layer_options: dict[str, Any] = {
             "activation": activation,
             "init": init,
@@ -66,7 +72,12 @@ class Classifier(pl.LightningModule):
         self.metrics = torch.nn.ModuleDict({f"{split}_": SplitMetrics() for split in ("train", "val", "test")})
 
     def set_layers(self, layers: Sequence[Any]) -> None:
-        self.net, self.layer_rows = build_sequential(layers, **self.layer_options)
+        self.net, self._rows = build_sequential(layers, **self.layer_options)
+
+    @property
+    def layer_rows(self) -> list[LayerRow]:
+        """The printed summary: the layer list, or the children of a net that is none."""
+        return getattr(self, "_rows", None) or rows_of(self.net)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 1, 28, 28) in [0, 1] to logits (N, 10)."""
@@ -76,6 +87,23 @@ class Classifier(pl.LightningModule):
         if len(images) != self.compiled_batch:  # the last, short one: not worth compiling for
             return self.net(images)
         return self.compiled(self.net, images)
+
+    def predict(self, images: Images) -> Any:
+        """Classes of images as people have them, as int64 of the kind that was given.
+
+        Args:
+            images: (N, 28, 28) or (N, 1, 28, 28), white on black as in MNIST, of NumPy or PyTorch; uint8 from 0 to 255,
+                or floats from 0 to 1.
+
+        Raises:
+            InputError: another shape or range.
+        """
+        batch = as_input(images, self.scale or Scale())
+        self.eval()
+        with torch.inference_mode():
+            parts = [self(part.to(self.device)).argmax(1).cpu() for part in batch.split(PREDICTED_AT_ONCE)]
+        classes = torch.cat(parts) if parts else torch.empty(0, dtype=torch.long)
+        return classes if isinstance(images, Tensor) else classes.numpy()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         loss, _ = self._step(batch, "train")
@@ -180,24 +208,3 @@ class SplitMetrics(torch.nn.Module):
         self.loss.update(torch.stack(losses).repeat_interleave(sizes))  # once per image: `disable` ignores weights
         self.accuracy.update(torch.cat(predicted), torch.cat(labels))
         return float(self.loss.compute()), float(self.accuracy.compute())
-
-
-class Schedule:
-    """A scheduler factory with what Lightning must know about it.
-
-    Args:
-        factory: makes the PyTorch scheduler from the optimiser, and `total_steps` where it has that argument.
-        interval: `step` or `epoch`: when the rate changes.
-    """
-
-    def __init__(self, factory: Callable[..., Any], interval: str) -> None:
-        self.factory, self.interval = factory, interval
-
-    def build(self, optimizer: torch.optim.Optimizer, total_steps: int) -> dict[str, Any]:
-        injected = {"total_steps": total_steps} if spans_run(self.factory) else {}
-        return {"scheduler": self.factory(optimizer, **injected), "interval": self.interval}
-
-
-def spans_run(factory: Callable[..., Any]) -> bool:
-    """True where a schedule is stretched over the whole run, so that a finished run cannot be prolonged."""
-    return "total_steps" in inspect.signature(factory).parameters

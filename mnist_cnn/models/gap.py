@@ -5,6 +5,7 @@ from typing import Any
 
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import CLASSES, stage
+from mnist_cnn.values import Count
 
 
 class GAPCNN(Classifier):
@@ -17,7 +18,7 @@ class GAPCNN(Classifier):
         options: see `Classifier`.
     """
 
-    def __init__(self, stages: Sequence[Sequence[int]], **options: Any) -> None:
+    def __init__(self, stages: Sequence[Sequence[Count]], **options: Any) -> None:
         super().__init__(**options)
         layers: list[Any] = []
         for i, widths in enumerate(stages):

@@ -7,14 +7,17 @@ stride 1 and no padding unless they say so. `conv` and `dense` are followed by t
 them: its output are the logits.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from mnist_cnn.errors import LayerError, nearest
 from mnist_cnn.models.batch_norm import BatchNorm1d, BatchNorm2d
+from mnist_cnn.values import Count, Share, problem
 
 INPUT_SHAPE = (1, 28, 28)
 CLASSES = 10
@@ -34,6 +37,10 @@ KINDS: dict[str, tuple[str | None, dict[str, Any]]] = {
     "gap": (None, {}),
     "gmp": (None, {}),
 }
+TYPES: dict[str, Any] = {
+    "filters": Count, "units": Count, "kernel": Count, "size": Count, "rate": Share,
+    "padding": Literal["valid", "same"], "bias": bool, "activation": str | None, "name": str | None,
+}  # fmt: skip
 INITS = ("pytorch", "glorot_uniform")
 
 
@@ -94,7 +101,7 @@ def build_sequential(
                     nn.init.zeros_(modules[0].bias)
             extra = _activation(follows, where)
             modules += [extra] if extra is not None else []
-        shape = _output_shape(kind, arguments, shape, where)
+        shape = _output_shape(modules[0], shape, where)
         for module in modules:
             net.append(module)
         rows.append(LayerRow(f"{kind}_{i + 1}", type(modules[0]).__name__, shape, *_counts(modules[0])))
@@ -127,21 +134,10 @@ def _parse(layer: Any, where: str) -> tuple[str, dict[str, Any]]:
     arguments = {**defaults, **given}
     if main and main not in arguments:
         raise LayerError(f"{where}: needs {main!r}, e.g. `{kind}: {0.1 if kind == 'dropout' else 16}`")
-    _check_values(arguments, where)
+    wrong = [found for name, value in given.items() if (found := problem(name, value, TYPES[name]))]
+    if wrong:
+        raise LayerError(f"{where}: {wrong[0]}")
     return kind, arguments
-
-
-def _check_values(arguments: dict[str, Any], where: str) -> None:
-    for name, value in arguments.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if name in ("filters", "units", "kernel", "size") and not (isinstance(value, int) and is_number and value >= 1):
-            raise LayerError(f"{where}: {name} = {value!r}: must be a whole number >= 1")
-        if name == "rate" and not (is_number and 0 <= value < 1):
-            raise LayerError(f"{where}: rate = {value!r}: must be in [0, 1)")
-        if name == "padding" and value not in ("valid", "same"):
-            raise LayerError(f"{where}: padding = {value!r}: must be valid or same")
-        if name == "bias" and not isinstance(value, bool):
-            raise LayerError(f"{where}: bias = {value!r}: must be true or false")
 
 
 def _module(
@@ -169,32 +165,39 @@ def _module(
     return others[kind](*arguments.values())
 
 
-def _output_shape(kind: str, arguments: dict[str, Any], shape: tuple[int, ...], where: str) -> tuple[int, ...]:
-    if kind == "dense":
-        return (arguments["units"],)
-    if kind in ("gap", "gmp"):
-        return (shape[0],)
-    if kind == "flatten":
-        size = 1
-        for n in shape:
-            size *= n
-        return (size,)
-    if kind not in ("conv", "pool"):
-        return shape
-    channels, height, width = shape
-    if kind == "conv":
-        channels, loss = (
-            arguments["filters"],
-            0 if arguments["padding"] == "same" else arguments["kernel"] - 1,
-        )
-        height, width = height - loss, width - loss
-        window = arguments["kernel"]
-    else:
-        window = arguments["size"]
-        height, width = height // window, width // window
-    if min(height, width) < 1:
-        raise LayerError(f"{where}: a {window} x {window} window does not fit into its input {_text(shape)}")
-    return (channels, height, width)
+def _output_shape(module: nn.Module, shape: tuple[int, ...], where: str) -> tuple[int, ...]:
+    """Of one image, by running a copy of the module without memory."""
+    try:
+        return tuple(_on_meta(module)(torch.empty(1, *shape, device="meta")).shape[1:])
+    except RuntimeError:  # only a window can be too large here
+        size = getattr(module, "kernel_size", None)
+        window = size if isinstance(size, tuple) else (size, size)
+        text = f"a {_text(window)} window does not fit into its input {_text(shape)}"
+        raise LayerError(f"{where}: {text}") from None
+
+
+def _on_meta(module: nn.Module) -> nn.Module:
+    return copy.deepcopy(module).to("meta").eval()
+
+
+def rows_of(net: nn.Module) -> list[LayerRow]:
+    """The summary of any net: its children in the order in which an image first meets them, with their parameters."""
+    found: list[LayerRow] = []
+    trial = _on_meta(net)
+    names = {module: name for name, module in trial.named_children()}
+
+    def note(module: nn.Module, _: Any, output: Any) -> None:
+        shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
+        if names[module] not in [row.name for row in found]:
+            found.append(LayerRow(names[module], type(module).__name__, shape, *_counts(module)))
+
+    for module in names:
+        module.register_forward_hook(note)
+    with torch.no_grad():
+        trial(torch.empty(2, *INPUT_SHAPE, device="meta"))
+    total, trainable = _counts(net)
+    rest = total - sum(row.parameters for row in found), trainable - sum(row.trainable for row in found)
+    return [*found, LayerRow("others", type(net).__name__, (), *rest)] if any(rest) or not found else found
 
 
 def _counts(module: nn.Module) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import CLASSES, stage
+from mnist_cnn.values import Count
 
 
 class VanillaCNN(Classifier):
@@ -17,7 +18,7 @@ class VanillaCNN(Classifier):
         options: see `Classifier`.
     """
 
-    def __init__(self, stage1: Sequence[int], squeeze: int, stage2: Sequence[int], **options: Any) -> None:
+    def __init__(self, stage1: Sequence[Count], squeeze: Count, stage2: Sequence[Count], **options: Any) -> None:
         super().__init__(**options)
         self.set_layers(squeezed_layers(stage1, squeeze, stage2))
 

@@ -1,1 +1,1 @@
-"""What a run shows: console, tables."""
+"""What a run shows: lines and a bar on the console, tables, plots."""

@@ -1,17 +1,23 @@
-"""One console for log lines and the progress bar, so that lines appear above the bar and survive in a plain log."""
+"""One console for log lines and the progress bar, so that lines appear above the bar and survive in a plain log.
 
+Log handlers belong to the whole process: they are set for the time of a call and put back.
+"""
+
+import contextlib
 import logging
-import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import RichProgressBar
-from pytorch_lightning.utilities import rank_zero_only
 from rich import get_console
 
 from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.runs.directory import is_first_process
 
 BAR_EVERY = 20  # steps between two updates: metrics are computed, and the device waited for, only then
+FILE_LINE = "[%(asctime)s][%(levelname)s] %(message)s"
 
 
 class ConsoleHandler(logging.Handler):
@@ -48,23 +54,29 @@ class ProgressBar(RichProgressBar):
 
 
 def interactive() -> bool:
-    return get_console().is_terminal
+    """Whether a bar or a live table can be drawn: in a terminal or a notebook."""
+    return get_console().is_terminal or get_console().is_jupyter
 
 
-def let_one_process_speak() -> None:
-    """With several processes (DDP), the others log warnings alone; call it after Hydra has set up logging."""
-    if getattr(rank_zero_only, "rank", 0) != 0:
-        logging.getLogger().setLevel(logging.WARNING)
+@contextlib.contextmanager
+def logging_to(log_file: Path | None = None) -> Iterator[None]:
+    """Log lines go to the console, and with their time to the file.
 
-
-def quieten_libraries() -> None:
-    """Keeps Lightning's notes about defaults out of the way; its real warnings go to the log."""
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
-        library = logging.getLogger(name)
-        library.setLevel(logging.WARNING)
-        library.handlers.clear()
-        library.propagate = True
-    logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # debug=profiler prints its table here
-    logging.captureWarnings(True)
-    logging.getLogger("py.warnings").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore", DeprecationWarning)
+    With several processes (DDP) the first alone speaks; the others show warnings.
+    """
+    root = logging.getLogger()
+    handlers: list[logging.Handler] = [ConsoleHandler()]
+    if log_file is not None and is_first_process():
+        handlers.append(logging.FileHandler(log_file))
+        handlers[-1].setFormatter(logging.Formatter(FILE_LINE))
+    before = root.level
+    root.setLevel(logging.INFO if is_first_process() else logging.WARNING)
+    for handler in handlers:
+        root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
+        for handler in handlers:
+            root.removeHandler(handler)
+            handler.close()

@@ -5,18 +5,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from mnist_cnn.models.layers import LayerRow
+from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.record import Record
 
 
 def layer_table(rows: Sequence[LayerRow]) -> str:
     """Layers with output shape (height, width, channels) and parameters, as Keras prints a model."""
     table = _table("layer", "output shape", "parameters", right=(2,))
     for row in rows:
-        shape = (*row.output_shape[1:], row.output_shape[0])
+        shape = (*row.output_shape[1:], *row.output_shape[:1])
         table.add_row(f"{row.name} ({row.kind})", " × ".join(str(n) for n in shape), f"{row.parameters:,}")
     total, trainable = count(rows)
     table.add_section()
@@ -28,6 +31,28 @@ def layer_table(rows: Sequence[LayerRow]) -> str:
 def count(rows: Sequence[LayerRow]) -> tuple[int, int]:
     """Total (as Keras counts: moving averages included) and trainable parameters."""
     return sum(r.parameters for r in rows), sum(r.trainable for r in rows)
+
+
+def start_report(cfg: DictConfig, run: Run, record: Record, layers: Sequence[LayerRow], checkpoint: Path | None) -> str:
+    """Layers and settings, before training begins."""
+    protocol, parameters, hardware = record.protocol, record.parameters, record.hardware
+    assert protocol is not None
+    assert parameters is not None
+    assert hardware is not None
+    schedule = cfg.scheduler.get("_target_", "constant").rpartition(".")[2] if cfg.scheduler else "constant"
+    rate = cfg.optimizer.get("lr", "by default")
+    facts = {
+        "model": f"{record.model}, {parameters.total:,} parameters, {parameters.trainable:,} trainable",
+        "recipe": f"{cfg.optimizer._target_.rpartition('.')[2]} lr {rate}, {schedule}, batch {cfg.data.batch_size}, "
+        f"{cfg.trainer.max_epochs} epochs, seed {cfg.seed}",
+        "data": f"{protocol.dataset}, {protocol.train_images:,} training and {protocol.val_images:,} "
+        f"{'test images as validation' if protocol.test_images_watched else 'validation images'}"
+        + ("" if protocol.verified else " (files not verified)"),
+        "protocol": protocol.summary,
+        "device": f"{hardware.device}, {hardware.threads} threads, {record.precision}",
+        "run": str(run.path),
+    } | ({"resumed": str(checkpoint)} if checkpoint is not None else {})
+    return f"{layer_table(layers)}\n\n{start_table(facts)}\n"
 
 
 def start_table(facts: dict[str, str]) -> str:
@@ -47,26 +72,26 @@ def epoch_line(row: dict[str, Any], max_epochs: int | None) -> str:
     return "  ".join([*parts, f"{row['seconds']:.1f} s"])
 
 
-def final_table(metrics: dict[str, Any], run_dir: Path) -> str:
+def final_table(record: Record, run_dir: Path) -> str:
     """Accuracy and loss of every split, then what a reader needs to judge and find them."""
-    figures, timing = metrics["figures"], metrics["timing"]
-    watched = metrics["protocol"]["test_images_watched"]
+    figures, timing, protocol = record.results, record.timing, record.protocol
+    assert timing is not None
+    assert protocol is not None
+    watched = protocol.test_images_watched
     names = {
         "train": "train (running mean, last epoch)",
         "val": "test images, watched (last epoch)" if watched else "validation (last epoch)",
-        "best": f"best epoch, {figures['best_epoch']} (chosen by validation)",
-        "test": f"test ({metrics['test_weights']} weights, epoch {metrics['test_epoch']})",
+        "best": f"best epoch, {figures.best_epoch} (chosen {'on the test images' if watched else 'by validation'})",
+        "test": f"test ({record.test_weights} weights, epoch {record.test_epoch})",
     }
-    if watched:
-        names["best"] = f"best epoch, {figures['best_epoch']} (chosen on the test images)"
     table = _table("", "accuracy", "loss", right=(1, 2))
     for key, name in names.items():
-        if figures.get(f"{key}/acc") is not None:
+        if figures[f"{key}/acc"] is not None:
             table.add_row(name, f"{figures[f'{key}/acc']:.2%}", f"{figures[f'{key}/loss']:.4f}")
     where = {
-        "protocol": metrics["protocol"]["summary"],
-        "time": f"{timing['fit_seconds']:.1f} s for {metrics['epochs']} epoch{'s' * (metrics['epochs'] > 1)}, "
-        f"{timing['images_per_second']:,.0f} images/s in training",
+        "protocol": protocol.summary,
+        "time": f"{timing.fit_seconds:.1f} s for {record.epochs} epoch{'s' * (record.epochs != 1)}, "
+        f"{timing.images_per_second:,.0f} images/s in training",
         "run": str(run_dir),
         "files": ", ".join(sorted(file.name for file in run_dir.iterdir() if file.is_file() and file.name[0] != "."))
         + ", checkpoints/{best,last}.ckpt",

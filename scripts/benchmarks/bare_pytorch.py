@@ -41,11 +41,10 @@ def main() -> None:
 
 def with_tricks(overrides: list[str]) -> tuple[nn.Module, torch.optim.Optimizer]:
     """Net and optimiser as `mnist_cnn.train` prepares them."""
-    from mnist_cnn.config import build
-    from mnist_cnn.preflight import compose_one
-    from mnist_cnn.train import build_model
+    from mnist_cnn.config.build import build, build_model
+    from mnist_cnn.config.compose import compose_run
 
-    cfg = compose_one(overrides)
+    cfg = compose_run(overrides).cfg
     speed = build(cfg.speed)
     speed.prepare_process()
     model = build_model(cfg)

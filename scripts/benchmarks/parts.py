@@ -11,9 +11,8 @@ from statistics import median
 import torch
 
 from mnist_cnn.callbacks import AtomicCheckpointIO
-from mnist_cnn.config import build
-from mnist_cnn.preflight import compose_one
-from mnist_cnn.train import build_data, build_model
+from mnist_cnn.config.build import build, build_data, build_model
+from mnist_cnn.config.compose import compose_run
 
 STEPS = 60
 
@@ -21,7 +20,7 @@ STEPS = 60
 def main() -> None:
     torch.manual_seed(1)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    cfg = compose_one(["model=bn_dropout", "augment=affine", "trainer=cpu", *sys.argv[1:]])
+    cfg = compose_run(["model=bn_dropout", "augment=affine", "trainer=cpu", *sys.argv[1:]]).cfg
     speed = build(cfg.speed)
     speed.prepare_process()
     data, model = build_data(cfg), build_model(cfg)

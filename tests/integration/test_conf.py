@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from mnist_cnn import validate
-from mnist_cnn.config import LOGGER_PACKAGES, OPTIMIZERS
-from mnist_cnn.preflight import Call, config_dir
+from mnist_cnn.config.call import Call
+from mnist_cnn.config.checks import LOGGER_PACKAGES
+from mnist_cnn.config.compose import config_dir
+from mnist_cnn.config.schema import OPTIMIZERS
 
 CONF = config_dir()
 FOLDERS = {f.parent.relative_to(CONF).parts[0] for f in CONF.rglob("*.yaml") if f.parent != CONF}
@@ -17,14 +19,6 @@ NEEDS = {
     "callbacks=early_stopping": "callbacks.checkpoint",
     "callbacks=ema": "callbacks.checkpoint",
 }
-
-
-class Arguments:
-    multirun = False
-    config_dir = None
-
-    def __init__(self, *overrides: str) -> None:
-        self.overrides = list(overrides)
 
 
 def options() -> list[str]:
@@ -60,7 +54,7 @@ def test_the_learning_rates_name_the_optimizers_there_are():
 
 
 def composed(*overrides: str):
-    return Call(Arguments(*overrides)).check()[0]
+    return Call(overrides).check()[0].cfg
 
 
 def test_bn_dropout_alone_is_the_published_recipe():
@@ -91,7 +85,7 @@ def test_an_experiment_watches_the_test_images_as_its_document_did():
 
 
 def test_gap_stays_below_8000_trainable_parameters():
-    from mnist_cnn.config import build
+    from mnist_cnn.config.build import build
     from mnist_cnn.report.tables import count
 
     assert count(build(composed("model=gap").model).layer_rows)[1] <= 8_000

@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from conftest import metrics_of
 
-from mnist_cnn.runs import Run
+from mnist_cnn.runs.directory import Run
 
 TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=16"]
 
@@ -23,7 +24,7 @@ def test_two_processes_give_the_metrics_of_one(tiny_overrides, tmp_path):
             capture_output=True, text=True, cwd=tmp_path,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        figures[name], confusion[name] = Run(folder).metrics()["figures"], Run(folder).metrics()["confusion"]
+        figures[name], confusion[name] = metrics_of(Run(folder))["figures"], metrics_of(Run(folder))["confusion"]
     assert figures["two"] == pytest.approx(figures["one"], rel=1e-5)
     assert sum(map(sum, confusion["two"])) == 99
     assert confusion["two"] == confusion["one"]

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from conftest import metrics_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 
@@ -9,7 +10,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA G
 @pytest.mark.parametrize("precision", ["32-true", "16-mixed", "bf16-mixed"])
 def test_a_gpu_reaches_98_percent_in_two_epochs(cli, run_of, precision):
     assert cli("model=gap", "trainer=gpu", f"trainer.precision={precision}", "trainer.max_epochs=2") == 0
-    metrics = run_of().metrics()
+    metrics = metrics_of(run_of())
     assert metrics["figures"]["test/acc"] >= 0.98
     assert metrics["hardware"]["device"] == torch.cuda.get_device_name()
 

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import metrics_of
 
 from mnist_cnn import evaluate, train, validate
-from mnist_cnn.runs import Run
+from mnist_cnn.runs.directory import Run
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -24,7 +25,7 @@ COMMANDS = [
 def test_two_epochs_on_mnist_reach_98_percent(cli, run_of, capsys):
     assert cli("model=gap", "trainer.max_epochs=2", "trainer=cpu") == 0
     run = run_of()
-    metrics = run.metrics()
+    metrics = metrics_of(run)
     assert metrics["protocol"]["train_images"] == 55_000
     assert metrics["protocol"]["test_images"] == 10_000
     assert metrics["figures"]["test/acc"] >= 0.98

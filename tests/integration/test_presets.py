@@ -3,8 +3,9 @@
 import csv
 
 import pytest
+from conftest import metrics_of
 
-from mnist_cnn.preflight import config_dir
+from mnist_cnn.config.compose import config_dir
 
 PRESETS = sorted(
     str(f.relative_to(config_dir() / "experiment").with_suffix("")) for f in config_dir().glob("experiment/*/*")
@@ -16,7 +17,7 @@ PRESETS = sorted(
 def test_one_epoch(cli, tiny_overrides, run_of, preset):
     overrides = [o for o in tiny_overrides if not o.startswith("data.batch_size")]
     assert cli(f"experiment={preset}", *overrides, "trainer.max_epochs=1") == 0
-    metrics = run_of().metrics()
+    metrics = metrics_of(run_of())
     assert metrics["status"] == "completed"
     published = not preset.startswith("speed/")
     assert metrics["protocol"]["test_images_watched"] is published
@@ -36,5 +37,5 @@ def test_the_speed_presets_validate_once_after_training(cli, tiny_overrides, run
     with run.history_file.open() as file:
         rows = list(csv.DictReader(file))
     assert [bool(row["val/acc"]) for row in rows] == [False, True]
-    assert run.metrics()["figures"]["val/acc"] == float(rows[1]["val/acc"])
-    assert run.metrics()["precision"] == "bf16-mixed"
+    assert metrics_of(run)["figures"]["val/acc"] == float(rows[1]["val/acc"])
+    assert metrics_of(run)["precision"] == "bf16-mixed"

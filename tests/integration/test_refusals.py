@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import write_images
+from conftest import metrics_of, write_images
 
 from mnist_cnn import evaluate, validate
-from mnist_cnn.runs import Run
+from mnist_cnn.runs.directory import Run
 
 # arguments, what the message must say
 BAD = {
@@ -81,7 +81,7 @@ BAD = {
     "group that is no mapping": (["learning_rates=3"], ["learning_rates = 3", "dict"]),
     "logger that is not installed": (["logger=wandb"], ["wandb", "pip install"]),
     "shapes that do not fit": (["model.stage2=[8,8,8,8,8,8]"], ["layer", "does not fit"]),
-    "filters below one": (["model.stage1=[0]"], ["filters = 0"]),
+    "filters below one": (["model.stage1=[0]"], ["model.stage1 = [0]", ">= 1"]),
     "unknown activation": (["model.activation=relo"], ["did you mean 'relu'"]),
     "unknown loss": (["model.loss=mae"], ["'mae'", "mse"]),
     "label smoothing with mse": (["model.loss=mse", "model.label_smoothing=0.1"], ["label_smoothing"]),
@@ -144,10 +144,10 @@ def test_arguments_of_the_trainer_need_no_plus(cli, tiny_overrides, run_of):
 
 
 def test_a_directory_that_holds_a_run_is_not_overwritten(cli, capsys, finished, tiny_overrides):
-    before = finished.checkpoint("last").read_bytes(), finished.metrics()
+    before = finished.checkpoint("last").read_bytes(), metrics_of(finished)
     assert cli("model=gap", *tiny_overrides, f"hydra.run.dir={finished.path}") == 2
     assert f"resume={finished.path}" in capsys.readouterr().err
-    assert (finished.checkpoint("last").read_bytes(), finished.metrics()) == before
+    assert (finished.checkpoint("last").read_bytes(), metrics_of(finished)) == before
 
 
 BAD_RESUMES = {
@@ -190,12 +190,12 @@ def test_a_resume_that_cannot_be_is_refused(cli, capsys, finished, tmp_path, nam
     (tmp_path / "empty").mkdir()
     arguments, said = BAD_RESUMES[name]
     filled = [a.format(run=finished.path, empty=tmp_path / "empty") for a in arguments]
-    before = finished.metrics()
+    before = metrics_of(finished)
     assert cli(*filled) == 2
     message = capsys.readouterr().err
     for words in said:
         assert words in message
-    assert finished.metrics() == before
+    assert metrics_of(finished) == before
 
 
 class Payload:

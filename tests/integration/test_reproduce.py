@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from mnist_cnn import reproduce
-from mnist_cnn.runs import Run
-from mnist_cnn.study import Document, Entry
+import mnist_cnn.reproduce.__main__ as reproduce
+from mnist_cnn.reproduce.study import Document, Entry
+from mnist_cnn.runs.directory import Run
 
 
 @pytest.fixture

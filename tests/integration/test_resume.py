@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from conftest import metrics_of
 
 from mnist_cnn.callbacks import AtomicCheckpointIO, SeedEpochs
-from mnist_cnn.runs import Run, load_checkpoint
+from mnist_cnn.runs.checkpoint import load_checkpoint
+from mnist_cnn.runs.directory import Run
 
 RECIPES = {
     "inverse_time": ["model=bn_dropout"],
@@ -30,7 +32,7 @@ def same(first: Run, second: Run) -> None:
     one, two = (load_checkpoint(run.checkpoint("last")) for run in (first, second))
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch"):
         assert_equal(one[key], two[key], key)
-    assert first.metrics()["figures"] == second.metrics()["figures"]
+    assert metrics_of(first)["figures"] == metrics_of(second)["figures"]
     timings = {"train_seconds", "seconds"}
     rows = [
         [{k: v for k, v in row.items() if k not in timings} for row in csv.DictReader(run.history_file.open())]
@@ -97,7 +99,7 @@ def test_stopped_in_mid_epoch_and_resumed_equals_uninterrupted(cli, tiny_overrid
     recipe = [*RECIPES[name], *tiny_overrides, "trainer.max_epochs=4"]
     assert cli(*recipe, f"hydra.run.dir={tmp_path}/whole") == 0
     parts = killed_in_epoch(2, cli, monkeypatch, tmp_path / "parts", recipe)
-    assert parts.metrics()["status"] == "failed"
+    assert metrics_of(parts)["status"] == "failed"
 
     assert cli(f"resume={parts.path}") == 0
     same(Run(tmp_path / "whole"), parts)
@@ -119,7 +121,7 @@ def test_killed_in_mid_epoch_and_resumed_with_auto_equals_uninterrupted(cli, who
     process.send_signal(signal.SIGKILL)
     process.wait()
     run = Run(run_dir)
-    assert run.metrics()["status"] == "running"
+    assert metrics_of(run)["status"] == "running"
     assert cli(*LONG, *tiny_overrides, "resume=auto") == 0
     same(whole, run)
 
@@ -133,7 +135,7 @@ def test_a_told_stop_ends_cleanly_and_says_how_to_resume(cli, whole, tiny_overri
     assert process.returncode == code, output
     assert f"resume={run_dir}" in output
     assert "Traceback" not in output
-    assert Run(run_dir).metrics()["status"] == "interrupted"
+    assert metrics_of(Run(run_dir))["status"] == "interrupted"
     assert cli("resume=auto") == 0
     same(whole, Run(run_dir))
 
@@ -257,9 +259,9 @@ def test_two_processes_train_count_every_test_image_once_and_resume(tiny_overrid
     assert output.count("test (best weights") == 1  # one process speaks
     [file] = tmp_path.rglob("metrics.json")
     run = Run(file.parent)
-    hits = run.metrics()["figures"]["test/acc"] * 100  # of 100 images: whole, unless some counted twice
+    hits = metrics_of(run)["figures"]["test/acc"] * 100  # of 100 images: whole, unless some counted twice
     assert hits == pytest.approx(round(hits), abs=1e-4)
     process = start([f"resume={run.path}", "trainer.max_epochs=2"], tmp_path)
     output = process.communicate(timeout=120)[0]
     assert process.returncode == 0, output
-    assert run.metrics()["epochs"] == 2
+    assert metrics_of(run)["epochs"] == 2

@@ -2,11 +2,12 @@
 
 import optuna
 import pytest
+from conftest import metrics_of
 from test_sweep import start, wait_for
 
-from mnist_cnn import search
-from mnist_cnn.runs import Run
-from mnist_cnn.sweeps import Sweep
+import mnist_cnn.search.__main__ as search
+from mnist_cnn.runs.directory import Run
+from mnist_cnn.sweep.plan import Sweep
 
 FAST = ["model=sequential", "trainer.max_epochs=2", "jobs=2", "space.data=null", "startup_trials=2"]
 
@@ -30,7 +31,7 @@ def test_it_keeps_every_trial_and_goes_on_where_it_stopped(cli, tiny_overrides, 
     assert len(found) == 5
     assert all(set(trial.params) == {"optimizer.lr"} for trial in found)  # the space goes on too
     for trial in found:
-        metrics = Run(folder / str(trial.number)).metrics()
+        metrics = metrics_of(Run(folder / str(trial.number)))
         assert Run(folder / str(trial.number)).config().optimizer.lr == trial.params["optimizer.lr"]
         assert 3e-4 <= trial.params["optimizer.lr"] <= 0.1
         if trial.state == optuna.trial.TrialState.COMPLETE:

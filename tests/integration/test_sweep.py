@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import metrics_of
 
-from mnist_cnn import sweep as sweep_entry
-from mnist_cnn.runs import Run
-from mnist_cnn.sweeps import Sweep
+import mnist_cnn.sweep.__main__ as sweep_entry
+from mnist_cnn.runs.directory import Run
+from mnist_cnn.sweep.plan import Sweep
 
 FAST = ["model=sequential", "trainer.max_epochs=1"]
 
@@ -32,7 +33,7 @@ def test_every_job_is_in_the_summary_best_first_and_over_seeds(cli, tiny_overrid
     assert cli("-m", "model=sequential,vanilla", "seed=1,2", "trainer.max_epochs=2", *tiny_overrides) == 0
     printed = capsys.readouterr().out
     sweep = sweep_in(tmp_path)
-    runs = {job.number: Run(sweep.path / str(job.number)).metrics() for job in sweep.jobs}
+    runs = {job.number: metrics_of(Run(sweep.path / str(job.number))) for job in sweep.jobs}
     rows = list(csv.DictReader((sweep.path / "summary.csv").open()))
     assert len(rows) == 4
     found = [float(row["val_acc"]) for row in rows]
@@ -82,7 +83,7 @@ def test_twelve_jobs_one_diverges_one_is_refused_one_is_killed(tiny_overrides, t
     wait_for(lambda: len(list(tmp_path.rglob("3/metrics.csv"))) == 1)
     sweep = sweep_in(tmp_path)
     killed = sweep.run(sweep.jobs[3])
-    os.kill(killed.metrics()["pid"], signal.SIGKILL)
+    os.kill(metrics_of(killed)["pid"], signal.SIGKILL)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 1, output
     expected = dict.fromkeys(range(12), "completed") | {3: "killed", 10: "diverged", 11: "refused"}
@@ -117,7 +118,7 @@ def test_kill_9_of_the_whole_sweep_loses_at_most_the_running_epochs(tiny_overrid
     process = start(call, tmp_path)
     wait_for(lambda: len(list(tmp_path.rglob("1/metrics.csv"))) == 1)
     sweep = sweep_in(tmp_path)
-    pid = sweep.run(sweep.jobs[1]).metrics()["pid"]
+    pid = metrics_of(sweep.run(sweep.jobs[1]))["pid"]
     process.kill()  # the sweep alone: its job must notice
     process.wait()
     wait_for(lambda: not Path(f"/proc/{pid}").exists())  # it stops with its parent
@@ -131,7 +132,7 @@ def test_kill_9_of_the_whole_sweep_loses_at_most_the_running_epochs(tiny_overrid
     alone = ["model=sequential", "seed=2", "trainer.max_epochs=15", *tiny_overrides]
     straight = start([*alone, f"hydra.run.dir={tmp_path}/straight"], tmp_path)
     straight.communicate(timeout=120)
-    assert Run(tmp_path / "straight").metrics()["figures"] == sweep.run(sweep.jobs[1]).metrics()["figures"]
+    assert metrics_of(Run(tmp_path / "straight"))["figures"] == metrics_of(sweep.run(sweep.jobs[1]))["figures"]
 
 
 def test_a_folder_of_ones_own_and_no_validation_in_the_last_epoch(cli, tiny_overrides, tmp_path):

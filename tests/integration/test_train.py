@@ -5,10 +5,11 @@ import math
 
 import pytest
 import torch
-from conftest import write_images
+from conftest import metrics_of, write_images
 
 from mnist_cnn import NUMERICS, evaluate
-from mnist_cnn.runs import Run, load_checkpoint
+from mnist_cnn.runs.checkpoint import load_checkpoint
+from mnist_cnn.runs.directory import Run
 
 FAST = ["model=sequential", "trainer.max_epochs=2"]
 
@@ -16,12 +17,12 @@ FAST = ["model=sequential", "trainer.max_epochs=2"]
 def test_a_run_learns_and_leaves_everything_behind(cli, tiny_overrides, run_of, capsys):
     assert cli("model=sequential", "trainer.max_epochs=4", *tiny_overrides) == 0
     run = run_of()
-    files = {str(f.relative_to(run.path)) for f in run.path.rglob("*") if f.is_file()}
+    files = {str(f.relative_to(run.path)) for f in run.path.rglob("*") if f.is_file() and f.name[0] != "."}
     assert files == {
         "config.yaml", "overrides.yaml", "metrics.csv", "metrics.json", "predictions.csv", "train.log",
         "checkpoints/best.ckpt", "checkpoints/last.ckpt",
     }  # fmt: skip
-    metrics = run.metrics()
+    metrics = metrics_of(run)
     assert metrics["status"] == "completed"
     assert metrics["figures"]["test/acc"] > 0.9
     assert metrics["parameters"]["trainable"] == sum(
@@ -54,7 +55,7 @@ def test_the_size_of_evaluation_batches_has_no_effect_on_the_figures(cli, tiny_o
     for size in (1000, 79):
         folder = tmp_path / str(size)
         assert cli(*FAST, *tiny_overrides, f"data.eval_batch_size={size}", f"hydra.run.dir={folder}") == 0
-        figures.append(Run(folder).metrics()["figures"])
+        figures.append(metrics_of(Run(folder))["figures"])
     assert figures[0] == pytest.approx(figures[1], rel=1e-5)
 
 
@@ -70,7 +71,7 @@ def test_same_seed_same_figures_bit_for_bit_workers_included(cli, tiny_overrides
         states[name] = load_checkpoint(Run(tmp_path / name).checkpoint("last"))["state_dict"]
     for name in ("second", "workers"):
         assert all(torch.equal(states["first"][key], value) for key, value in states[name].items())
-        assert Run(tmp_path / name).metrics()["figures"] == Run(tmp_path / "first").metrics()["figures"]
+        assert metrics_of(Run(tmp_path / name))["figures"] == metrics_of(Run(tmp_path / "first"))["figures"]
     assert not all(torch.equal(states["first"][key], value) for key, value in states["other"].items())
 
 
@@ -82,7 +83,7 @@ def test_evaluate_gives_what_training_printed(cli, tiny_overrides, run_of, capsy
     assert cli(*FAST, f"test_weights={weights}", *tiny_overrides, *extra) == 0
     run = run_of()
     printed = capsys.readouterr().out
-    figures = run.metrics()["figures"]
+    figures = metrics_of(run)["figures"]
     assert cli(f"run_dir={run.path}", main=evaluate.main) == 0
     line = f"test accuracy {figures['test/acc']:.2%}, loss {figures['test/loss']:.4f}"
     assert line in capsys.readouterr().out
@@ -104,8 +105,8 @@ def test_a_module_loads_from_its_checkpoint_alone(cli, tiny_overrides, run_of):
 def test_watching_the_test_images_is_said_everywhere(cli, tiny_overrides, run_of, capsys):
     assert cli(*FAST, "data.validate_on=test", *tiny_overrides) == 0
     run = run_of()
-    assert run.metrics()["protocol"]["test_images_watched"] is True
-    assert run.metrics()["protocol"]["train_images"] == 320
+    assert metrics_of(run)["protocol"]["test_images_watched"] is True
+    assert metrics_of(run)["protocol"]["train_images"] == 320
     text = capsys.readouterr().out
     assert "test images watched during training" in text
     assert "chosen on the test images" in text
@@ -126,7 +127,7 @@ def test_a_diverging_loss_stops_the_run_and_keeps_the_checkpoint(cli, tiny_overr
     assert "diverged: training loss is nan in epoch 2" in error
     assert "Traceback" not in error
     run = run_of()
-    assert run.metrics()["status"] == "failed"
+    assert metrics_of(run)["status"] == "failed"
     state = load_checkpoint(run.checkpoint("last"))
     assert state["epoch"] == 0
     assert all(value.isfinite().all() for value in state["state_dict"].values())
@@ -140,7 +141,7 @@ def test_a_loss_that_really_explodes_is_caught(cli, tiny_overrides, capsys):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "adadelta", "adagrad", "rmsprop"])
 def test_every_optimizer_trains(cli, tiny_overrides, run_of, optimizer):
     assert cli("model=sequential", f"optimizer={optimizer}", "debug=one_batch", *tiny_overrides) == 0
-    assert run_of().metrics()["status"] == "completed"
+    assert metrics_of(run_of())["status"] == "completed"
 
 
 @pytest.mark.parametrize("scheduler", ["constant", "inverse_time", "exponential", "one_cycle", "cosine", "step"])
@@ -171,13 +172,13 @@ def test_early_stopping_ends_the_run(cli, tiny_overrides, run_of):
         "callbacks.early_stopping.min_delta=9",
     ]
     assert cli("model=sequential", "trainer.max_epochs=9", *stop, *tiny_overrides) == 0
-    assert run_of().metrics()["epochs"] == 2
+    assert metrics_of(run_of())["epochs"] == 2
 
 
 @pytest.mark.parametrize("debug", ["one_batch", "overfit", "profiler"])
 def test_every_debug_mode_runs(cli, tiny_overrides, run_of, debug, capsys):
     assert cli("model=sequential", f"debug={debug}", *tiny_overrides) == 0
-    metrics = run_of().metrics()
+    metrics = metrics_of(run_of())
     assert metrics["status"] == "completed"
     if debug == "overfit":
         assert metrics["figures"]["train/acc"] > 0.97
@@ -198,7 +199,7 @@ def test_tensorboard_and_the_rate_monitor_write_into_the_run_directory(cli, tiny
 def test_a_sweep_trains_every_job_in_its_own_directory(cli, tiny_overrides, tmp_path):
     assert cli("-m", "model=sequential,gap", "seed=1,2", "debug=one_batch", *tiny_overrides) == 0
     runs = [Run(file.parent) for file in tmp_path.rglob("metrics.json")]
-    assert len({(run.metrics()["model"], run.metrics()["seed"]) for run in runs}) == 4
+    assert len({(metrics_of(run)["model"], metrics_of(run)["seed"]) for run in runs}) == 4
     assert all((run.path / "train.log").read_text() for run in runs)
 
 
@@ -206,7 +207,7 @@ def test_a_users_own_images_and_a_small_holdout(cli, tmp_path, run_of):
     write_images(tmp_path / "mine" / "letters" / "raw", train_size=100, test_size=30)
     arguments = ["data=custom", "data.dataset=letters", f"data.root={tmp_path}/mine", "data.validation_size=20"]
     assert cli("model=sequential", "debug=one_batch", "trainer=cpu", *arguments) == 0
-    assert run_of().metrics()["protocol"]["dataset"] == "letters"
+    assert metrics_of(run_of())["protocol"]["dataset"] == "letters"
 
 
 @pytest.mark.parametrize(("model", "loss"), [("bn_dropout", 2.3346), ("gap", 2.2945), ("vanilla", 2.30187)])
@@ -215,7 +216,7 @@ def test_training_gives_the_figures_of_this_numerics_version(cli, tiny_overrides
     call = [f"model={model}", "speed=plain", "trainer.max_epochs=1", "data.limit_train=96"]
     assert cli(*call, *tiny_overrides) == 0
     assert NUMERICS == 1
-    assert run_of().metrics()["figures"]["train/loss"] == pytest.approx(
+    assert metrics_of(run_of())["figures"]["train/loss"] == pytest.approx(
         loss, rel=2e-3
     )  # threads and processors round differently
 
@@ -232,7 +233,7 @@ def test_a_run_draws_its_figures(cli, tiny_overrides, run_of):
 def test_confusion_matrix_and_predictions_agree_with_the_accuracy(cli, tiny_overrides, run_of):
     assert cli(*FAST, *tiny_overrides) == 0
     run = run_of()
-    metrics = run.metrics()
+    metrics = metrics_of(run)
     rows = list(csv.DictReader(run.predictions_file.open()))
     counts = [[0] * 10 for _ in range(10)]
     for row in rows:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_cnn.models.batch_norm import BatchNorm1d, BatchNorm2d, FastBatchNorm2d
+from mnist_cnn.models.batch_norm import BatchNorm1d, BatchNorm2d
+from mnist_cnn.speed.batch_norm import FastBatchNorm2d
 
 
 def pair() -> tuple[nn.BatchNorm2d, FastBatchNorm2d]:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mnist_cnn.models.dropout import LEVELS, FastDropout
+from mnist_cnn.speed.dropout import LEVELS, FastDropout
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,11 @@ import yaml
 from omegaconf import OmegaConf
 from torch import nn
 
-from mnist_cnn.config import build, find_problems
-from mnist_cnn.preflight import compose_one, config_dir
+from mnist_cnn.config.build import build, build_model
+from mnist_cnn.config.compose import compose_run, config_dir
+from mnist_cnn.config.schema import find_problems
 from mnist_cnn.report.tables import count
-from mnist_cnn.study import documents
-from mnist_cnn.train import build_model
+from mnist_cnn.reproduce.study import documents
 
 FACTS = Path(__file__).parent.parent / "facts"
 DOCUMENT = {"000": "squeezed", "001": "sigmoid", "002": "five_models", "003": "ablation", "004": "under_15k"}
@@ -55,7 +55,7 @@ ALL = facts()
 
 
 def model_of(experiment: str, *overrides: str) -> tuple[Any, Any]:
-    cfg = compose_one([f"experiment={experiment}", *overrides])
+    cfg = compose_run([f"experiment={experiment}", *overrides]).cfg
     assert find_problems(cfg) == []
     return cfg, build_model(cfg)
 
@@ -157,7 +157,7 @@ def test_layer_table_line_by_line(name):
 
 def rates(key: str, epochs: int, steps_per_epoch: int) -> list[float]:
     """Learning rate at the start of each epoch."""
-    cfg = compose_one([f"experiment={key}"])
+    cfg = compose_run([f"experiment={key}"]).cfg
     optimizer = build(cfg.optimizer)([torch.zeros(1, requires_grad=True)])
     node = {k: v for k, v in cfg.scheduler.items() if k != "interval"}
     scheduler = build(node)(optimizer)

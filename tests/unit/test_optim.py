@@ -6,8 +6,7 @@ import math
 import pytest
 import torch
 
-from mnist_cnn.models.classifier import Schedule, spans_run
-from mnist_cnn.optim import KerasAdam, cosine_with_warmup, exponential, inverse_time, one_cycle
+from mnist_cnn.optim import KerasAdam, Schedule, cosine_with_warmup, exponential, inverse_time, one_cycle, spans_run
 
 
 def rates(make, lr: float, steps: int) -> list[float]:

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import metrics_of
 from torch import nn
 
 from mnist_cnn import evaluate
 from mnist_cnn.models.sequential import SequentialCNN
-from mnist_cnn.runs import Run, load_checkpoint
-from mnist_cnn.speed import Speed
+from mnist_cnn.runs.checkpoint import load_checkpoint
+from mnist_cnn.runs.directory import Run
+from mnist_cnn.speed.measures import Speed
 
 LAYERS = [{"conv": 8}, "batch_norm", {"dropout": 0.0}, {"conv": 6}, "pool", {"conv": 6}, "flatten", {"dense": 10}]
 MEASURES = [
@@ -72,9 +74,10 @@ def test_only_a_relu_changes_places_with_the_pooling():
 MEMORY = """
 import resource, sys, torch
 from mnist_cnn.models.sequential import SequentialCNN
-from mnist_cnn.speed import Speed
+from mnist_cnn.speed.measures import Speed
 
-Speed(sys.argv[1] == "keep", False, False, False, False, False, False).prepare_process()
+context = Speed(sys.argv[1] == "keep", False, False, False, False, False, False).memory()
+context.__enter__()
 net = SequentialCNN([{"conv": 32}, {"conv": 32}, "pool", "flatten", {"dense": 10}]).net
 results = []
 for _ in range(2):
@@ -100,14 +103,17 @@ def test_kept_memory_leaves_out_the_large_blocks_of_validation():
 
 HUGE_PAGES = """
 import re, sys
+from mnist_cnn.speed import huge_pages
+huge_pages.ask_for()
 import mnist_cnn.train
 import torch
-from mnist_cnn.speed import Speed
+from mnist_cnn.speed.measures import Speed
 
 for memory in sys.argv[1:]:
-    Speed(memory == "keep", False, False, False, False, False, False).prepare_process()
-image = torch.ones(2**24)
-print(re.search("AnonHugePages: *([0-9]+)", open("/proc/self/smaps_rollup").read())[1])  # KiB
+    with Speed(memory == "keep", False, False, False, False, False, False).memory():
+        image = torch.ones(2**24)
+        found = open("/proc/self/smaps_rollup").read()
+print(re.search("AnonHugePages: *([0-9]+)", found)[1])  # KiB
 """
 SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -144,7 +150,7 @@ def test_a_run_with_every_measure_and_one_with_none_agree(cli, tiny_overrides, t
     for name in ("fast", "plain"):
         folder = f"hydra.run.dir={tmp_path}/{name}"
         assert cli("model=vanilla", f"speed={name}", "trainer.max_epochs=1", *tiny_overrides, folder) == 0
-        figures[name] = Run(tmp_path / name).metrics()["figures"]
+        figures[name] = metrics_of(Run(tmp_path / name))["figures"]
     assert figures["fast"] == pytest.approx(figures["plain"], abs=1e-3)
 
 

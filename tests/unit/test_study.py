@@ -1,18 +1,18 @@
 """The plan of a reproduction, the verdict, and the pages."""
 
-import json
-
 import pytest
 
 from mnist_cnn import NUMERICS
+from mnist_cnn.config.compose import compose_run
 from mnist_cnn.errors import ConfigError
-from mnist_cnn.jobs import start_or_continue
-from mnist_cnn.preflight import compose_one
-from mnist_cnn.report.study import refresh, write_pages
-from mnist_cnn.report.study_rows import Row, Spread
-from mnist_cnn.reproduce import Options, parse, time_left
-from mnist_cnn.runs import Run
-from mnist_cnn.study import Document, Entry, Results, StudyRun, chosen, documents, plan
+from mnist_cnn.report.spread import Spread
+from mnist_cnn.reproduce.__main__ import Options, parse, time_left
+from mnist_cnn.reproduce.page import refresh, write_pages
+from mnist_cnn.reproduce.rows import Row
+from mnist_cnn.reproduce.study import Document, Entry, Results, StudyRun, chosen, documents, plan
+from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.record import VERSION, Record
+from mnist_cnn.sweep.jobs import start_or_continue
 
 
 def test_the_plan_has_enough_seeds_and_the_small_nets_under_both_protocols():
@@ -50,7 +50,10 @@ def test_names_and_options_are_checked_together_with_hints():
 
 
 def row(reported: dict[str, float], *accuracies: float, probe: str | None = None) -> Row:
-    runs = [{"figures": {"test/acc": value}} for value in accuracies]
+    runs = [
+        Record(status="completed", seed=i, figures={"best_epoch": 1, "test/acc": value, "test/loss": 0.1})
+        for i, value in enumerate(accuracies)
+    ]
     return Row(Entry("ablation", "x", "ablation/baseline", reported=reported, probe=probe), "document", runs, [])
 
 
@@ -76,8 +79,8 @@ def test_no_verdict_without_a_reported_figure():
 def test_spread_is_the_sample_standard_deviation():
     spread = Spread.of([0.97, 0.98, 0.99])
     assert (spread.mean, spread.sd, spread.low, spread.high, spread.n) == pytest.approx((0.98, 0.01, 0.97, 0.99, 3))
-    assert spread.percent() == "98.00 ± 1.00"
-    assert Spread.of([0.5]).percent() == "50.00"
+    assert spread.in_percent.text(2) == "98.00 ± 1.00"
+    assert Spread.of([0.5]).in_percent.text(2) == "50.00"
 
 
 def test_refreshing_a_page_keeps_what_a_person_wrote(tmp_path):
@@ -95,12 +98,16 @@ def test_refreshing_a_page_keeps_what_a_person_wrote(tmp_path):
 def finished(results: Results, run: StudyRun, accuracy: float) -> None:
     file = results.root / f"{run.path}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    figures = {"test/acc": accuracy, "test/loss": 0.1, "best/acc": accuracy + 0.001, "train/acc": 0.99}
-    metrics = {
-        "status": "completed", "config_digest": run.digest, "numerics": NUMERICS, "figures": figures, "seed": run.seed,
-        "parameters": {"total": 4738826}, "epochs": 3, "confusion": [[1] * 10] * 10,
+    figures = {
+        "best_epoch": 2, "test/acc": accuracy, "test/loss": 0.1, "best/acc": accuracy + 0.001, "train/acc": 0.99,
     }  # fmt: skip
-    file.write_text(json.dumps(metrics))
+    Record.model_validate(
+        {
+            "version": VERSION, "status": "completed", "config_digest": run.digest, "numerics": NUMERICS,
+            "figures": figures, "seed": run.seed, "parameters": {"total": 4738826, "trainable": 4738826}, "epochs": 3,
+            "confusion": [[1] * 10] * 10,
+        }
+    ).save(file)  # fmt: skip
     head = "epoch,train/loss,train/acc,val/loss,val/acc,seconds\n"
     rows = "1,0.5,0.9,0.4,0.95,10\n2,0.3,0.95,0.2,0.97,12\n3,0.2,0.96,0.2,0.97,900\n"
     file.with_suffix(".csv").write_text(head + rows)
@@ -111,7 +118,7 @@ def test_results_made_with_another_configuration_or_code_do_not_count(tmp_path):
     run = StudyRun(Entry("d", "e", "d/e"), "document", 1, "abc")
     assert results.of(run) is None
     finished(results, run, 0.99)
-    assert results.of(run)["figures"]["test/acc"] == 0.99
+    assert results.of(run).results["test/acc"] == 0.99
     assert results.of(StudyRun(run.entry, "document", 1, "other")) is None
     file = tmp_path / f"{run.path}.json"
     file.write_text(file.read_text().replace(f'"numerics": {NUMERICS}', f'"numerics": {NUMERICS - 1}'))
@@ -125,7 +132,9 @@ def test_pages_hold_the_figures_of_the_files(tmp_path):
     for run, accuracy in zip(plan([entry], 2, "document"), (0.990, 0.992), strict=True):
         finished(results, run, accuracy)
     finished(results, plan([entry], 1, "holdout")[0], 0.989)
-    (tmp_path / "results/ablation/baseline/document/seed_3.json").write_text('{"status": "completed", "numerics": 0}')
+    (tmp_path / "results/ablation/baseline/document/seed_3.json").write_text(
+        '{"status": "completed", "seed": 3, "numerics": 0}'
+    )
     write_pages([document], results, tmp_path / "pages")
     page = (tmp_path / "pages" / "ablation.md").read_text()
     assert "| baseline | 4,738,826 | 99.03 | 99.10 ± 0.14 | 99.00–99.20 | 2 |" in page
@@ -169,7 +178,7 @@ def test_printed_logs_end_at_the_reported_figures():
     logged = [entry for document in documents() for entry in document.entries if entry.printed]
     assert len(logged) == 11
     for entry in logged:
-        epochs = compose_one([f"experiment={entry.experiment}"]).trainer.max_epochs
+        epochs = compose_run([f"experiment={entry.experiment}"]).cfg.trainer.max_epochs
         assert {len(column) for column in entry.printed.values()} == {epochs}
         assert entry.printed["val/acc"][-1] == entry.reported["acc"]
         assert entry.printed["val/loss"][-1] == entry.reported["loss"]
@@ -187,32 +196,41 @@ def test_the_time_left_counts_disturbed_epochs_little_and_takes_the_mean_for_wha
     assert time_left([], runs, results, 1) == ""
 
 
-def test_kept_figures_name_no_folder_of_the_machine(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_kept_figures_are_those_of_the_run(tmp_path):
     run, trained = plan(chosen(["squeezed/squeeze_8"], documents()), 1, "document")[0], Run(tmp_path / "runs")
     trained.path.mkdir()
     trained.history_file.write_text("epoch\n")
-    trained.save_metrics({"command": ["reproduce", f"resume='{trained.checkpoint('last')}'"]})
+    trained.save_record(Record(status="completed", seed=1, command=["python", "-m", "mnist_cnn.train"]))
     Results(tmp_path / "results").keep(run, trained)
     kept = tmp_path / "results" / f"{run.path}.json"
-    assert json.loads(kept.read_text())["command"] == ["reproduce", "resume='runs/checkpoints/last.ckpt'"]
+    assert kept.read_bytes() == trained.metrics_file.read_bytes()
+    assert kept.with_suffix(".csv").read_bytes() == trained.history_file.read_bytes()
 
 
 def test_a_half_done_run_continues_and_one_of_another_configuration_moves_aside(tmp_path):
-    folder = tmp_path / "run"
-    call = (Run(folder), ["seed=1"], "abc")
-    fresh = start_or_continue(*call)
-    assert fresh == ["seed=1", f"hydra.run.dir='{folder}'"]
-    (folder / "checkpoints").mkdir(parents=True)
-    (folder / "config.yaml").touch()
-    (folder / "checkpoints" / "last.ckpt").touch()
-    metrics = f'"status": "interrupted", "numerics": {NUMERICS}'
-    (folder / "metrics.json").write_text(f'{{{metrics}, "config_digest": "abc"}}')
-    assert start_or_continue(*call) == [f"resume='{folder}'"]
-    (folder / "metrics.json").write_text(f'{{{metrics}, "config_digest": "other"}}')
-    assert start_or_continue(*call) == fresh
-    assert folder.with_name("run.old1").is_dir()
-    assert not folder.exists()
+    run, log_file = Run(tmp_path / "run"), tmp_path / "run.log"
+    cfg = compose_run(["model=gap", "seed=3"]).cfg
+
+    def job():
+        return start_or_continue(cfg, run, ["seed=3"], log_file)
+
+    fresh = job()
+    assert (fresh.cfg, fresh.overrides, fresh.goes_on) == (cfg, ["seed=3"], False)
+    run.checkpoints.mkdir(parents=True)
+    run.save_config(cfg, ["model=gap", "seed=3"])
+    run.checkpoint("last").touch()
+    run.save_record(Record(status="interrupted", seed=3, numerics=NUMERICS))
+    assert (job().goes_on, job().overrides) == (True, ["model=gap", "seed=3"])
+    run.save_record(Record(status="interrupted", seed=3, numerics=NUMERICS - 1))
+    assert not job().goes_on
+    assert (tmp_path / "run.old1").is_dir()
+    assert not run.path.exists()
+    run.checkpoints.mkdir(parents=True)
+    run.save_config(compose_run(["model=gap", "seed=3", "optimizer.lr=0.5"]).cfg, ["seed=3"])
+    run.checkpoint("last").touch()
+    run.save_record(Record(status="interrupted", seed=3, numerics=NUMERICS))
+    assert not job().goes_on
+    assert (tmp_path / "run.old2").is_dir()
 
 
 def test_a_document_of_which_nothing_has_run_has_a_page_without_pictures(tmp_path):

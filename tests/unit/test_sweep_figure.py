@@ -2,8 +2,9 @@
 
 import pytest
 
-from mnist_cnn.report.sweep import Group, interval
-from mnist_cnn.report.sweep_figure import draw
+from mnist_cnn.report.spread import Spread
+from mnist_cnn.sweep.groups import Group
+from mnist_cnn.sweep.plot import draw
 
 
 class Row:
@@ -53,5 +54,7 @@ def test_nothing_to_compare_is_no_picture():
 
 
 def test_interval_is_students():
-    assert interval([0.98, 0.99, 1.0]) == pytest.approx(4.303 * 0.01 / 3**0.5)
-    assert interval([0.9]) is None
+    assert Spread.of([0.98, 0.99, 1.0]).half_width == pytest.approx(4.3027 * 0.01 / 3**0.5, rel=1e-4)
+    many = Spread.of([0.1 * (i % 2) for i in range(33)])  # 32 degrees of freedom
+    assert many.half_width == pytest.approx(2.0369 * many.sd / 33**0.5, rel=1e-4)
+    assert Spread.of([0.9]).half_width is None

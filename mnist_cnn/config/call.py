@@ -1,0 +1,169 @@
+"""All that one call asks for: its overrides, and every job they make, composed once and checked before any runs."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from mnist_cnn.config.compose import Composed, compose_run, config_dir, line, parse
+from mnist_cnn.config.schema import find_problems
+from mnist_cnn.errors import ConfigError, nearest
+
+
+@dataclass(frozen=True)
+class CheckedJob:
+    """One run of a call, with what is wrong with it.
+
+    Args:
+        overrides: as the user would write them; `forced`: as Hydra gets them.
+    """
+
+    number: int
+    overrides: list[str]
+    forced: list[str]
+    composed: Composed
+    problems: list[str]
+
+    @property
+    def cfg(self) -> DictConfig:
+        return self.composed.cfg
+
+    @property
+    def name(self) -> str:
+        return f"job {self.number} ({' '.join(self.overrides)})"
+
+
+class Call:
+    """Overrides, and the folders that their group options come from.
+
+    Args:
+        overrides: as on the command line.
+        multirun: whether they make a sweep.
+        config_dir: one more folder of configuration files.
+
+    Raises:
+        ConfigError: an override that does not parse.
+    """
+
+    def __init__(self, overrides: Sequence[str], multirun: bool = False, extra_dir: str | None = None) -> None:
+        self.multirun = multirun
+        self.folders = [config_dir()] + ([Path(extra_dir)] if extra_dir else [])
+        self.texts = list(overrides)
+        self.overrides = parse(self.texts)
+        given = self.value("hydra.searchpath") or []  # how a sweep passes --config-dir on to its jobs
+        self.folders += [Path(str(folder).removeprefix("file://")) for folder in given]
+        if multirun and not self._unknown_options():
+            self._add_swept_values()
+
+    def value(self, key: str) -> Any:
+        """What the call gives for a key; None where it says nothing."""
+        found = [o.value() for o in self.overrides if o.key_or_group == key]
+        return found[-1] if found else None
+
+    def setting(self, key: str) -> Any:
+        """What the call, or else conf/ and the chosen files, say of a key of the root."""
+        own = [o for o in self.overrides if not o.is_sweep_override() and o.key_or_group != "resume"]
+        return self._compose([self.forced(o) for o in own]).cfg.get(key)
+
+    def has_launcher(self) -> bool:
+        """Whether a Hydra launcher runs the sweep, on a cluster for example, and not this package."""
+        return self.value("hydra/launcher") not in (None, "basic")
+
+    def check(self) -> list[CheckedJob]:
+        """Composes and validates every job.
+
+        Raises:
+            ConfigError: with the problems of all jobs.
+        """
+        jobs = self.jobs()
+        problems = [f"{job.name}: {p}" if len(jobs) > 1 else p for job in jobs for p in job.problems]
+        if problems:
+            raise ConfigError(problems)
+        return jobs
+
+    def jobs(self) -> list[CheckedJob]:
+        """Every job of the call, composed and validated; one for a single run.
+
+        Raises:
+            ConfigError: an option that does not exist.
+        """
+        problems = self._unknown_options()
+        if problems:
+            raise ConfigError(problems)
+        jobs = []
+        for number, texts in enumerate(self._split() if self.multirun else [[line(o) for o in self.overrides]]):
+            parsed = parse(texts)
+            composed = self._compose([self.forced(o) for o in parsed])
+            problems = find_problems(composed.cfg)
+            if self.multirun and str(composed.cfg.trainer.get("strategy")).startswith("ddp"):
+                problems.append("trainer.strategy: ddp does not go with --multirun; start each run alone")
+            own = [o for o in parsed if not o.key_or_group.startswith("hydra.")]
+            forced = [self.forced(o) for o in own] + self.searchpath()
+            jobs.append(CheckedJob(number, [line(o) for o in own], forced, composed, problems))
+        return jobs
+
+    def is_group(self, key: str) -> bool:
+        return key.startswith("hydra") or any((folder / key).is_dir() for folder in self.folders)
+
+    def forced(self, override: Override) -> str:
+        """Values with `++`, so that they need not exist yet.
+
+        Validation can then name all unknown keys, with what was meant; and Hydra takes those that it accepted, such as
+        `trainer.accumulate_grad_batches`, or those that only some jobs of a sweep have.
+        """
+        text = line(override)
+        return text if override.is_delete() or self.is_group(override.key_or_group) else "++" + text.lstrip("+")
+
+    def _split(self) -> list[list[str]]:
+        """The overrides of every job: all combinations of what is swept, in the order of the call."""
+        choices: dict[str, list[str]] = {}
+        for override in self.overrides:
+            key = override.get_key_element()
+            if not override.is_sweep_override():
+                choices[key] = [f"{key}={override.get_value_element_as_str()}"]
+            elif override.is_discrete_sweep():
+                choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            else:
+                raise ConfigError([f"{line(override)}: a sweep needs values, such as 1,2,3, choice(...) or range(...)"])
+        return [list(job) for job in itertools.product(*choices.values())]
+
+    def _add_swept_values(self) -> None:
+        """What a chosen file sweeps over (`hydra.sweeper.params`) becomes part of the call, unless the call says it.
+
+        Hydra would run such values beside those of the call instead of giving way to them.
+        """
+        swept = self._compose([self.forced(o) for o in self.overrides if not o.is_sweep_override()]).swept
+        given = {o.key_or_group for o in self.overrides}
+        self.texts += [f"{key}={values}" for key, values in swept.items() if key not in given]
+        self.texts += ["hydra.sweeper.params=null"] if swept else []
+        self.overrides = parse(self.texts)
+
+    def _compose(self, overrides: list[str]) -> Composed:
+        return compose_run(overrides + self.searchpath())
+
+    def searchpath(self) -> list[str]:
+        """`--config-dir` as an override."""
+        extra = ",".join(f"file://{folder.resolve()}" for folder in self.folders[1:])
+        return [f"hydra.searchpath=[{extra}]"] if extra else []
+
+    def _unknown_options(self) -> list[str]:
+        problems = []
+        for override in self.overrides:
+            group = override.key_or_group
+            if override.is_delete() or group.startswith("hydra") or not self.is_group(group):
+                continue
+            roots = [folder / group for folder in self.folders]
+            files = [(file, root) for root in roots if root.is_dir() for file in root.rglob("*.yaml")]
+            options = sorted({str(file.relative_to(root).with_suffix("")) for file, root in files})
+            chosen: Any = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
+            names = [name for choice in chosen for name in (choice if isinstance(choice, list) else [choice])]
+            problems += [
+                f"{group}={name}: no such {group}{nearest(name, options)}"
+                for name in names
+                if name is not None and str(name) not in options
+            ]
+        return problems

@@ -1,0 +1,137 @@
+"""What only shows when several values are held together, or when the parts are built."""
+
+import functools
+import importlib.util
+import json
+from pkgutil import resolve_name
+from typing import Any
+
+import torch
+
+from mnist_cnn.config.build import build, build_schedule
+from mnist_cnn.config.quiet import quiet_libraries
+from mnist_cnn.data.source import PACKAGES
+from mnist_cnn.errors import nearest
+from mnist_cnn.optim import spans_run
+
+METRICS = ["train/loss", "train/acc", "val/loss", "val/acc"]
+LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
+PRECISIONS = ["32-true", "bf16-mixed", "16-mixed"]
+TOTAL_STEPS = 100  # of a schedule that is only tried
+
+
+def check_meaning(tree: dict[str, Any]) -> list[str]:
+    """Problems of a tree whose keys, types and ranges are right."""
+    problems = _check_monitors(tree) + _check_loggers(tree) + _check_model(tree) + _check_epochs(tree)
+    if tree["callbacks"].get("checkpoint") is None:
+        problems.append("callbacks.checkpoint: a run without checkpoints can be neither resumed nor evaluated")
+    if tree["data"].get("md5") is not None and tree["data"]["dataset"] not in PACKAGES:
+        dataset = tree["data"]["dataset"]
+        problems.append(f"data.dataset = {dataset!r}: unknown value{nearest(dataset, PACKAGES)} (any with data=custom)")
+    return problems + check_machine(tree["trainer"]) + check_layers(tree["model"]) + _check_optimizer(tree)
+
+
+def _check_monitors(tree: dict[str, Any]) -> list[str]:
+    problems = []
+    monitors = {f"callbacks.{name}": node for name, node in tree["callbacks"].items() if node}
+    for path, node in (monitors | {"scheduler": tree["scheduler"]}).items():
+        monitor, mode = node.get("monitor"), node.get("mode")
+        if monitor is None:
+            continue
+        if monitor not in METRICS:
+            problems.append(f"{path}.monitor = {monitor!r}: unknown value{nearest(monitor, METRICS)}")
+        elif mode != (right := "min" if monitor.endswith("loss") else "max"):
+            problems.append(f"{path}.mode = {mode!r}: with monitor {monitor} it must be {right!r}")
+    return problems
+
+
+def _check_loggers(tree: dict[str, Any]) -> list[str]:
+    problems = []
+    for name, node in tree["logger"].items():
+        package = LOGGER_PACKAGES.get(node["_target_"].rpartition(".")[2]) if node else None
+        if package and importlib.util.find_spec(package) is None:
+            problems.append(f'logger.{name}: {package} is not installed; pip install "mnist-cnn[{package}]"')
+    if tree["callbacks"].get("lr_monitor") and not any(tree["logger"].values()):
+        problems.append(
+            "callbacks.lr_monitor: needs a logger, e.g. logger=tensorboard (metrics.csv has the rate anyway)"
+        )
+    return problems
+
+
+def _check_model(tree: dict[str, Any]) -> list[str]:
+    problems = []
+    if tree["model"].get("loss") == "mse" and tree["model"].get("label_smoothing"):
+        problems.append("model.label_smoothing: is for cross_entropy; with loss mse it must be 0")
+    if tree["trainer"].get("sync_batchnorm") and tree["model"].get("bn_debias"):
+        problems.append("trainer.sync_batchnorm: torch's has no bn_debias; it needs model.bn_debias=false")
+    return problems
+
+
+def _check_epochs(tree: dict[str, Any]) -> list[str]:
+    trainer, scheduler = tree["trainer"], tree["scheduler"]
+    problems = []
+    every = trainer.get("check_val_every_n_epoch", 1)
+    if every > trainer["max_epochs"]:
+        problems.append(f"trainer.check_val_every_n_epoch = {every}: more than trainer.max_epochs, so no validation")
+    if every > 1 and tree["callbacks"].get("early_stopping"):
+        problems.append("trainer.check_val_every_n_epoch: early stopping needs a validation after every epoch")
+    if scheduler and scheduler["interval"] == "epoch" and spans_run(resolve_name(scheduler["_target_"])):
+        problems.append("scheduler.interval = 'epoch': this schedule counts steps; it must be 'step'")
+    return problems
+
+
+def check_machine(trainer: dict[str, Any]) -> list[str]:
+    """What this machine cannot do, and what does not go together in Lightning's own judgement."""
+    problems = []
+    precision, accelerator = trainer["precision"], trainer["accelerator"]
+    has_gpu = torch.cuda.is_available()
+    if precision not in PRECISIONS:
+        problems.append(f"trainer.precision = {precision!r}: unknown value{nearest(precision, PRECISIONS)}")
+    if accelerator in ("gpu", "cuda") and not has_gpu:
+        problems.append("trainer.accelerator = 'gpu': this machine has no usable CUDA GPU; use trainer=cpu or auto")
+    if precision == "16-mixed" and (accelerator == "cpu" or not has_gpu):
+        problems.append("trainer.precision = '16-mixed': needs a CUDA GPU; on a CPU use bf16-mixed or 32-true")
+    return problems or _try_trainer(json.dumps(trainer))
+
+
+@functools.lru_cache(maxsize=32)
+def _try_trainer(trainer: str) -> list[str]:
+    """Lightning knows its own accelerators, strategies, profilers and what goes together; once for equal nodes."""
+    off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    try:
+        with quiet_libraries():
+            build(json.loads(trainer), **off)
+    except Exception as error:
+        return [f"trainer: {_words(error)}"]
+    return []
+
+
+def check_layers(model: dict[str, Any]) -> list[str]:
+    """Builds the net without memory or random numbers: do its layers fit?"""
+    try:
+        with torch.device("meta"):
+            net = build(model)
+    except Exception as error:
+        return [f"model: {_words(error)}"]
+    return [] if hasattr(net, "net") else [f"model: {type(net).__name__} has no `net`: call set_layers, or assign one"]
+
+
+def _check_optimizer(tree: dict[str, Any]) -> list[str]:
+    """Builds optimizer and schedule for the weights of a convolution: their classes know best what they refuse."""
+    path = "optimizer"
+    try:
+        optimizer = build(tree["optimizer"])(torch.nn.Conv2d(1, 1, 3).parameters())
+        if schedule := build_schedule(tree["scheduler"]):
+            path = "scheduler"
+            made = schedule.build(optimizer, TOTAL_STEPS)["scheduler"]
+            if isinstance(made, torch.optim.lr_scheduler.ReduceLROnPlateau):
+                return ["scheduler: ReduceLROnPlateau follows a figure, which schedules here do not get"]
+    except Exception as error:
+        return [f"{path}: {tree[path]['_target_']}: {_words(error)}"]
+    return []
+
+
+def _words(error: Exception) -> str:
+    """What a library says, without what Hydra wraps around it."""
+    cause = error.__cause__ or error
+    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__

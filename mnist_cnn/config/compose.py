@@ -1,0 +1,120 @@
+"""Hydra: the configuration folder, composing, and the sweeps that a Hydra launcher runs.
+
+Hydra keeps global state. Here it is set for the time of a call and put back, so that a notebook's own Hydra goes on.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.version import VersionBase
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mnist_cnn.config.build import with_defaults
+from mnist_cnn.errors import ConfigError
+
+PACKAGE = Path(__file__).parent.parent
+
+
+def config_dir() -> Path:
+    """The wheel carries conf/ inside the package; a checkout has it beside the package."""
+    inside = PACKAGE / "conf"
+    return inside if inside.is_dir() else PACKAGE.parent / "conf"
+
+
+@dataclass(frozen=True)
+class Composed:
+    """The configuration of one run, and what Hydra knows beside it.
+
+    Args:
+        cfg: resolved, not validated.
+        name: of the experiment if one was chosen, else of the model.
+        run_dir: what `hydra.run.dir=` asks for, if anything.
+        swept: `hydra.sweeper.params` of the chosen files: the values of a sweep by key.
+    """
+
+    cfg: DictConfig
+    name: str
+    run_dir: str | None
+    swept: dict[str, str]
+
+
+def compose_run(overrides: Sequence[str]) -> Composed:
+    """What overrides of `python -m mnist_cnn.train` ask for."""
+    with hydra_in_conf():
+        cfg = compose("train", list(overrides), return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        settings, choices = cfg.hydra, cfg.hydra.runtime.choices
+        asked = parse([text for text in overrides if text.lstrip("+").startswith("hydra.run.dir=")])
+        OmegaConf.set_struct(cfg, False)
+        swept = {str(k): str(v) for k, v in (settings.sweeper.params or {}).items()}
+        plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        with contextlib.suppress(OmegaConfBaseException):  # validation says what cannot be resolved
+            OmegaConf.resolve(plain)
+    run_dir = str(asked[-1].value()) if asked else None
+    return Composed(with_defaults(plain), str(choices.get("experiment") or choices.get("model")), run_dir, swept)
+
+
+def compose_named(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of another entry point, from conf/<config_name>.yaml."""
+    with hydra_in_conf():
+        return compose(config_name, list(overrides))
+
+
+@contextlib.contextmanager
+def hydra_in_conf() -> Iterator[None]:
+    """Lets Hydra find the package's configuration, and leaves its state as it was."""
+    everywhere, of_job, base = GlobalHydra.instance(), HydraConfig.instance(), VersionBase.instance()
+    before = everywhere.hydra, of_job.cfg, base.version_base
+    everywhere.clear()
+    try:
+        with initialize_config_dir(str(config_dir().resolve()), version_base="1.3"):
+            yield
+    finally:
+        everywhere = GlobalHydra.instance()
+        everywhere.hydra, of_job.cfg, base.version_base = before
+
+
+def answer_question(config_name: str) -> None:
+    """`--help`, `--cfg`, `--info` and tab completion: Hydra reads the command line itself and answers."""
+    hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(lambda cfg: None)()
+
+
+def launch(overrides: Sequence[str], task: Callable[[DictConfig], Any]) -> None:
+    """Runs every job of a sweep by the Hydra launcher that the overrides name, perhaps on other machines."""
+    with hydra_in_conf():
+        running = GlobalHydra.instance().hydra
+        assert running is not None
+        running.multirun("train", task, list(overrides))
+
+
+def parse(texts: Sequence[str]) -> list[Override]:
+    """Overrides as Hydra reads them.
+
+    Raises:
+        ConfigError: naming every one that is not `key=value`.
+    """
+    problems, parsed = [], []
+    for text in texts:
+        try:
+            parsed += OverridesParser.create().parse_overrides([text])
+        except HydraException as error:
+            problems.append(f"{text!r}: not a valid override ({str(error).splitlines()[0]})")
+    if problems:
+        raise ConfigError(problems)
+    return parsed
+
+
+def line(override: Override) -> str:
+    """An override as it was written."""
+    return override.input_line or ""

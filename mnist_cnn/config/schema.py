@@ -1,0 +1,97 @@
+"""Validation of a composed configuration: keys, types and ranges, before anything is built or written.
+
+All problems are reported at once. A node with a `_target_` is held against the signature of its target; what only shows
+when values are held together is in `config.checks`.
+"""
+
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning.loggers import Logger
+
+from mnist_cnn.config.checks import check_layers, check_machine, check_meaning
+from mnist_cnn.config.signatures import check_keys, check_node
+from mnist_cnn.data.datamodule import MNISTDataModule
+from mnist_cnn.errors import ConfigError, nearest
+from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.speed.measures import Speed
+from mnist_cnn.values import Count, Positive, Seed, problem
+
+ROOT_KEYS: dict[str, Any] = {
+    "seed": Seed,
+    "test_weights": Literal["best", "last"],
+    "resume": str | None,
+    "run_root": str,
+    "figures": bool,
+    "jobs": Literal["auto"] | Count,
+    "bad_jobs": Literal["refuse", "skip"],
+    "learning_rates": dict,
+}
+# What a group's `_target_` must be: a configuration file that came with a run cannot name anything else to be called.
+GROUPS: dict[str, type | None] = {
+    "model": Classifier,
+    "optimizer": torch.optim.Optimizer,
+    "scheduler": None,  # a scheduler class or a function that makes one: takes an `optimizer`
+    "data": MNISTDataModule,
+    "augment": torch.nn.Module,
+    "trainer": pl.Trainer,
+    "callbacks": pl.Callback,
+    "logger": Logger,
+    "speed": Speed,
+}
+MAY_BE_EMPTY = ("scheduler", "augment")
+NAMED = ("callbacks", "logger")  # a node for each name
+OPTIMIZERS = ["adadelta", "adagrad", "adam", "adamw", "rmsprop", "sgd"]
+
+
+def validate(cfg: DictConfig) -> None:
+    """Checks a composed configuration.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    problems = find_problems(cfg)
+    if problems:
+        raise ConfigError(problems)
+
+
+def find_problems(cfg: DictConfig) -> list[str]:
+    """Everything that is wrong with a configuration, a line each."""
+    try:
+        tree = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        return [str(error).splitlines()[0]]
+    assert isinstance(tree, dict)
+    return _check_tree({str(key): value for key, value in tree.items()})
+
+
+def problems_to_evaluate(cfg: DictConfig) -> list[str]:
+    """What keeps a saved run from being evaluated here; its loggers and callbacks need not be there any more."""
+    tree: Any = OmegaConf.to_container(cfg, resolve=True)
+    problems = [problem for group in ("model", "data") for problem in check_node(tree[group], group, GROUPS[group])]
+    plain = {key: tree["trainer"][key] for key in ("_target_", "accelerator", "precision")}
+    return problems or check_machine(plain) + check_layers(tree["model"])
+
+
+def _check_tree(tree: dict[str, Any]) -> list[str]:
+    keys = ROOT_KEYS | dict.fromkeys(GROUPS, dict)
+    problems = check_keys(tree, keys, "") + [f"{key}: missing" for key in keys if key not in tree]
+    if any(not isinstance(tree.get(key), dict) for key, hint in keys.items() if hint is dict):
+        return problems  # the rest reads into these
+    for group, base in GROUPS.items():
+        if group in NAMED:
+            nodes = {f"{group}.{name}": node for name, node in tree[group].items() if node is not None}
+        else:
+            nodes = {group: tree[group]} if tree[group] or group not in MAY_BE_EMPTY else {}
+        for path, node in nodes.items():
+            problems += check_node(node, path, base)
+    for name, rate in tree["learning_rates"].items():
+        path = f"learning_rates.{name}"
+        if name not in OPTIMIZERS:
+            problems.append(f"{path}: unknown optimizer{nearest(name, OPTIMIZERS, 'learning_rates.')}")
+        elif wrong := problem(path, rate, Positive):
+            problems.append(wrong)
+    return problems or check_meaning(tree)

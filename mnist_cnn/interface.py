@@ -1,0 +1,231 @@
+"""The Python interface: what the commands do, in a script or a notebook, any number of times in one process.
+
+Every call leaves the process as it found it: random numbers, log handlers, warning filters, Hydra's and PyTorch's
+settings. Calls from several threads wait for each other. What a command prints as an error is an exception here, with
+the same words.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.seed import isolate_rng
+
+from mnist_cnn.config.build import build, build_model
+from mnist_cnn.config.call import Call
+from mnist_cnn.config.compose import compose_run, config_dir
+from mnist_cnn.config.schema import GROUPS, find_problems
+from mnist_cnn.config.signatures import check_node
+from mnist_cnn.data import datamodule
+from mnist_cnn.errors import ConfigError, RunError
+from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.models.reading import Scale
+from mnist_cnn.runs.checkpoint import load_checkpoint
+from mnist_cnn.runs.directory import Run
+from mnist_cnn.sweep.groups import rows_of
+from mnist_cnn.sweep.multirun import perform
+from mnist_cnn.sweep.plan import Sweep
+from mnist_cnn.sweep.summary import write_summary
+from mnist_cnn.train import Result, train, train_one
+
+_one_at_a_time = threading.RLock()
+_ENVIRONMENT = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "CUBLAS_WORKSPACE_CONFIG")
+
+
+def fit(*overrides: str, **settings: Any) -> Result:
+    """Trains one net, as `python -m mnist_cnn.train` does with the same words, and returns what it left.
+
+    Args:
+        overrides: `"model=gap"`, `"trainer.max_epochs=2"`, `"resume=auto"`.
+        settings: the same for keys without a dot: `seed=3`.
+
+    Raises:
+        UserError: what the command would print; `ConfigError` before anything is written.
+        Interrupted: the notebook's stop button or Ctrl-C; the message says how to resume.
+    """
+    with _guest():
+        return train_one(_call(overrides, settings, multirun=False))
+
+
+def fit_many(*overrides: str, **settings: Any) -> list[dict[str, Any]]:
+    """Runs a sweep, jobs side by side in processes of their own, as `python -m mnist_cnn.train -m` does.
+
+    Returns:
+        the rows of `summarize`.
+
+    Raises:
+        UserError: what the command would print.
+    """
+    with _guest():
+        call = _call(overrides, settings, multirun=True)
+        if call.has_launcher():
+            raise ConfigError(["hydra/launcher: start such a sweep by python -m mnist_cnn.train -m"])
+        sweep = perform(call, train)
+        write_summary(sweep)
+    return summarize(sweep.path)
+
+
+def summarize(directory: str | Path) -> list[dict[str, Any]]:
+    """The jobs of a sweep or search, best validation accuracy first, as dictionaries with the columns of summary.csv.
+
+    `directory` of a row is that of its run.
+
+    Raises:
+        RunError: not a sweep directory.
+    """
+    sweep = Sweep.load(Path(directory).resolve())
+    return [row.as_dict() | {"directory": str(sweep.run(row.job).path)} for row in rows_of(sweep)]
+
+
+def load(path: str | Path, weights: str | None = None) -> Classifier:
+    """The trained net of a run directory or of a checkpoint, ready for `predict`; on the CPU.
+
+    Args:
+        weights: `best` or `last` of a run directory; by default those that the run itself tested.
+
+    Raises:
+        RunError: no run, a damaged checkpoint, or one that could run code.
+        ConfigError: a net that this version does not have.
+    """
+    given = Path(path)
+    if given.is_dir():
+        run = Run(given)
+        cfg = run.config()
+        file = run.checkpoint(weights or cfg.test_weights)
+    else:
+        run, cfg, file = Run(given.resolve().parent.parent), None, given
+    state = load_checkpoint(file)
+    if not isinstance(state, dict) or "state_dict" not in state:
+        raise RunError(f"{file}: not the checkpoint of a net")
+    known = state.get("mnist_cnn")
+    if known is None:  # before version 0.2.0 a checkpoint needed its run
+        cfg = cfg or run.config()
+        known = {"model": OmegaConf.to_container(cfg.model), "scale": {"divide_by": cfg.data.divide_by}}
+    problems = check_node(known["model"], "model", GROUPS["model"])
+    if problems:
+        raise ConfigError([f"{file}: {problem}" for problem in problems])
+    model = build(known["model"])
+    try:
+        model.load_state_dict(state["state_dict"])
+    except RuntimeError as error:
+        raise RunError(f"{file}: its weights do not fit its net") from error
+    model.scale = Scale(**known["scale"])
+    return model.eval()
+
+
+def list_models() -> list[str]:
+    """Names for `model=` and `create_model`."""
+    return sorted(file.stem for file in (config_dir() / "model").glob("*.yaml"))
+
+
+def create_model(name: str, **options: Any) -> Classifier:
+    """An untrained net with the optimizer and the schedule of its recipe, for anyone's Trainer.
+
+    Args:
+        options: instead of what conf/model/<name>.yaml says, e.g. `dropout=0.05`.
+
+    Raises:
+        ConfigError: no such model, an unknown option or a value out of range.
+    """
+    with _guest():
+        cfg = Call([f"model={name}"]).check()[0].cfg
+    problems = check_node(_plain(cfg.model) | options, "model", GROUPS["model"])
+    if not problems:
+        cfg.model = _plain(cfg.model) | options
+        problems = find_problems(cfg)
+    if problems:
+        raise ConfigError(problems)
+    return build_model(cfg)
+
+
+class DataOptions(TypedDict, total=False):
+    """Arguments of `MNISTDataModule`; what they mean and their ranges stand there."""
+
+    dataset: str
+    root: str | None
+    md5: dict[str, str] | None
+    batch_size: int
+    eval_batch_size: int
+    validate_on: str
+    validation_size: int
+    split_seed: int
+    seed: int
+    num_workers: int
+    pin_memory: str | bool
+    limit_train: int | None
+    limit_val: int | None
+    limit_test: int | None
+    divide_by: float
+    augment: torch.nn.Module | None
+
+
+class MNISTDataModule(datamodule.MNISTDataModule):
+    """MNIST for anyone's LightningModule and Trainer; what is left out is as in conf/data/mnist.yaml.
+
+    Raises:
+        ConfigError: an unknown argument or a value out of range.
+    """
+
+    def __init__(self, **options: Unpack[DataOptions]) -> None:
+        with _guest():
+            node = _plain(compose_run([]).cfg.data)
+        node |= {k: v for k, v in options.items() if k != "augment"}
+        problems = check_node(node, "data", datamodule.MNISTDataModule)
+        if problems:
+            raise ConfigError(problems)
+        del node["_target_"]
+        super().__init__(**node, augment=options.get("augment"))
+
+
+def _plain(node: DictConfig) -> dict[str, Any]:
+    plain: Any = OmegaConf.to_container(node, resolve=True)
+    return plain
+
+
+def _call(overrides: Sequence[str], settings: dict[str, Any], multirun: bool) -> Call:
+    bad = [text for text in overrides if not isinstance(text, str)]
+    if bad:
+        raise ConfigError([f"{text!r}: must be an override such as 'model=gap'" for text in bad])
+    return Call([*overrides, *(f"{key}={_as_text(value)}" for key, value in settings.items())], multirun)
+
+
+def _as_text(value: Any) -> str:
+    """A Python value as Hydra reads it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, Path):
+        return _quoted(str(value))
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_as_text(each)}" for key, each in value.items()) + "}"
+    return "[" + ",".join(_as_text(each) for each in value) + "]"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "\\'") + "'"
+
+
+@contextlib.contextmanager
+def _guest() -> Iterator[None]:
+    """One call at a time, which puts back what belongs to the whole process."""
+    with _one_at_a_time, isolate_rng():
+        variables = {name: os.environ.get(name) for name in _ENVIRONMENT}
+        benchmark = torch.backends.cudnn.benchmark
+        deterministic = torch.get_deterministic_debug_mode()
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.benchmark = benchmark
+            torch.set_deterministic_debug_mode(deterministic)
+            for name, value in variables.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value

@@ -1,0 +1,125 @@
+"""The plots of a run: curves, confusion matrix, wrongly classified digits, samples; PNG, legible in greyscale."""
+
+import csv
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from mnist_cnn.data.datamodule import ImageSet
+from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.history import Epoch, column
+
+CLASSES = range(10)
+MISTAKES_SHOWN = 60
+
+
+def draw_run(run: Run, title: str, train: ImageSet, test: ImageSet) -> None:
+    """Draws all pictures of a finished run into its directory; the mistakes only where predictions.csv was written."""
+    record = run.record()
+    assert record is not None
+    assert record.protocol is not None
+    assert record.confusion is not None
+    drawn = {
+        "curves.png": curves(run.history(), title, record.protocol.test_images_watched),
+        "confusion.png": confusion_matrix(record.confusion, title),
+        "samples.png": samples(train),
+    }
+    if run.predictions_file.is_file():
+        with run.predictions_file.open(newline="") as file:
+            drawn["mistakes.png"] = mistakes(test, list(csv.DictReader(file)), title)
+    for name, figure in drawn.items():
+        figure.savefig(run.path / name, dpi=110)
+
+
+def curves(history: Sequence[Epoch], title: str, watched: bool) -> Figure:
+    """Loss and accuracy of training and validation (on the test images, if `watched`) by epoch."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axes, name in ((left, "loss"), (right, "acc")):
+        plot_history(axes, history, name, watched)
+        axes.legend(frameon=False)
+    left.set_ylabel("loss")
+    right.set_ylabel("accuracy")
+    right.yaxis.set_major_formatter(PercentFormatter(1.0))
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def plot_history(axes: Axes, history: Sequence[Epoch], name: str, watched: bool) -> None:
+    """`loss` or `acc` of training and validation by epoch."""
+    second = "test images" if watched else "validation"
+    epochs = column(history, "epoch")
+    axes.plot(epochs, column(history, f"train/{name}"), "o--", color="0.45", markersize=3.5, label="training")
+    axes.plot(epochs, column(history, f"val/{name}"), "s-", color="black", markersize=3.5, label=second)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(color="0.9")
+
+
+def confusion_matrix(counts: Sequence[Sequence[int]], title: str) -> Figure:
+    """Counts in cells, rows by true class, with the accuracy of each class at the right."""
+    figure = Figure(figsize=(7.4, 6.2), layout="constrained")
+    axes = figure.subplots()
+    matrix = np.array(counts)
+    axes.imshow(np.log1p(matrix), cmap="Greys")
+    dark = np.log1p(matrix) > 0.6 * np.log1p(matrix.max())
+    for i in CLASSES:
+        for j in CLASSES:
+            axes.text(j, i, f"{matrix[i, j]}", ha="center", va="center", fontsize=9,
+                      color="white" if dark[i, j] else "black")  # fmt: skip
+        share = matrix[i, i] / max(1, matrix[i].sum())
+        axes.text(9.75, i, f"{share:.2%}", ha="left", va="center", fontsize=9)
+    axes.text(9.75, -0.8, "correct", ha="left", va="center", fontsize=9)
+    axes.set_xticks(CLASSES)
+    axes.set_yticks(CLASSES)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    wrong = matrix.sum() - matrix.trace()
+    axes.set_title(f"{title}\n{wrong:,} of {matrix.sum():,} test images wrong", fontsize=10)
+    return figure
+
+
+def mistakes(test: ImageSet, predictions: Sequence[dict[str, str]], title: str) -> Figure:
+    """Wrongly classified test images, the surest first, as `true -> predicted, probability`."""
+    wrong = [row for row in predictions if row["label"] != row["predicted"]]
+    shown = sorted(wrong, key=lambda row: -float(row["probability"]))[:MISTAKES_SHOWN]
+    columns = 10
+    rows = max(1, math.ceil(len(shown) / columns))
+    figure = Figure(figsize=(9, 0.6 + 1.12 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, row in zip(grid.flat, shown, strict=False):
+        caption = f"{row['label']} → {row['predicted']}  {float(row['probability']):.0%}"
+        _image(axes, test.images[int(row["image"])], caption)
+    figure.suptitle(
+        f"{title}: {len(wrong):,} wrong of {len(predictions):,}"
+        + (f", the {len(shown)} surest" if len(wrong) > len(shown) else "")
+        + " (true → predicted, its probability)",
+        fontsize=10,
+    )
+    return figure
+
+
+def samples(images: ImageSet, each: int = 10) -> Figure:
+    """The first images of each class."""
+    figure = Figure(figsize=(0.7 * each, 7.2), layout="constrained")
+    grid = figure.subplots(len(CLASSES), each, squeeze=False)
+    for label, line in zip(CLASSES, grid, strict=True):
+        found = (images.labels == label).nonzero().flatten()[:each].tolist()
+        for axes in line:
+            axes.axis("off")
+        for axes, index in zip(line, found, strict=False):
+            _image(axes, images.images[index])
+    figure.suptitle("training images", fontsize=10)
+    return figure
+
+
+def _image(axes: Axes, pixels: Any, caption: str = "") -> None:
+    axes.imshow(pixels.squeeze(), cmap="gray_r", vmin=0, vmax=255)
+    axes.set_title(caption, fontsize=7, pad=2)

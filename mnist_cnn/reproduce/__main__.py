@@ -1,0 +1,153 @@
+"""Runs the documents' experiments, what is missing of them, and writes the page that compares them."""
+
+if __name__ == "__main__":  # before anything makes a tensor
+    from mnist_cnn.speed import huge_pages
+
+    huge_pages.ask_for()
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any, Literal
+
+from mnist_cnn import NUMERICS, cli
+from mnist_cnn.reproduce.page import write_pages
+from mnist_cnn.reproduce.rows import typical_seconds
+from mnist_cnn.reproduce.study import Results, StudyRun, chosen, composed, documents, plan
+from mnist_cnn.runs.directory import Run
+from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
+from mnist_cnn.sweep.multirun import stop_on_sigterm
+from mnist_cnn.train import train
+from mnist_cnn.values import Count
+
+USAGE = """\
+Runs the documents' experiments that are missing from the results, and writes the page that compares them.
+
+  python -m mnist_cnn.reproduce                               everything: many hours
+  python -m mnist_cnn.reproduce ablation seeds=3 jobs=2       one document
+  python -m mnist_cnn.reproduce ablation/baseline             one experiment
+
+  seeds=N              seeds 1 to N of each (default: 5, under holdout 3, fewer for the large nets)
+  jobs=N               runs side by side, each with its share of the cores (default 1)
+  protocol=NAME        document or holdout (default: document; holdout too for nets under 100,000 parameters)
+  run_root=FOLDER      where runs go (default runs/reproduction)
+  results=FOLDER       where figures are kept (default results/reproduction)
+  pages=FOLDER         where the pages go (default docs/reproduction)
+  dry_run=true         only say what would run
+
+Documents: {documents}
+It can be stopped and started again: a finished run is skipped, a half-done one continues."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may say; see `USAGE`."""
+
+    seeds: int | None = None
+    jobs: int = 1
+    protocol: str | None = None
+    run_root: Path = Path("runs/reproduction")
+    results: Path = Path("results/reproduction")
+    pages: Path = Path("docs/reproduction")
+    dry_run: bool = False
+
+
+TYPES: dict[str, Any] = {
+    "seeds": Count, "jobs": Count, "protocol": Literal["document", "holdout"], "run_root": str, "results": str,
+    "pages": str, "dry_run": bool,
+}  # fmt: skip
+
+
+def reproduce(names: Sequence[str], options: Options) -> int:
+    """Runs what is missing of the named documents and experiments; returns how many runs failed."""
+    runs = plan(chosen(names, documents()), options.seeds, options.protocol)
+    results = Results(options.results)
+    missing = [run for run in runs if results.of(run) is None]
+    print(f"{len(runs)} runs: {len(runs) - len(missing)} done, {len(missing)} to do", flush=True)
+    if options.dry_run:
+        print("\n".join(str(run) for run in missing))
+        return 0
+    again = "the same command: finished runs are skipped"
+    with Run(options.run_root).held(), stop_on_sigterm(again):
+        failed = run_missing(missing, runs, results, options)
+    write_pages(documents(), results, options.pages)
+    print(f"pages: {options.pages}")
+    return failed
+
+
+def run_missing(missing: list[StudyRun], runs: list[StudyRun], results: Results, options: Options) -> int:
+    twins = {(run.digest, run.seed): run for run in missing}  # the last of equal ones is trained
+    trained = [run for run in missing if twins[run.digest, run.seed] is run]
+    for run in list(trained):
+        directory = Run(options.run_root / run.path)
+        record = directory.record()
+        if record and record.completed and (record.settings, record.numerics) == (run.digest, NUMERICS):
+            results.keep(run, directory)  # finished when an earlier call was killed
+            trained.remove(run)
+    failed = []
+    left = list(trained)
+    for ended in run_side_by_side(_jobs(trained, options.run_root), train, options.jobs):
+        run = ended.job.about
+        left.remove(run)
+        directory = Run(options.run_root / run.path)
+        if ended.error is None:
+            results.keep(run, directory)
+            for twin in missing:
+                if twin is not run and (twin.digest, twin.seed) == (run.digest, run.seed):
+                    results.share(run, twin)
+            record = directory.record()
+            assert record is not None
+            outcome = f"test accuracy {record.results.test_acc:.2%}, {ended.seconds:.0f} s"
+        else:
+            failed.append(run)
+            outcome = f"failed: {ended.error} (log: {ended.job.log_file})"
+        done = len(trained) - len(left)
+        print(f"[{done}/{len(trained)}] {run}: {outcome}{time_left(left, runs, results, options.jobs)}", flush=True)
+    if failed:
+        print(f"{len(failed)} of {len(trained)} runs failed:", *failed, sep="\n  ", file=sys.stderr)
+    return len(failed)
+
+
+def _jobs(runs: Sequence[StudyRun], root: Path) -> Iterator[Job]:
+    for run in runs:
+        cfg = composed(run.entry.experiment, tuple(run.entry.overrides), run.protocol).copy()
+        cfg.seed = cfg.data.seed = run.seed
+        cfg.figures = False
+        yield start_or_continue(cfg, Run(root / run.path), run.overrides, root / f"{run.path}.log", run)
+
+
+def time_left(left: list[StudyRun], runs: list[StudyRun], results: Results, jobs: int) -> str:
+    """From what other seeds of the same experiment took, else from the mean of all."""
+    known = {run.path: typical_seconds(files) for run in runs if (files := results.histories(run))}
+    if not left or not known:
+        return f"; {len(left)} left" if left else ""
+    overall = mean(known.values())
+    total = sum(known.get(run.path, overall) for run in left) / jobs
+    return f"; {len(left)} left, about {total / 60:.0f} min"
+
+
+def parse(arguments: Sequence[str]) -> tuple[list[str], Options]:
+    """Names and `key=value` options.
+
+    Raises:
+        ConfigError: an unknown option or a value that does not fit.
+    """
+    names, given = cli.read_options(arguments, TYPES)
+    folders: dict[str, Any] = {key: Path(given[key]) for key in ("run_root", "results", "pages") if key in given}
+    return names, Options(**(given | folders))
+
+
+def main() -> None:
+    with cli.user_errors():
+        given = cli.arguments()
+        if {"-h", "--help"} & set(given):
+            print(USAGE.format(documents=", ".join(document.name for document in documents())))
+            return
+        if reproduce(*parse(given)):
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""A run directory: what lies in it, who holds it, and how it is found again."""
+
+import contextlib
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning.utilities import rank_zero_only
+from yaml import YAMLError
+
+from mnist_cnn.config.build import with_defaults
+from mnist_cnn.errors import RunError
+from mnist_cnn.files import LOCK, is_locked, write_atomically
+from mnist_cnn.runs.earlier import with_present_names
+from mnist_cnn.runs.history import Epoch, read_history
+from mnist_cnn.runs.record import Record
+
+RUN_VARIABLE = "MNIST_CNN_RUN"  # tells the further processes of a training (DDP) which run it is
+PLAN = "sweep.yaml"  # makes a directory that of a sweep
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory on disk; creating the object touches nothing."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def overrides_file(self) -> Path:
+        return self.path / "overrides.yaml"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def history_file(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def predictions_file(self) -> Path:
+        return self.path / "predictions.csv"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "train.log"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def checkpoint(self, which: str) -> Path:
+        return self.checkpoints / f"{which}.ckpt"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from training the same run; ends with the process, however it ends.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        if not is_first_process():
+            yield
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(f"{self.path}: another process is training this run") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def busy(self) -> bool:
+        return is_locked(self.path / LOCK)
+
+    @rank_zero_only
+    def require_unused(self) -> None:
+        """Raises RunError if the directory already holds a run: starting another one would overwrite it."""
+        if self.config_file.exists():
+            raise RunError(f"{self.path}: already holds a run; continue it with resume={self.path}, or name another")
+
+    @rank_zero_only
+    def save_config(self, cfg: DictConfig, overrides: list[str]) -> None:
+        """The full configuration with every value resolved, and what was asked for on the command line."""
+        write_atomically(self.config_file, OmegaConf.to_yaml(cfg, resolve=True).encode())
+        plain = [override.lstrip("+") for override in overrides]
+        write_atomically(self.overrides_file, OmegaConf.to_yaml(plain).encode())
+
+    def config(self) -> DictConfig:
+        """The saved configuration, also of an earlier version.
+
+        Raises:
+            RunError: no run, or a file that cannot be read.
+        """
+        if not self.config_file.is_file():
+            raise RunError(f"{self.path}: not a run directory (no config.yaml)")
+        try:
+            loaded = OmegaConf.load(self.config_file)
+        except (OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
+            raise RunError(f"{self.config_file}: cannot be read ({str(error).splitlines()[0]})") from None
+        if not isinstance(loaded, DictConfig):
+            raise RunError(f"{self.config_file}: not the configuration of a run")
+        return with_defaults(with_present_names(loaded))
+
+    def overrides(self) -> list[str]:
+        return [str(text) for text in OmegaConf.load(self.overrides_file)] if self.overrides_file.is_file() else []
+
+    def record(self) -> Record | None:
+        """What metrics.json says; None before there is one."""
+        return Record.load(self.metrics_file) if self.metrics_file.is_file() else None
+
+    @rank_zero_only
+    def save_record(self, record: Record) -> None:
+        record.save(self.metrics_file)
+
+    @property
+    def completed(self) -> bool:
+        record = self.record()
+        return record is not None and record.completed
+
+    def history(self) -> list[Epoch]:
+        return read_history(self.history_file)
+
+    def save_predictions(self, rows: torch.Tensor) -> None:
+        """predictions.csv from (N, 3): label, predicted class, its probability; a row per test image, in order."""
+        lines = [f"{i},{label:.0f},{predicted:.0f},{p:.4f}" for i, (label, predicted, p) in enumerate(rows.tolist())]
+        text = "\n".join(["image,label,predicted,probability", *lines, ""])
+        write_atomically(self.predictions_file, text.encode())
+
+
+def is_first_process() -> bool:
+    """False in the further processes of one training (DDP), which write nothing."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def dated(folder: Path) -> Path:
+    """A name below `folder` by the present time, to the microsecond: two runs of a second must not share a directory."""
+    return folder / datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+
+
+def unfinished(root: Path) -> list[Run]:
+    """Runs below `root` that began, did not complete, have a checkpoint and are not being trained, newest first."""
+    found = [Run(file.parent) for file in root.rglob("config.yaml")] if root.is_dir() else []
+    candidates = [r for r in found if r.checkpoint("last").exists() and not r.completed and not r.busy]
+    return sorted(candidates, key=lambda r: r.config_file.stat().st_mtime_ns, reverse=True)
+
+
+def move_aside(path: Path) -> None:
+    """Renames a directory that is in the way to <name>.old1, .old2 and so on."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.old{number}")).exists():
+        number += 1
+    path.rename(aside)
+
+

@@ -1,0 +1,116 @@
+"""`resume=`: which run to continue, with which configuration, from which checkpoint."""
+
+import os
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from hydra.core.override_parser.types import Override
+from pkgutil import resolve_name
+from omegaconf import DictConfig, OmegaConf
+
+from mnist_cnn.config.call import Call
+from mnist_cnn.config.compose import line
+from mnist_cnn.config.schema import find_problems
+from mnist_cnn.errors import ConfigError, RunError
+from mnist_cnn.optim import spans_run
+from mnist_cnn.runs.checkpoint import load_checkpoint, newest_good_checkpoint
+from mnist_cnn.runs.directory import PLAN, RUN_VARIABLE, Run, is_first_process, unfinished
+
+# What leaves the meaning of the epochs already trained alone, and what a checkpoint does not restore over.
+MAY_CHANGE = [
+    "trainer.max_epochs",
+    "trainer.accelerator",
+    "trainer.devices",
+    "data.root",
+    "data.num_workers",
+    "data.pin_memory",
+    "data.eval_batch_size",
+    "test_weights",
+    "callbacks.early_stopping.*",
+    "run_root",
+    "figures",
+]
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """A run that goes on from a checkpoint, with its configuration."""
+
+    run: Run
+    cfg: DictConfig
+    checkpoint: Path
+
+
+def find_resumption(call: Call) -> Resumption:
+    """The run that `resume=` names, its saved configuration with the call's new values, and the newest good checkpoint.
+
+    `auto` is the newest unfinished run below `run_root`; with other overrides, the newest started with just these.
+
+    Raises:
+        RunError: nothing to resume, or nothing left to train.
+        ConfigError: overrides that a run cannot change any more.
+    """
+    if call.multirun:
+        raise ConfigError(["resume: does not go with hydra/launcher; resume the runs of such a sweep one by one"])
+    resume = str(call.value("resume"))
+    overrides = [o for o in call.overrides if o.key_or_group != "resume"]
+    if resume == "auto" and not is_first_process():
+        resume, overrides = os.environ[RUN_VARIABLE], []
+    if resume == "auto":
+        run, overrides = _newest_unfinished(call, overrides), []
+        checkpoint, state = newest_good_checkpoint(run)
+    elif (Path(resume) / PLAN).is_file():
+        raise RunError(f"{resume}: a sweep; continue it with -m resume={resume}")
+    elif Path(resume).is_dir():
+        run = Run(Path(resume).resolve())
+        run.config()  # refuses a folder that is no run before looking for checkpoints
+        checkpoint, state = newest_good_checkpoint(run)
+    else:
+        checkpoint = Path(resume).resolve()
+        state = load_checkpoint(checkpoint)
+        run = Run(checkpoint.parent.parent)
+    before = run.config()
+    cfg = _with_new_values(run, overrides)
+    _require_work_left(run, before, cfg, done=state["epoch"] + 1)
+    return Resumption(run, cfg, checkpoint)
+
+
+def _newest_unfinished(call: Call, overrides: list[Override]) -> Run:
+    root = Path(str(call.setting("run_root"))).resolve()
+    runs = unfinished(root)
+    wanted = sorted(line(o).lstrip("+") for o in overrides)
+    for run in runs:
+        if sorted(run.overrides()) == wanted or all(o.key_or_group == "run_root" for o in overrides):
+            return run
+    if runs:
+        raise RunError(
+            f"no unfinished run below {root} was started with {' '.join(wanted)}; the newest unfinished one is "
+            f"{runs[0].path}: resume={runs[0].path} continues it"
+        )
+    raise RunError(f"nothing to resume below {root}: every run there is finished or has no complete epoch")
+
+
+def _with_new_values(run: Run, overrides: list[Override]) -> DictConfig:
+    cfg, saved, problems = run.config(), run.overrides(), []
+    for override in overrides:
+        if line(override).lstrip("+") in saved:
+            continue
+        if override.is_delete() or not any(fnmatch(override.key_or_group, key) for key in MAY_CHANGE):
+            problems.append(f"{line(override)}: a resumed run can change only {', '.join(MAY_CHANGE)}")
+        else:
+            OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=True)
+    problems += find_problems(cfg)
+    if problems:
+        raise ConfigError(problems)
+    return cfg
+
+
+def _require_work_left(run: Run, before: DictConfig, cfg: DictConfig, done: int) -> None:
+    wanted, planned = cfg.trainer.max_epochs, before.trainer.max_epochs
+    if wanted != planned and cfg.scheduler and spans_run(resolve_name(cfg.scheduler._target_)):
+        raise RunError(f"{run.path}: its schedule spans {planned} epochs; trainer.max_epochs cannot change to {wanted}")
+    if done > wanted or (run.completed and wanted <= planned):  # it may also have stopped early
+        raise RunError(
+            f"{run.path}: already finished, {done} of {wanted} epochs; raise trainer.max_epochs to train longer"
+        )

@@ -1,0 +1,1 @@
+"""Searches for good values with Optuna."""

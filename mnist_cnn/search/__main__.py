@@ -1,0 +1,84 @@
+"""Searches for good values with Optuna: a study in a SQLite file, which resumes and which processes can share."""
+
+if __name__ == "__main__":  # before anything makes a tensor
+    from mnist_cnn.speed import huge_pages
+
+    huge_pages.ask_for()
+
+import sys
+from collections.abc import Iterator
+
+import yaml
+from omegaconf import DictConfig
+
+from mnist_cnn import cli
+from mnist_cnn.config.compose import compose_run
+from mnist_cnn.files import write_atomically
+from mnist_cnn.runs.directory import PLAN, Run
+from mnist_cnn.search.settings import KEYS, check_training, find_directory, leaves, read_settings
+from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
+from mnist_cnn.sweep.multirun import jobs_at_once, stop_on_sigterm
+from mnist_cnn.sweep.plan import Sweep
+from mnist_cnn.sweep.summary import write_summary
+from mnist_cnn.train import train
+
+USAGE = """\
+Searches for the values with the best validation accuracy, by Optuna.
+
+  python -m mnist_cnn.search model=bn_dropout trials=30 'space.model.dropout={low: 0.0, high: 0.3}'
+  python -m mnist_cnn.search directory=runs/search/TIME trials=60      go on, from this or another process
+  python -m mnist_cnn.sweep runs/search/TIME                           the summary again
+  optuna-dashboard sqlite:///runs/search/TIME/study.db                 the same in a browser
+
+Its own settings, from conf/search.yaml: {keys}
+All others are those of python -m mnist_cnn.train."""
+
+
+def search(cfg: DictConfig, overrides: list[str]) -> int:
+    """Runs trials until the study has `cfg.trials`; returns 0, or 1 if some failed.
+
+    Raises:
+        ConfigError: a setting, a space or a training configuration that cannot work.
+    """
+    from mnist_cnn.search.trials import STUDY, Trials, distribution, ends  # Optuna need not be installed
+
+    directory, overrides, space = find_directory(cfg, overrides)
+    distributions = {key: distribution(key, leaf) for key, leaf in leaves(space)}
+    base = check_training(overrides, {key: ends(found) for key, found in distributions.items()})
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / PLAN, yaml.safe_dump({"arguments": overrides, "space": space}).encode())
+    found = Trials(directory, cfg.sampler, cfg.sampler_seed, cfg.startup_trials)
+    at_once = jobs_at_once(base, cfg.trials, cfg.jobs)
+    print(f"search: {len(found)} of {cfg.trials} trials, {at_once} at once, in {directory}", flush=True)
+
+    def jobs() -> Iterator[Job]:
+        for number, values in found.to_run(cfg.trials, distributions):
+            chosen = [*overrides, *(f"++{key}={value}" for key, value in values.items()), "figures=false"]
+            if cfg.prune:
+                pruning = {"_target_": "'mnist_cnn.search.pruning.PruneTrial'", "storage": f"'{found.url}'",
+                           "study": STUDY, "trial_id": found.trial_id(number),
+                           "startup_trials": cfg.startup_trials}  # fmt: skip
+                chosen += [f"++callbacks.pruning.{key}={value}" for key, value in pruning.items()]
+            run, log_file = Run(directory / str(number)), directory / f"{number}.log"
+            yield start_or_continue(compose_run(chosen).cfg, run, chosen, log_file, number)
+
+    failed = 0
+    again = f"python -m mnist_cnn.search directory={directory} trials={cfg.trials}"
+    with found, stop_on_sigterm(again):
+        for ended in run_side_by_side(jobs(), train, at_once):
+            failed += found.tell(ended.job.about, ended.error)
+    print(write_summary(Sweep.load(directory)))
+    return 1 if failed else 0
+
+
+def main() -> None:
+    with cli.user_errors():
+        given = cli.arguments()
+        if {"-h", "--help"} & set(given):
+            print(USAGE.format(keys=", ".join(KEYS)))
+            return
+        sys.exit(search(*read_settings(given)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""What a search is told: its own settings, the space it searches, and the configuration of its trainings."""
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from mnist_cnn.config.compose import compose_named, compose_run, line, parse
+from mnist_cnn.config.schema import find_problems
+from mnist_cnn.errors import ConfigError
+from mnist_cnn.runs.directory import PLAN, dated
+from mnist_cnn.values import Count, Seed, problem
+
+KEYS: dict[str, Any] = {
+    "trials": Count,
+    "jobs": Literal["auto"] | Count,
+    "sampler": Literal["tpe", "random"],
+    "sampler_seed": Seed | None,
+    "prune": bool,
+    "startup_trials": Count,
+    "directory": str | None,
+    "space": dict,
+}
+
+
+def read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
+    """The search's own settings, and the overrides for training.
+
+    Raises:
+        ConfigError: a setting out of its range, or an override that does not parse.
+    """
+    parsed = parse(texts)
+    own = [line(o) for o in parsed if o.key_or_group.split(".")[0] in KEYS]
+    cfg = compose_named("search", [f"++{text.lstrip('+')}" if text.startswith("space.") else text for text in own])
+    plain: Any = OmegaConf.to_container(cfg)
+    problems = [wrong for key, hint in KEYS.items() if (wrong := problem(key, plain[key], hint))]
+    if importlib.util.find_spec("optuna") is None:
+        problems.append('optuna is not installed; pip install "mnist-cnn[search]"')
+    if problems:
+        raise ConfigError(problems)
+    return cfg, ["++" + line(o).lstrip("+") if "." in o.key_or_group else line(o) for o in parsed if line(o) not in own]
+
+
+def find_directory(cfg: DictConfig, overrides: list[str]) -> tuple[Path, list[str], dict[str, Any]]:
+    """Where a new search goes, with its overrides and space; a search that the settings name brings its own."""
+    space: Any = OmegaConf.to_container(cfg.space)
+    if cfg.directory is None:
+        return dated(Path(compose_run(overrides).cfg.run_root) / "search").resolve(), overrides, space
+    directory = Path(str(cfg.directory)).resolve()
+    if not (directory / PLAN).is_file():
+        return directory, overrides, space
+    saved = yaml.safe_load((directory / PLAN).read_text())
+    if overrides and sorted(overrides) != sorted(saved["arguments"]):
+        raise ConfigError([f"directory: this search continues as it was started: {' '.join(saved['arguments'])}"])
+    return directory, saved["arguments"], saved["space"]
+
+
+def leaves(space: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """`optimizer.lr` and its range, for every leaf of a space.
+
+    Raises:
+        ConfigError: a leaf that is neither {low, high} nor {choices}.
+    """
+    for key, node in space.items():
+        path = f"{prefix}{key}"
+        if node is None:
+            continue
+        if not isinstance(node, dict):
+            raise ConfigError([f"space.{path} = {node!r}: must be {{low, high}}, {{choices}} or a group of such"])
+        if {"low", "high", "choices"} & set(node):
+            yield path, node
+        else:
+            yield from leaves(node, f"{path}.")
+
+
+def check_training(overrides: list[str], values: dict[str, Sequence[Any]]) -> DictConfig:
+    """Holds the training configuration at the ends of every range and at every choice against the schema.
+
+    Raises:
+        ConfigError: with all that is wrong anywhere.
+    """
+    problems: list[str] = []
+    for turn in range(max((len(each) for each in values.values()), default=1)):
+        cfg = compose_run([*overrides, *(f"++{key}={each[turn % len(each)]}" for key, each in values.items())]).cfg
+        problems += [found for found in find_problems(cfg) if found not in problems]
+    if problems:
+        raise ConfigError(problems)
+    return cfg

@@ -1,0 +1,135 @@
+"""The trials of a search in Optuna's database, which several processes can share and which outlives them."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from mnist_cnn.errors import ConfigError
+from mnist_cnn.files import is_locked, locked
+from mnist_cnn.runs.directory import Run
+from mnist_cnn.sweep.groups import JobRow, rows_of
+from mnist_cnn.sweep.plan import COMPLETED, PRUNED, Sweep
+
+STUDY = "search"
+OWNER = "process"  # that asked for a trial and tells its outcome
+
+
+class Trials:
+    """A study on disk; while open, its trials belong to this process, whose life a lock shows to others.
+
+    Args:
+        sampler: `tpe` or `random`; `startup_trials` random ones come before tpe begins.
+    """
+
+    def __init__(self, directory: Path, sampler: str, sampler_seed: int | None, startup_trials: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.directory, self.own = directory, uuid.uuid4().hex
+        self.url = f"sqlite:///{directory / 'study.db'}"
+        with locked(directory):  # two processes must not both make the database
+            self.storage = optuna.storages.RDBStorage(self.url)
+            self.study = optuna.create_study(
+                storage=self.storage, study_name=STUDY, direction="maximize", load_if_exists=True
+            )
+        # a search that goes on must not draw its first values again
+        seed = None if sampler_seed is None else sampler_seed + len(self.study.trials)
+        if sampler == "tpe":
+            self.study.sampler = optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=startup_trials, constant_liar=True
+            )
+        else:
+            self.study.sampler = optuna.samplers.RandomSampler(seed=seed)
+
+    def __enter__(self) -> "Trials":
+        self.stack = ExitStack()
+        self.stack.callback(self._lock_of(self.own).unlink, missing_ok=True)
+        self.stack.enter_context(FileLock(self._lock_of(self.own)))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.stack.close()
+
+    def __len__(self) -> int:
+        return len(self.study.get_trials(deepcopy=False))
+
+    def to_run(self, count: int, distributions: dict[str, BaseDistribution]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Number and values of trials that a killed process left, then of new ones until there are `count`."""
+        with locked(self.directory):
+            running = self.study.get_trials(states=(TrialState.RUNNING,))
+            adopted = [trial for trial in running if self._gone(trial.user_attrs.get(OWNER))]
+            for trial in adopted:
+                self.storage.set_trial_user_attr(self.trial_id(trial.number), OWNER, self.own)
+        for trial in adopted:
+            if not Run(self.directory / str(trial.number)).busy:
+                yield trial.number, trial.params
+        while len(self) < count:
+            with locked(self.directory):
+                asked = self.study.ask(distributions)
+                asked.set_user_attr(OWNER, self.own)
+            yield asked.number, asked.params
+
+    def trial_id(self, number: int) -> int:
+        """The database's own number of a trial."""
+        study = self.storage.get_study_id_from_name(STUDY)
+        return self.storage.get_trial_id_from_study_id_trial_number(study, number)
+
+    def tell(self, number: int, error: str | None) -> bool:
+        """Passes a trial's outcome on and prints it; whether it failed."""
+        sweep = Sweep.load(self.directory)
+        rows = rows_of(sweep)
+        row = next((row for row in rows if row.job.number == number), None)
+        state, outcome = row.progress.state if row else "failed", error or ""
+        if row and state == COMPLETED:
+            self.study.tell(number, row.validation, skip_if_finished=True)
+            outcome = f"validation accuracy {row.validation:.2%}"
+        else:
+            told = TrialState.PRUNED if state == PRUNED else TrialState.FAIL
+            self.study.tell(number, state=told, skip_if_finished=True)
+        values = " ".join(f"{key}={value}" for key, value in self.study.trials[number].params.items())
+        print(f"trial {number} ({values}): {state}, {outcome.removeprefix(f'{state}: ')}{_best(rows)}", flush=True)
+        return state not in (COMPLETED, PRUNED)
+
+    def _gone(self, owner: str | None) -> bool:
+        """Whether the process that asked for an unfinished trial has ended; one without a name was killed asking."""
+        return owner is None or not is_locked(self._lock_of(owner))
+
+    def _lock_of(self, owner: str) -> Path:
+        return self.directory / f".owner-{owner}"
+
+
+def distribution(key: str, leaf: dict[str, Any]) -> BaseDistribution:
+    """What a leaf of a space says, as Optuna has it.
+
+    Raises:
+        ConfigError: a range that is none.
+    """
+    try:
+        if set(leaf) == {"choices"}:
+            return CategoricalDistribution(leaf["choices"])
+        if not {"low", "high"} <= set(leaf) <= {"low", "high", "log"}:
+            raise ValueError("no other keys")
+        whole = isinstance(leaf["low"], int) and isinstance(leaf["high"], int)
+        return (IntDistribution if whole else FloatDistribution)(leaf["low"], leaf["high"], log=leaf.get("log", False))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            [f"space.{key} = {leaf}: must be {{low, high}}, perhaps log, or {{choices}} ({error})"]
+        ) from None
+
+
+def ends(found: BaseDistribution) -> tuple[Any, ...]:
+    """Both ends of a range, or every choice."""
+    if isinstance(found, CategoricalDistribution):
+        return found.choices
+    assert isinstance(found, IntDistribution | FloatDistribution)
+    return found.low, found.high
+
+
+def _best(rows: list[JobRow]) -> str:
+    done = [row for row in rows if row.complete]
+    return f"; best so far {done[0].validation:.2%} (trial {done[0].job.number})" if done else ""

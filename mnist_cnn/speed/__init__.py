@@ -1,0 +1,1 @@
+"""What makes training faster; kept out of the nets themselves."""

@@ -1,0 +1,124 @@
+"""The group `speed`: which measures are taken, and how they change a net. What is computed stays the same function."""
+
+import contextlib
+import ctypes
+import functools
+import inspect
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from mnist_cnn.errors import ConfigError
+from mnist_cnn.models.batch_norm import BatchNorm2d
+from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.speed import huge_pages
+from mnist_cnn.speed.batch_norm import FastBatchNorm2d
+from mnist_cnn.speed.dropout import FastDropout
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+PR_SET_THP_DISABLE, PR_GET_THP_DISABLE = 41, 42  # linux/prctl.h
+# Bytes; larger blocks, such as those of validation, would tear the heap, which would grow with every epoch.
+KEPT_UP_TO = 2**26
+KEPT_WITHOUT_HUGE_PAGES = 2**23
+# What glibc's own sliding thresholds come to after blocks as large as PyTorch's were freed; fixed ones cannot be unset.
+USUAL_TRIM, USUAL_MMAP = 2**26, 2**25
+FLATTENED_AT_MOST = 10_000  # flattening reorders channels_last images; with more numbers that costs more than it saves
+
+
+class Speed:
+    """Each argument switches one measure on.
+
+    Args:
+        keep_memory: glibc keeps freed blocks up to `KEPT_UP_TO`; by default it returns large ones to the system after
+            every step, which then faults in thousands of pages again. No effect with another C library. Without it no
+            huge pages either (`speed.huge_pages`): to clear them anew in every step costs more than they save.
+        channels_last: memory order of the images and of the convolutions' weights, unless a large image is flattened.
+        fast_dropout: `FastDropout` in place of PyTorch's, on a CPU.
+        fast_batch_norm: `FastBatchNorm2d` in place of PyTorch's, on a CPU and in channels_last order.
+        pool_first: a ReLU that is followed by max-pooling changes places with it: the same function and gradient.
+        fused_optimizer: one pass over the weights per step where PyTorch's optimizer has such a form (Adam, AdamW, SGD,
+            Adagrad). Where gradients vanish it also avoids a slow path of the CPU for numbers below 1e-38.
+        compile: `torch.compile` for the net while it trains: fewer passes over memory, after a wait at the start. Full
+            batches only. Needs a C++ compiler on a CPU.
+
+    Raises:
+        ConfigError: `compile` without a C++ compiler.
+    """
+
+    def __init__(
+        self,
+        keep_memory: bool,
+        channels_last: bool,
+        fast_dropout: bool,
+        fast_batch_norm: bool,
+        pool_first: bool,
+        fused_optimizer: bool,
+        compile: bool,
+    ) -> None:
+        compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # as PyTorch looks for it
+        if compile and not torch.cuda.is_available() and shutil.which(compiler) is None:
+            raise ConfigError([f"speed.compile = true: needs a C++ compiler, and there is no {compiler!r} on the PATH"])
+        self.keep_memory, self.channels_last = keep_memory, channels_last
+        self.fast_dropout, self.fast_batch_norm, self.pool_first = fast_dropout, fast_batch_norm, pool_first
+        self.fused_optimizer, self.compile = fused_optimizer, compile
+
+    @contextlib.contextmanager
+    def memory(self) -> Iterator[None]:
+        """Sets how the process keeps freed memory, and puts it back."""
+        if sys.platform != "linux":
+            yield
+            return
+        libc = ctypes.CDLL(None)
+        before = libc.prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0)
+        keeps = self.keep_memory and hasattr(libc, "mallopt")
+        kept = KEPT_UP_TO if huge_pages.asked_for() else KEPT_WITHOUT_HUGE_PAGES
+        _set_memory(libc, not self.keep_memory, (2**31 - 1, kept) if keeps else None)
+        try:
+            yield
+        finally:
+            _set_memory(libc, bool(before), (USUAL_TRIM, USUAL_MMAP) if keeps else None)
+            if keeps:
+                libc.malloc_trim(0)
+
+    def apply(self, model: Classifier, clips_mixed: bool = False) -> None:
+        """Changes the model in place; the names of the weights in a checkpoint stay the same.
+
+        Args:
+            clips_mixed: gradients are clipped in mixed precision: Lightning refuses fused optimisers there.
+        """
+        if isinstance(model.net, nn.Sequential):
+            self._rebuild(model.net)
+        make = model.optimizer
+        if self.fused_optimizer and not clips_mixed and make and "fused" in inspect.signature(make).parameters:
+            model.optimizer = functools.partial(make, fused=True)
+        if self.compile:
+            model.compiled = torch.compile(_call, dynamic=False)
+
+    def _rebuild(self, net: nn.Sequential) -> None:
+        widest = max((m.in_features for m in net if isinstance(m, nn.Linear)), default=0)
+        if self.channels_last and widest <= FLATTENED_AT_MOST:
+            net.to(memory_format=torch.channels_last)
+        for i, module in enumerate(net):
+            if self.fast_dropout and isinstance(module, nn.Dropout):
+                net[i] = FastDropout(module.p)
+            if self.fast_batch_norm and isinstance(module, BatchNorm2d):
+                fast = FastBatchNorm2d(module.num_features, module.eps, module.momentum, module.debias)
+                net[i] = fast.to(module.weight.dtype)
+                net[i].load_state_dict(module.state_dict())
+            if self.pool_first and i > 0 and isinstance(module, nn.MaxPool2d) and isinstance(net[i - 1], nn.ReLU):
+                net[i - 1], net[i] = module, net[i - 1]
+
+
+def _set_memory(libc: ctypes.CDLL, without_huge_pages: bool, thresholds: tuple[int, int] | None) -> None:
+    libc.prctl(PR_SET_THP_DISABLE, *(ctypes.c_ulong(value) for value in (without_huge_pages, 0, 0, 0)))
+    if thresholds is not None:
+        libc.mallopt(M_TRIM_THRESHOLD, thresholds[0])
+        libc.mallopt(M_MMAP_THRESHOLD, thresholds[1])
+
+
+def _call(net: nn.Module, images: Tensor) -> Tensor:
+    return net(images)

@@ -1,0 +1,33 @@
+"""Sums up a sweep again, finished or not: `python -m mnist_cnn.sweep <directory>`."""
+
+from pathlib import Path
+from typing import Literal
+
+from mnist_cnn import cli
+from mnist_cnn.errors import ConfigError
+from mnist_cnn.sweep.plan import Sweep
+from mnist_cnn.sweep.summary import write_summary
+
+USAGE = """\
+Sums up a sweep, finished or not: every job, and mean and spread over seeds, best validation accuracy first.
+
+  python -m mnist_cnn.sweep <directory>             test figures of what validation chose
+  python -m mnist_cnn.sweep <directory> tests=all   of everything
+
+Writes summary.csv, summary.md and summary.png into the directory."""
+
+
+def main() -> None:
+    with cli.user_errors():
+        given = cli.arguments()
+        if not given or {"-h", "--help"} & set(given):
+            print(USAGE)
+            return
+        folders, options = cli.read_options(given, {"tests": Literal["all", "chosen"]})
+        if len(folders) != 1:
+            raise ConfigError([f"{' '.join(given)}: needed: one sweep directory, and tests=all or tests=chosen"])
+        print(write_summary(Sweep.load(Path(folders[0]).resolve()), all_tests=options.get("tests") == "all"))
+
+
+if __name__ == "__main__":
+    main()

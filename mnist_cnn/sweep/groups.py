@@ -1,0 +1,110 @@
+"""The jobs of a sweep with what became of them, alone and grouped over seeds, best validation accuracy first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+from mnist_cnn.report.spread import Spread
+from mnist_cnn.runs.record import Record
+from mnist_cnn.sweep.plan import COMPLETED, Progress, Sweep, SweepJob
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One job with its swept values and, where it is complete, its metrics."""
+
+    job: SweepJob
+    values: dict[str, str]
+    progress: Progress
+    record: Record | None
+
+    @property
+    def complete(self) -> bool:
+        return self.progress.state == COMPLETED
+
+    @property
+    def validation(self) -> float:
+        """Accuracy of the weights that the test measured."""
+        return self._done.validation
+
+    @property
+    def test(self) -> float:
+        return self._done.results.test_acc
+
+    @property
+    def seconds(self) -> float:
+        assert self._done.timing is not None
+        return self._done.timing.fit_seconds
+
+    @property
+    def parameters(self) -> int:
+        assert self._done.parameters is not None
+        return self._done.parameters.total
+
+    @property
+    def watched(self) -> bool:
+        """Whether validation was on the test images."""
+        assert self._done.protocol is not None
+        return self._done.protocol.test_images_watched
+
+    @property
+    def _done(self) -> Record:
+        assert self.record is not None
+        return self.record
+
+    def as_dict(self) -> dict[str, Any]:
+        """The swept values and, where the job is complete, its figures, under the names of summary.csv."""
+        known: dict[str, Any] = {"job": self.job.number, **self.values, "state": self.progress.state}
+        if self.complete:
+            figures = self._done.results
+            known |= {
+                "parameters": self.parameters,
+                "val_acc": self.validation,
+                "val_loss": figures["best/loss" if self._done.test_weights == "best" else "val/loss"],
+                "test_acc": figures.test_acc,
+                "test_loss": figures.test_loss,
+                "best_epoch": figures.best_epoch,
+                "seconds": round(self.seconds, 2),
+            }
+        return known | {"error": self.progress.error}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Complete jobs that differ in nothing but the seed."""
+
+    values: dict[str, str]
+    rows: list[JobRow]
+    planned: int  # with those that failed or are still to run
+
+    @property
+    def validation(self) -> float:
+        return mean(row.validation for row in self.rows)
+
+    def spread(self) -> Spread:
+        """Of the validation accuracy over the seeds."""
+        return Spread.of([row.validation for row in self.rows])
+
+    @property
+    def whole(self) -> bool:
+        return len(self.rows) == self.planned
+
+
+def rows_of(sweep: Sweep) -> list[JobRow]:
+    """Complete jobs first, best validation first, then the others in their order."""
+    swept = sweep.swept()
+    rows = []
+    for job in sweep.jobs:
+        values = {key: value for key, value in job.values().items() if key in swept}
+        rows.append(JobRow(job, values, sweep.progress(job), sweep.run(job).record()))
+    return sorted(rows, key=lambda row: (not row.complete, -row.validation if row.complete else 0, row.job.number))
+
+
+def groups_of(rows: Sequence[JobRow]) -> list[Group]:
+    """Best mean validation accuracy first; those that lack a seed, which may have diverged, after the others."""
+    found: dict[tuple[tuple[str, str], ...], list[JobRow]] = {}
+    for row in rows:
+        found.setdefault(tuple((k, v) for k, v in row.values.items() if k != "seed"), []).append(row)
+    groups = [Group(dict(key), [r for r in members if r.complete], len(members)) for key, members in found.items()]
+    return sorted((g for g in groups if g.rows), key=lambda group: (not group.whole, -group.validation))

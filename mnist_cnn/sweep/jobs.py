@@ -1,0 +1,186 @@
+"""Runs trainings side by side, each in a process of its own with its share of the processor cores.
+
+The processes are forked from a server that has imported everything once and computed nothing, so a job starts at once;
+a job that crashes, runs out of memory or is killed takes no other with it, and its memory goes back when it ends.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+import types
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from mnist_cnn import NUMERICS
+from mnist_cnn.cli import user_errors
+from mnist_cnn.errors import RunError
+from mnist_cnn.runs.checkpoint import newest_good_checkpoint
+from mnist_cnn.runs.directory import Run, move_aside
+from mnist_cnn.runs.settings import settings_digest
+from mnist_cnn.speed import huge_pages
+
+POLL_SECONDS = 0.2
+Task = Callable[[DictConfig, Run, list[str], Path | None], Any]  # what `train.train` takes
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: its configuration and directory, and the file that takes all it prints.
+
+    Args:
+        overrides: what was asked for, for the record.
+        goes_on: from the newest good checkpoint in its directory.
+        about: of the caller's own.
+    """
+
+    cfg: DictConfig
+    run: Run
+    overrides: list[str]
+    log_file: Path
+    goes_on: bool = False
+    about: Any = field(compare=False, default=None)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a job ended; `error` is the last line it printed, or how it was killed; None after a success."""
+
+    job: Job
+    seconds: float
+    error: str | None
+
+
+def start_or_continue(cfg: DictConfig, run: Run, overrides: list[str], log_file: Path, about: Any = None) -> Job:
+    """A job that starts a run, or continues what an earlier call left half done.
+
+    What cannot be continued, because no epoch was complete or the settings or the code are others now, is moved aside.
+
+    Raises:
+        RunError: another process is training this run.
+    """
+    if run.config_file.exists():
+        if run.busy:
+            raise RunError(f"{run.path}: another process is training this run")
+        saved, record = run.config(), run.record()
+        same = record is not None and record.numerics == NUMERICS and settings_digest(saved) == settings_digest(cfg)
+        if same and run.checkpoint("last").exists() and not run.completed:
+            return Job(saved, run, run.overrides(), log_file, True, about)
+        move_aside(run.path)
+    return Job(cfg, run, overrides, log_file, False, about)
+
+
+def cores() -> int:
+    """Processor cores that this process may use, which on a shared machine are not all of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_side_by_side(
+    jobs: Iterable[Job],
+    task: Task,
+    at_once: int,
+    tick: Callable[[], None] = lambda: None,
+    started: Callable[[Job], None] = lambda job: None,
+) -> Iterator[Finished]:
+    """Yields each job when it ends, a failed one too; stops the running ones when the caller is interrupted.
+
+    Args:
+        jobs: the next one is taken when there is room for it.
+        task: trains one; other processes import it by name.
+        at_once: jobs side by side; each gets an equal share of the cores as threads (`OMP_NUM_THREADS` at most).
+        tick: called several times a second while jobs run.
+        started: called with each job that starts.
+    """
+    threads = min(max(1, cores() // at_once), int(os.environ.get("OMP_NUM_THREADS", cores())))
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context: Any = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload([task.__module__])
+    waiting = iter(jobs)
+    exhausted = False
+    running: dict[BaseProcess, tuple[Job, float]] = {}
+    try:
+        while running or not exhausted:
+            while not exhausted and len(running) < at_once:
+                job = next(waiting, None)
+                if job is None:
+                    exhausted = True
+                    break
+                job.log_file.parent.mkdir(parents=True, exist_ok=True)
+                process = context.Process(target=_train, args=(task, job, threads, dict(os.environ)))
+                with _for_new_processes():
+                    process.start()
+                running[process] = (job, time.monotonic())
+                started(job)
+            for process in [p for p in running if p.exitcode is not None]:
+                job, began = running.pop(process)
+                yield Finished(job, time.monotonic() - began, _error(job, process.exitcode or 0))
+            tick()
+            time.sleep(POLL_SECONDS)
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.join()
+
+
+@contextlib.contextmanager
+def _for_new_processes() -> Iterator[None]:
+    """New processes ask for huge pages, and do not run the program again that the caller is.
+
+    Python would import that program in every one of them, for functions that it may hold: a script without a
+    `__main__` guard would start its sweep anew. The jobs hold nothing of it.
+    """
+    program, pages = sys.modules["__main__"], os.environ.get(huge_pages.VARIABLE)
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    huge_pages.ask_for()
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
+        if pages is None:
+            del os.environ[huge_pages.VARIABLE]
+
+
+def _train(task: Task, job: Job, threads: int, environment: dict[str, str]) -> None:
+    os.setpgrp()  # Ctrl-C in a terminal reaches the caller alone, which then stops its jobs
+    threading.Thread(target=_stop_with_caller, daemon=True).start()
+    os.environ.update(environment | {"OMP_NUM_THREADS": str(threads)})
+    with job.log_file.open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    torch.set_num_threads(threads)
+    try:
+        with user_errors():
+            task(job.cfg, job.run, job.overrides, newest_good_checkpoint(job.run)[0] if job.goes_on else None)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def _stop_with_caller() -> None:
+    """A caller that is killed outright must not leave jobs behind."""
+    caller = multiprocessing.parent_process()
+    assert caller is not None
+    caller.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _error(job: Job, exit_code: int) -> str | None:
+    if exit_code == 0:
+        return None
+    if exit_code < 0:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    text = job.log_file.read_text(errors="replace") if job.log_file.exists() else ""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].removeprefix("error: ") if lines else f"exit code {exit_code}"

@@ -1,0 +1,172 @@
+"""`--multirun`: plans a sweep, runs its jobs side by side, shows them, survives their failures, sums them up."""
+
+import contextlib
+import functools
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from mnist_cnn.config.build import with_defaults
+from mnist_cnn.config.call import Call
+from mnist_cnn.config.compose import compose_run, launch
+from mnist_cnn.config.schema import validate
+from mnist_cnn.errors import ConfigError, Interrupted, RunError, UserError
+from mnist_cnn.runs.directory import Run
+from mnist_cnn.sweep.jobs import Job, Task, cores, run_side_by_side, start_or_continue
+from mnist_cnn.sweep.plan import COMPLETED, Sweep, SweepJob, new_directory, newest_unfinished
+from mnist_cnn.sweep.progress import SweepDisplay
+from mnist_cnn.sweep.summary import write_summary
+
+log = logging.getLogger(__name__)
+SHARING_A_GPU = 4  # jobs side by side on one GPU: these nets leave most of it idle
+
+
+def run_sweep(call: Call, task: Task) -> int:
+    """Runs a new sweep, or what is left of the one that `resume=` names; 0 if all jobs are complete, else 1.
+
+    Raises:
+        ConfigError: something is wrong with a job, and `bad_jobs=skip` was not given.
+        RunError: nothing to resume.
+        Interrupted: Ctrl-C or SIGTERM; the running jobs have saved their last complete epoch.
+    """
+    sweep = perform(call, task)
+    print(write_summary(sweep))
+    states = [sweep.progress(job).state for job in sweep.jobs]
+    return 0 if all(state == COMPLETED for state in states) else 1
+
+
+def perform(call: Call, task: Task) -> Sweep:
+    """Runs the jobs of a sweep; raises as `run_sweep`."""
+    sweep, known = plan_sweep(call) if call.value("resume") is None else (_resumed(call), {})
+    first = next(job for job in sweep.jobs if job.problem is None)
+    cfg = known.get(first.number) or composed(first)
+    if call.value("jobs") is not None:
+        cfg = cfg.copy()
+        cfg.jobs = call.value("jobs")
+    validate(cfg)
+    at_once = jobs_at_once(cfg, len(sweep.jobs))
+    with Run(sweep.path).held():
+        todo = sweep.unfinished()
+        print(f"sweep: {len(sweep.jobs)} jobs, {len(todo)} to run, {at_once} at once, in {sweep.path}", flush=True)
+        with stop_on_sigterm(f"python -m mnist_cnn.train -m resume={sweep.path}"):
+            jobs = (_job(sweep, job, known.get(job.number) or composed(job)) for job in todo)
+            with SweepDisplay(sweep, at_once) as display:
+                shown = display.tick, lambda job: display.started(job.about)
+                for ended in run_side_by_side(jobs, task, at_once, *shown):
+                    sweep.note_error(ended.job.about, ended.error)
+                    display.ended(ended.job.about, ended.error)
+    return sweep
+
+
+def composed(job: SweepJob) -> DictConfig:
+    """The configuration of a planned job."""
+    return compose_run(job.forced).cfg
+
+
+def _job(sweep: Sweep, job: SweepJob, cfg: DictConfig) -> Job:
+    return start_or_continue(cfg, sweep.run(job), job.overrides, sweep.log_file(job), job)
+
+
+@contextlib.contextmanager
+def stop_on_sigterm(again: str) -> Iterator[None]:
+    """SIGTERM or SIGHUP stops the running jobs as Ctrl-C does, and the message says how to go on."""
+
+    def stop(*_: object) -> None:
+        raise Interrupted(exit_code=143)
+
+    in_main = threading.current_thread() is threading.main_thread()  # signals are for no other
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name) and in_main]
+    before = {name: signal.signal(getattr(signal, name), stop) for name in names}
+    try:
+        yield
+    except KeyboardInterrupt as told:
+        exit_code = told.exit_code if isinstance(told, Interrupted) else 130
+        message = f"stopped; every complete epoch is saved. Continue with:\n  {again}"
+        raise Interrupted(message, exit_code) from None
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
+def plan_sweep(call: Call) -> tuple[Sweep, dict[int, DictConfig]]:
+    """Checks every job and writes the plan of a new sweep; with the configurations of its jobs by number.
+
+    Raises:
+        ConfigError: something is wrong with a job, and `bad_jobs=skip` was not given.
+    """
+    checked = call.jobs()
+    bad = [f"{job.name}: {problem}" for job in checked for problem in job.problems]
+    settings = checked[0].cfg
+    skip = settings.get("bad_jobs") == "skip"
+    if bad and (not skip or all(job.problems for job in checked)):
+        raise ConfigError(bad)
+    if skip and call.has_launcher():
+        raise ConfigError(["bad_jobs=skip: does not go with hydra/launcher"])
+    given = call.value("hydra.sweep.dir")
+    path = Path(str(given)).resolve() if given else new_directory(Path(settings.run_root).resolve())
+    sweep = Sweep.create(path, _own(call), checked, elsewhere=call.has_launcher())
+    return sweep, {job.number: job.cfg for job in checked}
+
+
+def launch_sweep(call: Call, task: Task) -> None:
+    """Runs a new sweep by the Hydra launcher that the call names, and sums it up, however it ends.
+
+    Raises:
+        ConfigError: something is wrong with a job, or `resume=` was given.
+    """
+    if call.value("resume") is not None:
+        raise ConfigError(["resume: does not go with hydra/launcher; resume the runs of such a sweep one by one"])
+    sweep, _ = plan_sweep(call)
+    overrides = [call.forced(o) for o in call.overrides if o.key_or_group != "hydra.sweep.dir"]
+    try:
+        launch(
+            [*overrides, *call.searchpath(), f"hydra.sweep.dir='{sweep.path}'"], functools.partial(_on_cluster, task)
+        )
+    finally:
+        print(write_summary(sweep))
+
+
+def _on_cluster(task: Task, cfg: DictConfig) -> None:
+    """What a Hydra launcher calls for each job, perhaps on another machine: it must be picklable."""
+    settings = HydraConfig.get()
+    cfg = with_defaults(cfg)
+    try:
+        validate(cfg)
+        task(cfg, Run(Path(settings.runtime.output_dir)), list(settings.overrides.task), None)
+    except UserError as error:
+        log.error(str(error))  # Hydra shows errors only when the whole sweep has ended
+        raise
+
+
+def _resumed(call: Call) -> Sweep:
+    arguments = _own(call)
+    resume = str(call.value("resume"))
+    if resume == "auto":
+        root = Path(str(call.setting("run_root"))).resolve()
+        return newest_unfinished(root, [a for a in arguments if not a.startswith("run_root=")] and arguments)
+    sweep = Sweep.load(Path(resume).resolve())
+    if sweep.is_search:
+        raise RunError(f"{resume}: a search; continue it with python -m mnist_cnn.search directory={resume}")
+    if arguments and sorted(arguments) != sorted(sweep.arguments):
+        raise ConfigError([f"resume: a sweep continues as it was started: {' '.join(sweep.arguments)}"])
+    return sweep
+
+
+def _own(call: Call) -> list[str]:
+    """The arguments that make the sweep what it is."""
+    return [text for text in call.texts if not text.startswith(("hydra.", "resume=", "jobs="))]
+
+
+def jobs_at_once(cfg: DictConfig, count: int, jobs: str | int | None = None) -> int:
+    """`jobs`, or that of the configuration; for `auto` one job per core, or several to a GPU; at most `count`."""
+    jobs = jobs or cfg.jobs
+    if jobs != "auto":
+        return min(int(jobs), count)
+    on_gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return max(1, min(count, cores(), SHARING_A_GPU if on_gpu else cores()))

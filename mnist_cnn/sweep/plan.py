@@ -1,0 +1,184 @@
+"""A sweep directory: the jobs that were planned, and what became of each, read from the files that it left."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from mnist_cnn.config.call import CheckedJob
+from mnist_cnn.errors import RunError
+from mnist_cnn.files import write_atomically
+from mnist_cnn.runs.directory import PLAN, Run, dated
+from mnist_cnn.runs.record import Record
+
+# States of a job. A diverged job would diverge again, and a refused one would be refused again.
+COMPLETED, RUNNING, WAITING = "completed", "running", "waiting"
+DIVERGED, REFUSED, FAILED, KILLED, STOPPED = "diverged", "refused", "failed", "killed", "stopped"
+PRUNED = "pruned"  # by a search
+TO_RUN = (WAITING, FAILED, KILLED, STOPPED)
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """One planned run; `problem` says why it is not run at all."""
+
+    number: int
+    overrides: list[str]
+    forced: list[str]
+    epochs: int
+    seed: int
+    problem: str | None = None
+
+    def values(self) -> dict[str, str]:
+        """Overrides as key and value."""
+        pairs = (text.lstrip("+~").partition("=") for text in self.overrides)
+        return {key: value for key, _, value in pairs}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the files of a job say: its state, epochs done, best validation accuracy, mean seconds of an epoch."""
+
+    state: str
+    epochs: int = 0
+    best: float | None = None
+    epoch_seconds: float | None = None
+    error: str | None = None
+
+
+class Sweep:
+    """A sweep on disk; each job has the directory of its number, with a log of all it printed beside it."""
+
+    def __init__(
+        self, path: Path, arguments: list[str], jobs: list[SweepJob], is_search: bool = False, elsewhere: bool = False
+    ) -> None:
+        self.path, self.arguments, self.jobs = path, arguments, jobs
+        self.is_search = is_search
+        self.elsewhere = elsewhere  # a Hydra launcher runs the jobs, perhaps on other machines
+
+    @classmethod
+    def create(
+        cls, path: Path, arguments: list[str], checked: Sequence[CheckedJob], elsewhere: bool = False
+    ) -> "Sweep":
+        """Plans a sweep in a new directory.
+
+        Raises:
+            RunError: the directory already holds a sweep.
+        """
+        if (path / PLAN).exists():
+            raise RunError(f"{path}: already holds a sweep; continue it with -m resume={path}, or name another")
+        jobs = [
+            SweepJob(job.number, job.overrides, job.forced, job.cfg.trainer.get("max_epochs") or 0,
+                     job.cfg.get("seed"), "; ".join(job.problems) or None)
+            for job in checked
+        ]  # fmt: skip
+        path.mkdir(parents=True, exist_ok=True)
+        plan = {"arguments": arguments, "elsewhere": elsewhere, "jobs": [vars(job) for job in jobs]}
+        write_atomically(path / PLAN, yaml.safe_dump(plan, sort_keys=False).encode())
+        return cls(path, arguments, jobs, elsewhere=elsewhere)
+
+    @classmethod
+    def load(cls, path: Path) -> "Sweep":
+        """Raises RunError if there is no sweep."""
+        if not (path / PLAN).is_file():
+            raise RunError(f"{path}: not a sweep directory (no {PLAN})")
+        plan = yaml.safe_load((path / PLAN).read_text())
+        jobs = [SweepJob(**job) for job in plan["jobs"]] if "jobs" in plan else _found_in(path)
+        return cls(path, plan["arguments"], jobs, is_search="jobs" not in plan, elsewhere=plan.get("elsewhere", False))
+
+    def run(self, job: SweepJob) -> Run:
+        return Run(self.path / str(job.number))
+
+    def log_file(self, job: SweepJob) -> Path:
+        return self.path / f"{job.number}.log"
+
+    def progress(self, job: SweepJob) -> Progress:
+        if job.problem is not None:
+            return Progress(REFUSED, error=job.problem)
+        run = self.run(job)
+        record, rows = run.record(), run.history()
+        state = _state(record, run, self.log_file(job))
+        best = max((row["val/acc"] for row in rows if "val/acc" in row), default=None)
+        seconds = sum(row["seconds"] for row in rows) / len(rows) if rows else None
+        error = record.error if record is not None else None
+        if error is None and state in (FAILED, KILLED) and self._error_file(job).is_file():
+            error = self._error_file(job).read_text()
+        return Progress(state, len(rows), best, seconds, error)
+
+    def note_error(self, job: SweepJob, error: str | None) -> None:
+        """Keeps why a job ended, which a job that was killed cannot write itself."""
+        if error is not None:
+            write_atomically(self._error_file(job), error.encode())
+
+    def _error_file(self, job: SweepJob) -> Path:
+        return self.path / f"{job.number}.error"
+
+    def unfinished(self) -> list[SweepJob]:
+        return [job for job in self.jobs if self.progress(job).state in TO_RUN]
+
+    def swept(self) -> list[str]:
+        """The keys that differ between jobs, in the order of the call."""
+        keys = list(dict.fromkeys(key for job in self.jobs for key in job.values()))
+        return [key for key in keys if len({job.values().get(key) for job in self.jobs}) > 1]
+
+
+def _found_in(path: Path) -> list[SweepJob]:
+    """The trials of a search, which has no plan: those that wrote their configuration."""
+    jobs = []
+    for file in path.glob("*/config.yaml"):
+        run = Run(file.parent)
+        if run.path.name.isdecimal():
+            overrides = [text for text in run.overrides() if not text.startswith(("callbacks.pruning", "figures="))]
+            cfg = run.config()
+            jobs.append(SweepJob(int(run.path.name), overrides, overrides, cfg.trainer.max_epochs, cfg.seed))
+    return sorted(jobs, key=lambda job: job.number)
+
+
+def _state(record: Record | None, run: Run, log_file: Path) -> str:
+    if record is None:
+        return FAILED if log_file.exists() else WAITING
+    if record.status == "running":
+        return RUNNING if run.busy else KILLED
+    if record.status == "failed":
+        return DIVERGED if record.error_type == "Diverged" else FAILED
+    return {"completed": COMPLETED, "pruned": PRUNED}.get(record.status, STOPPED)
+
+
+def new_directory(root: Path) -> Path:
+    """Creates `root`/multirun/<time>, which no other sweep has or gets."""
+    while True:
+        path = dated(root / "multirun")
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            continue
+
+
+def newest_unfinished(root: Path, arguments: list[str]) -> Sweep:
+    """The newest sweep below `root` that nobody runs and has jobs left; with `arguments`, started with just these.
+
+    Raises:
+        RunError: there is none.
+    """
+    found = sorted((root / "multirun").glob(f"*/{PLAN}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    sweeps = [Sweep.load(file.parent) for file in found]
+    wanted = sorted(arguments)
+    for sweep in sweeps:
+        if sweep.is_search or sweep.elsewhere or Run(sweep.path).busy:
+            continue
+        if (not arguments or sorted(sweep.arguments) == wanted) and sweep.unfinished():
+            return sweep
+    words = f" that was started with {' '.join(arguments)}" if arguments else ""
+    raise RunError(f"nothing to resume below {root / 'multirun'}: no sweep{words} has jobs left to run")
+
+
+def seconds_left(jobs: Sequence[SweepJob], progress: dict[int, Progress], at_once: int) -> float | None:
+    """Of jobs still to end, from the epochs that were timed so far; None before the first."""
+    timed = [p.epoch_seconds for p in progress.values() if p.epoch_seconds is not None]
+    if not timed:
+        return None
+    mean = sum(timed) / len(timed)
+    each = [(job.epochs - progress[job.number].epochs) * (progress[job.number].epoch_seconds or mean) for job in jobs]
+    return max(sum(each) / at_once, max(each, default=0.0))

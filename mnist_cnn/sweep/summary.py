@@ -1,0 +1,130 @@
+"""What came out of a sweep: every job, and mean and spread over seeds, best first; table, CSV, Markdown, picture."""
+
+import csv
+import io
+import shlex
+from collections.abc import Sequence
+from statistics import mean
+
+from mnist_cnn.files import write_atomically
+from mnist_cnn.report.spread import Spread
+from mnist_cnn.report.tables import markdown_table, plain_table
+from mnist_cnn.sweep.groups import Group, JobRow, groups_of, rows_of
+from mnist_cnn.sweep.plan import COMPLETED, PRUNED, RUNNING, STOPPED, WAITING, Sweep
+
+
+def write_summary(sweep: Sweep, all_tests: bool = False) -> str:
+    """Writes summary.csv, summary.md and summary.png into the sweep's directory; returns the text to print.
+
+    Args:
+        all_tests: test figures of everything, not only of what validation chose.
+    """
+    from mnist_cnn.sweep.plot import draw  # matplotlib takes a second to import
+
+    rows = rows_of(sweep)
+    groups = groups_of(rows)
+    chosen = groups[:1] if not any(row.progress.state in (RUNNING, STOPPED, WAITING) for row in rows) else []
+    repeated = any(len(group.rows) > 1 for group in groups)
+    jobs, seeds = job_table(sweep, rows, chosen, all_tests), group_table(groups, chosen, all_tests)
+    write_atomically(sweep.path / "summary.csv", as_csv(sweep, rows).encode())
+    files = ["summary.csv", "summary.md"]
+    picture = draw(groups, [key for key in sweep.swept() if key != "seed"])
+    if picture is not None:
+        picture.savefig(sweep.path / "summary.png", dpi=110)
+        files.append("summary.png")
+    notes = notes_on(sweep, rows, chosen, all_tests)
+    text = as_markdown(sweep, jobs, seeds if repeated else [], notes, picture is not None)
+    write_atomically(sweep.path / "summary.md", text.encode())
+    parts = [plain_table(jobs), plain_table(seeds) if repeated else "", "\n".join(notes)]
+    return "\n\n".join(part for part in parts if part) + f"\n\n{sweep.path}: {', '.join(files)}"
+
+
+def job_table(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_tests: bool) -> list[list[str]]:
+    swept = sweep.swept()
+    numbers = {row.job.number for group in chosen for row in group.rows}
+    table = [["job", *swept, "parameters", "validation", "test", "seconds", "state"]]
+    for row in rows:
+        values = [short(row.values.get(key, "")) for key in swept]
+        if row.complete:
+            test = f"{row.test:.2%}" if all_tests or row.job.number in numbers else ""
+            figures = [f"{row.parameters:,}", f"{row.validation:.2%}", test, f"{row.seconds:.0f}"]
+        else:
+            figures = ["", f"({row.progress.best:.2%})" if row.progress.best is not None else "", "", ""]
+        table.append([str(row.job.number), *values, *figures, row.progress.state])
+    return table
+
+
+def group_table(groups: Sequence[Group], chosen: Sequence[Group], all_tests: bool) -> list[list[str]]:
+    keys = list(dict.fromkeys(key for group in groups for key in group.values))
+    table = [[*keys, "n", "validation: mean ± sd", "95 % interval", "test: mean ± sd", "95 % interval", "seconds"]]
+    for group in groups:
+        tests = [row.test for row in group.rows] if group in chosen or all_tests else []
+        table.append(
+            [
+                *(short(group.values.get(key, "")) for key in keys),
+                f"{len(group.rows)}" if group.whole else f"{len(group.rows)} of {group.planned}",
+                *_spread(group.spread()),
+                *(_spread(Spread.of(tests)) if tests else ["", ""]),
+                f"{mean(row.seconds for row in group.rows):.0f}",
+            ]
+        )
+    return table
+
+
+def short(value: str) -> str:
+    """A long number with four digits."""
+    try:
+        return f"{float(value):.4g}" if len(value) > 8 else value
+    except ValueError:
+        return value
+
+
+def _spread(spread: Spread) -> list[str]:
+    """Mean ± sd, and the 95 % interval, which ends where accuracies do."""
+    if spread.half_width is None:
+        return [f"{spread.mean:.2%}", ""]
+    low, high = max(0.0, spread.mean - spread.half_width), min(1.0, spread.mean + spread.half_width)
+    return [spread.in_percent.text(3, " %"), f"{100 * low:.2f}–{100 * high:.2f} %"]
+
+
+def notes_on(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_tests: bool) -> list[str]:
+    notes = []
+    if any(row.complete and row.watched for row in rows):
+        notes.append("validation here is on the test images themselves (data.validate_on=test): nothing is held out")
+    if not all_tests:
+        notes.append(
+            f"test figures are shown only for what validation chose{'' if chosen else ', at the end'}; all of them: "
+            f"python -m mnist_cnn.sweep {shlex.quote(str(sweep.path))} tests=all"
+        )
+    for row in rows:
+        if row.progress.error and row.progress.state not in (COMPLETED, PRUNED):
+            state = row.progress.state
+            notes.append(
+                f"job {row.job.number} {state}: {row.progress.error.splitlines()[0].removeprefix(f'{state}: ')}"
+            )
+    if sweep.unfinished():
+        folder = shlex.quote(str(sweep.path))
+        command = f"search directory={folder}" if sweep.is_search else f"train -m resume={folder}"
+        notes.append(f"continue: python -m mnist_cnn.{command}")
+    return notes
+
+
+def as_csv(sweep: Sweep, rows: Sequence[JobRow]) -> str:
+    """A line per job, for further analysis; all figures, so the test figures too."""
+    columns = ["job", *sweep.swept(), "state", "parameters", "val_acc", "val_loss", "test_acc", "test_loss",
+               "best_epoch", "seconds", "error", "directory"]  # fmt: skip
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.as_dict() | {"directory": row.job.number} for row in rows)
+    return text.getvalue()
+
+
+def as_markdown(
+    sweep: Sweep, jobs: list[list[str]], seeds: list[list[str]], notes: Sequence[str], pictured: bool
+) -> str:
+    parts = [f"# {sweep.path.name}", f"`{' '.join(sweep.arguments)}`", markdown_table(jobs)]
+    parts += ["## Over seeds", markdown_table(seeds)] if seeds else []
+    parts += ["![summary](summary.png)"] if pictured else []
+    parts += ["\n".join(f"- {note}" for note in notes)] if notes else []
+    return "\n\n".join(parts) + "\n"

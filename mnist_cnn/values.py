@@ -1,0 +1,131 @@
+"""Ranges of arguments, and how a plain value from YAML or the command line is held against a type.
+
+A range stands with the argument it is for: `dropout: Share` in a signature is all that says that it is in [0, 1).
+"""
+
+import dataclasses
+import functools
+import json
+import types
+import typing
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
+from pydantic.fields import FieldInfo
+
+from mnist_cnn.errors import nearest
+
+Count = Annotated[int, Field(ge=1)]
+NotNegativeInt = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+Unit = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Angle = Annotated[float, Field(ge=0, le=180)]
+ShearAngle = Annotated[float, Field(ge=0, lt=90)]
+SplitSeed = Annotated[int, Field(ge=0, lt=2**63)]
+SHOWN = 200  # characters of a wrong value
+
+# Numbers are no text, whole numbers are no switches, and nothing is rounded: what YAML says is what counts.
+_STRICT = ConfigDict(arbitrary_types_allowed=True, strict=True, allow_inf_nan=False)
+
+
+def problem(path: str, value: Any, hint: Any) -> str | None:
+    """What is wrong with a value that is to stand for the annotated type; None if nothing is."""
+    if fits(value, hint):
+        return None
+    choices = [c for h in _options(hint) if typing.get_origin(h) is Literal for c in typing.get_args(h)]
+    shown = repr(value) if len(repr(value)) <= SHOWN else f"{repr(value)[:SHOWN]}..."
+    if choices and isinstance(value, str):
+        return f"{path} = {shown}: unknown value{nearest(value, choices)}"
+    return f"{path} = {shown}: must be {describe(hint)}"
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value (numbers, text, switches, null, lists and dictionaries of such) can stand for the type.
+
+    A node with a `_target_` stands for any object; a type that pydantic cannot read accepts everything.
+    """
+    if _holds_node(value):
+        return True
+    adapter = _adapter(_Hashable(hint))
+    if adapter is None:
+        return True
+    try:
+        adapter.validate_json(json.dumps(value))
+        return True
+    except ValidationError:
+        return False
+
+
+def describe(hint: Any) -> str:
+    """The type in words: `float in [0, 1)`, `int >= 1 or null`, `'best' or 'last'`."""
+    if typing.get_origin(hint) is Annotated:
+        kind, *notes = typing.get_args(hint)
+        return f"{describe(kind)}{_range(notes)}"
+    options = _options(hint)
+    if len(options) > 1:
+        return " or ".join(dict.fromkeys(describe(option) for option in options))
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(repr(choice) for choice in typing.get_args(hint))
+    if hint in (None, types.NoneType):
+        return "null"
+    if arguments := [a for a in typing.get_args(hint) if a is not Ellipsis]:
+        kind = typing.get_origin(hint)
+        inner = ", ".join(describe(argument) for argument in arguments)
+        return f"{'dict' if kind is dict else 'list'} of {inner}"
+    return getattr(hint, "__name__", str(hint))
+
+
+def _range(notes: list[Any]) -> str:
+    bounds = [bound for note in notes for bound in (note.metadata if isinstance(note, FieldInfo) else [note])]
+    low = next((b for b in bounds if isinstance(b, Ge | Gt)), None)
+    high = next((b for b in bounds if isinstance(b, Le | Lt)), None)
+    if low and high:
+        left, right = "(" if isinstance(low, Gt) else "[", ")" if isinstance(high, Lt) else "]"
+        return f" in {left}{_number(low)}, {_number(high)}{right}"
+    one = low or high
+    return "" if one is None else f" {_SIGNS[type(one)]} {_number(one)}"
+
+
+_SIGNS = {Ge: ">=", Gt: ">", Le: "<=", Lt: "<"}
+
+
+def _number(bound: Any) -> str:
+    [number] = dataclasses.astuple(bound)
+    return f"2**{number.bit_length() - 1}" if number in (2**32, 2**63) else f"{number}"
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _holds_node(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "_target_" in value or any(_holds_node(v) for v in value.values())
+    return isinstance(value, list) and any(_holds_node(v) for v in value)
+
+
+class _Hashable:
+    """A type as the key of a cache: some annotations cannot be hashed, but they are the same object every time."""
+
+    def __init__(self, hint: Any) -> None:
+        self.hint = hint
+
+    def __hash__(self) -> int:
+        return id(self.hint)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hashable) and self.hint is other.hint
+
+
+@functools.lru_cache(maxsize=4096)
+def _adapter(key: _Hashable) -> TypeAdapter[Any] | None:
+    try:
+        return TypeAdapter(key.hint, config=_STRICT)
+    except (PydanticUserError, PydanticSchemaGenerationError, NameError, TypeError):
+        return None
