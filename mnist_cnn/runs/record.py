@@ -1,0 +1,175 @@
+"""metrics.json: the record of a run, typed and versioned. Everything that writes, reads or shows one goes through here."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mnist_cnn.errors import RunError
+from mnist_cnn.files import write_atomically
+from mnist_cnn.runs.earlier import DIGESTS
+
+VERSION = 2  # 1: before 0.2.0, when the digest of the settings hung on where the code lay
+Status = Literal["running", "completed", "failed", "interrupted", "pruned"]
+
+
+class _Part(BaseModel):
+    """Unknown keys are kept: a record of a later version can be read, shown and written again."""
+
+    model_config = ConfigDict(extra="allow", serialize_by_alias=True, populate_by_name=True)
+
+
+class Parameters(_Part):
+    """Numbers of the net: all that are stored (moving averages included, as Keras counts), and those trained."""
+
+    total: int
+    trainable: int
+
+
+class Protocol(_Part):
+    """Which images did what."""
+
+    dataset: str
+    verified: bool
+    validate_on: Literal["holdout", "test"]
+    split_seed: int | None
+    test_images_watched: bool
+    summary: str
+    train_images: int | None = None
+    val_images: int | None = None
+    test_images: int | None = None
+
+
+class Figures(_Part):
+    """Accuracies in [0, 1] and mean losses: of the last epoch, of the best one, and of the test.
+
+    The last epoch's validation is None where it had none; without any validation there is no best epoch.
+    """
+
+    best_epoch: int | None
+    train_acc: float | None = Field(None, alias="train/acc")
+    train_loss: float | None = Field(None, alias="train/loss")
+    val_acc: float | None = Field(None, alias="val/acc")
+    val_loss: float | None = Field(None, alias="val/loss")
+    best_acc: float | None = Field(None, alias="best/acc")
+    best_loss: float | None = Field(None, alias="best/loss")
+    test_loss: float = Field(alias="test/loss")
+    test_acc: float = Field(alias="test/acc")
+
+    def __getitem__(self, name: str) -> Any:
+        """By the name that metrics.json has: `test/acc`."""
+        return getattr(self, name.replace("/", "_"))
+
+
+class Timing(_Part):
+    """Seconds over all epochs, also those before a resume.
+
+    `train_seconds` leaves validation out; `start_seconds` runs from the start of the process to the end of its first
+    step, None where the system does not tell.
+    """
+
+    fit_seconds: float
+    epoch_seconds: float
+    images_per_second: float
+    train_seconds: float | None = None
+    start_seconds: float | None = None
+
+
+class Git(_Part):
+    """The commit of the package's own checkout; `dirty`: tracked files were changed."""
+
+    commit: str
+    dirty: bool
+
+
+class Hardware(_Part):
+    """What the run was trained on."""
+
+    device: str
+    cpu: str
+    cores: int | None
+    threads: int
+    platform: str
+
+
+class Record(_Part):
+    """What is known of a run: a little from its first moment on, all of it when it is completed.
+
+    `config_digest` is the same for runs that differ in nothing but the seed; compare by `settings`, which reads those of
+    version 1 too. `confusion`: counts, a row per true class.
+    """
+
+    version: int = 1
+    status: Status
+    seed: int
+    pid: int | None = None
+    error: str | None = None
+    error_type: str | None = None
+    model: str | None = None
+    parameters: Parameters | None = None
+    protocol: Protocol | None = None
+    batch_size: int | None = None
+    max_epochs: int | None = None
+    precision: str | None = None
+    config_digest: str | None = None
+    versions: dict[str, str | None] | None = None
+    numerics: int | None = None
+    git: Git | None = None
+    hardware: Hardware | None = None
+    command: list[str] | None = None
+    test_weights: Literal["best", "last"] | None = None
+    test_epoch: int | None = None
+    epochs: int | None = None
+    figures: Figures | None = None
+    confusion: list[list[int]] | None = None
+    timing: Timing | None = None
+
+    @property
+    def completed(self) -> bool:
+        return self.status == "completed"
+
+    @property
+    def settings(self) -> str | None:
+        """The digest of the settings, as today's configurations have it."""
+        return self.config_digest if self.version > 1 else DIGESTS.get(self.config_digest or "", self.config_digest)
+
+    @property
+    def results(self) -> Figures:
+        """The figures of a completed run."""
+        assert self.figures is not None
+        return self.figures
+
+    @property
+    def validation(self) -> float:
+        """Accuracy of the weights that the test measured; of the best epoch where the last had no validation."""
+        last = self.results.val_acc if self.test_weights == "last" else None
+        found = last if last is not None else self.results.best_acc
+        assert found is not None
+        return found
+
+    def dump(self) -> dict[str, Any]:
+        """As metrics.json has it: only what has been set."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def save(self, file: Path) -> None:
+        text = json.dumps(self.dump(), indent=2) + "\n"
+        text = re.sub(r"\[[\d\s,]+\]", lambda row: " ".join(row[0].split()), text)  # a row of numbers in one line
+        write_atomically(file, text.encode())
+
+    @classmethod
+    def load(cls, file: Path) -> "Record":
+        """Reads a metrics.json of any version.
+
+        Raises:
+            RunError: not there, or not the record of a run.
+        """
+        try:
+            return cls.model_validate_json(file.read_bytes())
+        except FileNotFoundError:
+            raise RunError(f"{file}: no such file") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise RunError(f"{file}: not the record of a run ({where}{': ' * bool(where)}{first['msg']})") from None

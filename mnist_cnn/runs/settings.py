@@ -1,0 +1,49 @@
+"""What makes two runs "the same settings": that which changes the training, never where code or files lie."""
+
+import hashlib
+import json
+from fnmatch import fnmatch
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+# Has no part in what is trained, or rounds otherwise at most. `speed` draws other random numbers of the same statistics.
+WITHOUT_EFFECT = [
+    "seed", "data.seed", "resume", "run_root", "figures", "jobs", "bad_jobs", "learning_rates", "speed", "logger",
+    "data.root", "data.num_workers", "data.pin_memory", "data.eval_batch_size",
+    "trainer.accelerator", "trainer.benchmark", "trainer.deterministic", "trainer.log_every_n_steps",
+    "trainer.num_sanity_val_steps", "trainer.profiler", "callbacks.lr_monitor", "callbacks.pruning",
+]  # fmt: skip
+# Settings that later versions added, with the value that stands for what was done before there was a choice. They count
+# only when they have another one, so that finished runs stay the same.
+ADDED_LATER: dict[str, Any] = {}
+
+
+def settings_digest(cfg: DictConfig, added_later: dict[str, Any] | None = None) -> str:
+    """The same for runs that differ in nothing but the seed, where their files lie and what they report.
+
+    Args:
+        added_later: by default `ADDED_LATER`.
+    """
+    tree: Any = OmegaConf.to_container(cfg, resolve=True)
+    defaults = ADDED_LATER if added_later is None else added_later
+    kept = {
+        path: value
+        for path, value in _leaves(tree)
+        if not any(fnmatch(path, key) or path.startswith(f"{key}.") for key in WITHOUT_EFFECT)
+        and not (path in defaults and value == defaults[path])
+    }
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Settings by dotted key; the name of a class of this package without its module; what is off left out."""
+    found: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            found += _leaves(value, f"{prefix}{key}.")
+        elif key == "_target_" and str(value).startswith("mnist_cnn."):
+            found.append((f"{prefix}{key}", str(value).rpartition(".")[2]))
+        elif value is not None and key != "_partial_":
+            found.append((f"{prefix}{key}", value))
+    return found
