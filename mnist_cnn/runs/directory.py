@@ -147,7 +147,7 @@ def is_first_process() -> bool:
 
 
 def dated(folder: Path) -> Path:
-    """A name below `folder` by the present time, to the microsecond: two runs of a second must not share a directory."""
+    """A name below `folder` by the time, to the microsecond: two runs of a second must not share a directory."""
     return folder / datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
 
 
@@ -164,5 +164,3 @@ def move_aside(path: Path) -> None:
     while (aside := path.with_name(f"{path.name}.old{number}")).exists():
         number += 1
     path.rename(aside)
-
-

@@ -1,4 +1,4 @@
-"""metrics.json: the record of a run, typed and versioned. Everything that writes, reads or shows one goes through here."""
+"""metrics.json: the record of a run, typed and versioned. All that write, read or show one do it through here."""
 
 import json
 import re
@@ -97,8 +97,8 @@ class Hardware(_Part):
 class Record(_Part):
     """What is known of a run: a little from its first moment on, all of it when it is completed.
 
-    `config_digest` is the same for runs that differ in nothing but the seed; compare by `settings`, which reads those of
-    version 1 too. `confusion`: counts, a row per true class.
+    `config_digest` is the same for runs that differ in nothing but the seed; compare by `settings`, which reads those
+    of version 1 too. `confusion`: counts, a row per true class.
     """
 
     version: int = 1

@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from pkgutil import resolve_name
 
 from hydra.core.override_parser.types import Override
-from pkgutil import resolve_name
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn.config.call import Call

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-# Has no part in what is trained, or rounds otherwise at most. `speed` draws other random numbers of the same statistics.
+# Has no part in what is trained, or rounds otherwise at most; `speed` draws other random numbers as well.
 WITHOUT_EFFECT = [
     "seed", "data.seed", "resume", "run_root", "figures", "jobs", "bad_jobs", "learning_rates", "speed", "logger",
     "data.root", "data.num_workers", "data.pin_memory", "data.eval_batch_size",
