@@ -40,10 +40,13 @@ class History(pl.Callback):
     """One row per complete epoch: a log line, `metrics.csv`, and a place in the checkpoint, so resuming keeps it.
 
     `start_seconds`: from the start of this process to the end of its first step; None where the system does not tell.
+
+    Args:
+        began: by the monotonic clock, when a process that had done other things before began with this run.
     """
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, file: Path, began: float | None = None) -> None:
+        self.file, self.began = file, began
         self.rows: list[Epoch] = []
         self.start_seconds: float | None = None
 
@@ -64,7 +67,7 @@ class History(pl.Callback):
     ) -> None:
         self._images += len(batch[1])
         if self.start_seconds is None:
-            self.start_seconds = _process_age()
+            self.start_seconds = _process_age() if self.began is None else time.monotonic() - self.began
         if trainer.is_last_batch:
             self._trained = time.perf_counter()
 

@@ -8,6 +8,7 @@ the same words.
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -18,7 +19,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from mnist_cnn.config.build import build, build_model
 from mnist_cnn.config.call import Call
-from mnist_cnn.config.compose import compose_run, config_dir
+from mnist_cnn.config.compose import config_dir, data_defaults
 from mnist_cnn.config.schema import GROUPS, find_problems
 from mnist_cnn.config.signatures import check_node
 from mnist_cnn.data import datamodule
@@ -48,8 +49,12 @@ def fit(*overrides: str, **settings: Any) -> Result:
         UserError: what the command would print; `ConfigError` before anything is written.
         Interrupted: the notebook's stop button or Ctrl-C; the message says how to resume.
     """
+    began = time.monotonic()
     with _guest():
-        return train_one(_call(overrides, settings, multirun=False))
+        call = _call(overrides, settings, multirun=False)
+        if str(call.value("trainer")) == "ddp" or str(call.value("trainer.strategy")).startswith("ddp"):
+            raise ConfigError(["trainer.strategy: ddp starts processes by a command line: python -m mnist_cnn.train"])
+        return train_one(call, began)
 
 
 def fit_many(*overrides: str, **settings: Any) -> list[dict[str, Any]]:
@@ -109,7 +114,8 @@ def load(path: str | Path, weights: str | None = None) -> Classifier:
     problems = check_node(known["model"], "model", GROUPS["model"])
     if problems:
         raise ConfigError([f"{file}: {problem}" for problem in problems])
-    model = build(known["model"])
+    with _guest():  # building draws random numbers, for weights that are replaced at once
+        model = build(known["model"])
     try:
         model.load_state_dict(state["state_dict"])
     except RuntimeError as error:
@@ -172,9 +178,7 @@ class MNISTDataModule(datamodule.MNISTDataModule):
     """
 
     def __init__(self, **options: Unpack[DataOptions]) -> None:
-        with _guest():
-            node = _plain(compose_run([]).cfg.data)
-        node |= {k: v for k, v in options.items() if k != "augment"}
+        node = data_defaults() | {k: v for k, v in options.items() if k != "augment"}
         problems = check_node(node, "data", datamodule.MNISTDataModule)
         if problems:
             raise ConfigError(problems)

@@ -68,12 +68,15 @@ class Result:
         return self.run.history()
 
 
-def train(cfg: DictConfig, run: Run, overrides: list[str], checkpoint: Path | None = None) -> Result:
+def train(
+    cfg: DictConfig, run: Run, overrides: list[str], checkpoint: Path | None = None, began: float | None = None
+) -> Result:
     """Trains, tests and reports one run, from the start or from `checkpoint`.
 
     Args:
         cfg: validated.
         overrides: what was asked for, for the record.
+        began: see `History`.
 
     Raises:
         DataError, RunError: something is wrong before training.
@@ -92,7 +95,7 @@ def train(cfg: DictConfig, run: Run, overrides: list[str], checkpoint: Path | No
             data.prepare_data()
             data.setup("fit")
             model.scale = Scale(data.divide_by, data.mean())
-            history = History(run.history_file)
+            history = History(run.history_file, began)
             trainer = build_trainer(cfg, run, history, model.scale)
             keeper.add(**describe(cfg, overrides, data, model, trainer))
             log.info(start_report(cfg, run, keeper.record, model.layer_rows, checkpoint))
@@ -194,16 +197,16 @@ def draw(run: Run, record: Record, data: MNISTDataModule) -> None:
     draw_run(run, title, data.splits["train"], data.splits["test"])
 
 
-def train_one(call: Call) -> Result:
-    """The single run of a call: a new one, or the one that `resume=` names."""
+def train_one(call: Call, began: float | None = None) -> Result:
+    """The single run of a call: a new one, or the one that `resume=` names; `began`: see `History`."""
     if call.value("resume") is not None:
         found = find_resumption(call)
-        return train(found.cfg, found.run, found.run.overrides(), found.checkpoint)
+        return train(found.cfg, found.run, found.run.overrides(), found.checkpoint, began)
     [job] = call.check()
     if not is_first_process():
         return train(job.cfg, Run(Path(os.environ[RUN_VARIABLE])), job.overrides)
     where = Path(job.composed.run_dir) if job.composed.run_dir else dated(Path(job.cfg.run_root) / job.composed.name)
-    return train(job.cfg, Run(where.resolve()), job.overrides)
+    return train(job.cfg, Run(where.resolve()), job.overrides, began=began)
 
 
 def main() -> None:

@@ -71,6 +71,13 @@ def compose_named(config_name: str, overrides: Sequence[str]) -> DictConfig:
         return compose(config_name, list(overrides))
 
 
+def data_defaults() -> dict[str, Any]:
+    """conf/data/mnist.yaml with the seed of conf/train.yaml, whatever a model would change."""
+    seed, node = (OmegaConf.load(config_dir() / file) for file in ("train.yaml", "data/mnist.yaml"))
+    tree: Any = OmegaConf.to_container(OmegaConf.create({"seed": seed.seed, "data": node}), resolve=True)
+    return tree["data"]
+
+
 @contextlib.contextmanager
 def hydra_in_conf() -> Iterator[None]:
     """Lets Hydra find the package's configuration, and leaves its state as it was."""
