@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from mnist_cnn.data.datamodule import ImageSet
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.history import Epoch, column
+from mnist_cnn.runs.record import known
 
 CLASSES = range(10)
 MISTAKES_SHOWN = 60
@@ -20,13 +21,10 @@ MISTAKES_SHOWN = 60
 
 def draw_run(run: Run, title: str, train: ImageSet, test: ImageSet) -> None:
     """Draws all pictures of a finished run into its directory; the mistakes only where predictions.csv was written."""
-    record = run.record()
-    assert record is not None
-    assert record.protocol is not None
-    assert record.confusion is not None
+    record = known(run.record())
     drawn = {
-        "curves.png": curves(run.history(), title, record.protocol.test_images_watched),
-        "confusion.png": confusion_matrix(record.confusion, title),
+        "curves.png": curves(run.history(), title, known(record.protocol).test_images_watched),
+        "confusion.png": confusion_matrix(known(record.confusion), title),
         "samples.png": samples(train),
     }
     if run.predictions_file.is_file():

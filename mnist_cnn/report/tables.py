@@ -12,7 +12,7 @@ from rich.table import Table
 
 from mnist_cnn.models.layers import LayerRow
 from mnist_cnn.runs.directory import Run
-from mnist_cnn.runs.record import Record
+from mnist_cnn.runs.record import Record, known
 
 
 def layer_table(rows: Sequence[LayerRow]) -> str:
@@ -35,10 +35,7 @@ def count(rows: Sequence[LayerRow]) -> tuple[int, int]:
 
 def start_report(cfg: DictConfig, run: Run, record: Record, layers: Sequence[LayerRow], checkpoint: Path | None) -> str:
     """Layers and settings, before training begins."""
-    protocol, parameters, hardware = record.protocol, record.parameters, record.hardware
-    assert protocol is not None
-    assert parameters is not None
-    assert hardware is not None
+    protocol, parameters, hardware = known(record.protocol), known(record.parameters), known(record.hardware)
     schedule = cfg.scheduler.get("_target_", "constant").rpartition(".")[2] if cfg.scheduler else "constant"
     rate = cfg.optimizer.get("lr", "by default")
     facts = {
@@ -74,9 +71,7 @@ def epoch_line(row: dict[str, Any], max_epochs: int | None) -> str:
 
 def final_table(record: Record, run_dir: Path) -> str:
     """Accuracy and loss of every split, then what a reader needs to judge and find them."""
-    figures, timing, protocol = record.results, record.timing, record.protocol
-    assert timing is not None
-    assert protocol is not None
+    figures, timing, protocol = record.results, known(record.timing), known(record.protocol)
     watched = protocol.test_images_watched
     names = {
         "train": "train (running mean, last epoch)",

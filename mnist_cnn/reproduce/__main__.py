@@ -17,6 +17,7 @@ from mnist_cnn.reproduce.page import write_pages
 from mnist_cnn.reproduce.rows import typical_seconds
 from mnist_cnn.reproduce.study import Results, StudyRun, chosen, composed, documents, plan
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.record import known
 from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
 from mnist_cnn.sweep.multirun import stop_on_sigterm
 from mnist_cnn.train import train
@@ -97,9 +98,7 @@ def run_missing(missing: list[StudyRun], runs: list[StudyRun], results: Results,
             for twin in missing:
                 if twin is not run and (twin.digest, twin.seed) == (run.digest, run.seed):
                     results.share(run, twin)
-            record = directory.record()
-            assert record is not None
-            outcome = f"test accuracy {record.results.test_acc:.2%}, {ended.seconds:.0f} s"
+            outcome = f"test accuracy {known(directory.record()).results.test_acc:.2%}, {ended.seconds:.0f} s"
         else:
             failed.append(run)
             outcome = f"failed: {ended.error} (log: {ended.job.log_file})"

@@ -12,6 +12,7 @@ from mnist_cnn.report.plots import confusion_matrix, plot_history
 from mnist_cnn.reproduce.rows import Row
 from mnist_cnn.reproduce.study import Document
 from mnist_cnn.runs.history import column, read_history
+from mnist_cnn.runs.record import known
 
 
 def draw(document: Document, rows: Sequence[Row], folder: Path) -> None:
@@ -23,8 +24,7 @@ def draw(document: Document, rows: Sequence[Row], folder: Path) -> None:
     for row in own:
         if row.entry.name in document.confusion:
             first = row.runs[0]
-            assert first.confusion is not None
-            picture = confusion_matrix(first.confusion, f"{row.entry.key}, seed {first.seed}")
+            picture = confusion_matrix(known(first.confusion), f"{row.entry.key}, seed {first.seed}")
             picture.savefig(folder / f"{document.name}_{row.entry.name}_confusion.png", dpi=90)
 
 

@@ -8,7 +8,7 @@ from statistics import median
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.reproduce.study import PROTOCOLS, Document, Entry, Results
 from mnist_cnn.runs.history import column, read_history
-from mnist_cnn.runs.record import Record
+from mnist_cnn.runs.record import Record, known
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,7 @@ class Row:
 
     @property
     def parameters(self) -> int:
-        parameters = self.runs[0].parameters
-        assert parameters is not None
-        return parameters.total
+        return known(self.runs[0].parameters).total
 
     @property
     def seconds(self) -> float:

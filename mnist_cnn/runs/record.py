@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -11,8 +11,15 @@ from mnist_cnn.errors import RunError
 from mnist_cnn.files import write_atomically
 from mnist_cnn.runs.earlier import DIGESTS
 
+T = TypeVar("T")
 VERSION = 2  # 1: before 0.2.0, when the digest of the settings hung on where the code lay
 Status = Literal["running", "completed", "failed", "interrupted", "pruned"]
+
+
+def known(field: T | None) -> T:
+    """A field that only a run which has come far enough has: described, or completed."""
+    assert field is not None
+    return field
 
 
 class _Part(BaseModel):
@@ -138,16 +145,13 @@ class Record(_Part):
     @property
     def results(self) -> Figures:
         """The figures of a completed run."""
-        assert self.figures is not None
-        return self.figures
+        return known(self.figures)
 
     @property
     def validation(self) -> float:
         """Accuracy of the weights that the test measured; of the best epoch where the last had no validation."""
         last = self.results.val_acc if self.test_weights == "last" else None
-        found = last if last is not None else self.results.best_acc
-        assert found is not None
-        return found
+        return last if last is not None else known(self.results.best_acc)
 
     def dump(self) -> dict[str, Any]:
         """As metrics.json has it: only what has been set."""

@@ -75,7 +75,7 @@ def main() -> None:
     with cli.user_errors():
         given = cli.arguments()
         if {"-h", "--help"} & set(given):
-            print(USAGE.format(keys=", ".join(KEYS)))
+            print(USAGE.replace("{keys}", ", ".join(KEYS)))
             return
         sys.exit(search(*read_settings(given)))
 

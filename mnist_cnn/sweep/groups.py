@@ -6,7 +6,7 @@ from statistics import mean
 from typing import Any
 
 from mnist_cnn.report.spread import Spread
-from mnist_cnn.runs.record import Record
+from mnist_cnn.runs.record import Record, known
 from mnist_cnn.sweep.plan import COMPLETED, Progress, Sweep, SweepJob
 
 
@@ -24,44 +24,32 @@ class JobRow:
         return self.progress.state == COMPLETED
 
     @property
-    def validation(self) -> float:
-        """Accuracy of the weights that the test measured."""
-        return self._done.validation
+    def done(self) -> Record:
+        """The record of a complete job."""
+        return known(self.record)
 
     @property
-    def test(self) -> float:
-        return self._done.results.test_acc
+    def validation(self) -> float:
+        """Accuracy of the weights that the test measured."""
+        return self.done.validation
 
     @property
     def seconds(self) -> float:
-        assert self._done.timing is not None
-        return self._done.timing.fit_seconds
+        return known(self.done.timing).fit_seconds
 
     @property
     def parameters(self) -> int:
-        assert self._done.parameters is not None
-        return self._done.parameters.total
-
-    @property
-    def watched(self) -> bool:
-        """Whether validation was on the test images."""
-        assert self._done.protocol is not None
-        return self._done.protocol.test_images_watched
-
-    @property
-    def _done(self) -> Record:
-        assert self.record is not None
-        return self.record
+        return known(self.done.parameters).total
 
     def as_dict(self) -> dict[str, Any]:
         """The swept values and, where the job is complete, its figures, under the names of summary.csv."""
         known: dict[str, Any] = {"job": self.job.number, **self.values, "state": self.progress.state}
         if self.complete:
-            figures = self._done.results
+            figures = self.done.results
             known |= {
                 "parameters": self.parameters,
                 "val_acc": self.validation,
-                "val_loss": figures["best/loss" if self._done.test_weights == "best" else "val/loss"],
+                "val_loss": figures["best/loss" if self.done.test_weights == "best" else "val/loss"],
                 "test_acc": figures.test_acc,
                 "test_loss": figures.test_loss,
                 "best_epoch": figures.best_epoch,

@@ -9,6 +9,7 @@ from statistics import mean
 from mnist_cnn.files import write_atomically
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.tables import markdown_table, plain_table
+from mnist_cnn.runs.record import known
 from mnist_cnn.sweep.groups import Group, JobRow, groups_of, rows_of
 from mnist_cnn.sweep.plan import COMPLETED, PRUNED, RUNNING, STOPPED, WAITING, Sweep
 
@@ -46,7 +47,7 @@ def job_table(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all
     for row in rows:
         values = [short(row.values.get(key, "")) for key in swept]
         if row.complete:
-            test = f"{row.test:.2%}" if all_tests or row.job.number in numbers else ""
+            test = f"{row.done.results.test_acc:.2%}" if all_tests or row.job.number in numbers else ""
             figures = [f"{row.parameters:,}", f"{row.validation:.2%}", test, f"{row.seconds:.0f}"]
         else:
             figures = ["", f"({row.progress.best:.2%})" if row.progress.best is not None else "", "", ""]
@@ -58,7 +59,7 @@ def group_table(groups: Sequence[Group], chosen: Sequence[Group], all_tests: boo
     keys = list(dict.fromkeys(key for group in groups for key in group.values))
     table = [[*keys, "n", "validation: mean ± sd", "95 % interval", "test: mean ± sd", "95 % interval", "seconds"]]
     for group in groups:
-        tests = [row.test for row in group.rows] if group in chosen or all_tests else []
+        tests = [row.done.results.test_acc for row in group.rows] if group in chosen or all_tests else []
         table.append(
             [
                 *(short(group.values.get(key, "")) for key in keys),
@@ -89,7 +90,7 @@ def _spread(spread: Spread) -> list[str]:
 
 def notes_on(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_tests: bool) -> list[str]:
     notes = []
-    if any(row.complete and row.watched for row in rows):
+    if any(row.complete and known(row.done.protocol).test_images_watched for row in rows):
         notes.append("validation here is on the test images themselves (data.validate_on=test): nothing is held out")
     if not all_tests:
         notes.append(

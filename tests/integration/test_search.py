@@ -91,3 +91,17 @@ def test_what_cannot_work_is_refused_before_anything_runs(cli, tiny_overrides, t
     error = capsys.readouterr().err
     assert all(word in error for word in words), error
     assert not list(tmp_path.rglob("study.db"))
+
+
+def test_help_names_the_settings_and_shows_a_space(cli, capsys):
+    assert cli("--help", main=search.main) == 0
+    printed = capsys.readouterr().out
+    assert "space.model.dropout={low: 0.0, high: 0.3}" in printed
+    assert "sampler_seed" in printed
+
+
+def test_a_setting_out_of_its_range_is_refused(cli, capsys):
+    assert cli("prune=maybe", "sampler_seed=abc", "trials=true", main=search.main) == 2
+    message = capsys.readouterr().err
+    for words in ("prune = 'maybe': must be bool", "sampler_seed = 'abc': must be int", "trials = True: must be int"):
+        assert words in message
