@@ -4,6 +4,7 @@ Log handlers belong to the whole process: they are set for the time of a call an
 """
 
 import contextlib
+import importlib.util
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,8 +55,9 @@ class ProgressBar(RichProgressBar):
 
 
 def interactive() -> bool:
-    """Whether a bar or a live table can be drawn: in a terminal or a notebook."""
-    return get_console().is_terminal or get_console().is_jupyter
+    """Whether a bar or a live table can be drawn: in a terminal, or in a notebook that has widgets."""
+    console = get_console()
+    return console.is_terminal or (console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None)
 
 
 @contextlib.contextmanager

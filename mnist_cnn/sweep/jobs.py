@@ -153,7 +153,8 @@ def _for_new_processes() -> Iterator[None]:
 
 
 def _train(task: Task, job: Job, threads: int, environment: dict[str, str]) -> None:
-    os.setpgrp()  # Ctrl-C in a terminal reaches the caller alone, which then stops its jobs
+    if hasattr(os, "setpgrp"):  # Ctrl-C in a terminal reaches the caller alone, which then stops its jobs
+        os.setpgrp()
     threading.Thread(target=_stop_with_caller, daemon=True).start()
     os.environ.update(environment | {"OMP_NUM_THREADS": str(threads)})
     with job.log_file.open("ab") as log:

@@ -102,7 +102,7 @@ def plan_sweep(call: Call) -> tuple[Sweep, dict[int, DictConfig]]:
     """
     checked = call.jobs()
     bad = [f"{job.name}: {problem}" for job in checked for problem in job.problems]
-    settings = checked[0].cfg
+    settings = next((job for job in checked if not job.problems), checked[0]).cfg
     skip = settings.get("bad_jobs") == "skip"
     if bad and (not skip or all(job.problems for job in checked)):
         raise ConfigError(bad)
