@@ -14,6 +14,7 @@ import torch
 
 from mnist_cnn import train
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.environment import environment
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one to a core
 torch.set_num_threads(1)
@@ -40,6 +41,20 @@ def write_images(folder: Path, train_size: int = 320, test_size: int = 100) -> N
             image[4 + 2 * label : 6 + 2 * label, 4:24] = 255
         (folder / images_name).write_bytes(idx(images))
         (folder / labels_name).write_bytes(idx(labels))
+
+
+def read_idx(file: Path) -> np.ndarray:
+    content = file.read_bytes()
+    dimensions = content[3]
+    shape = struct.unpack(f">{dimensions}I", content[4 : 4 + 4 * dimensions])
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+
+
+def same_rounding(recorded: dict[str, Any]) -> bool:
+    """Whether torch's version and the processor are those that a recording names, so that figures agree bit for bit."""
+    here = environment(torch.device("cpu"), [])
+    found = here["versions"]["torch"], torch.backends.cpu.get_cpu_capability(), here["hardware"]["cpu"]
+    return found == (recorded["versions"]["torch"], recorded["cpu_capability"], recorded["cpu"])
 
 
 @pytest.fixture(scope="session")

@@ -18,25 +18,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import same_rounding
 
 from mnist_cnn import interface
 from mnist_cnn.runs.checkpoint import load_checkpoint
-from mnist_cnn.runs.environment import environment
 from mnist_cnn.train import Result
 
 FOLDER = Path(__file__).parents[1] / "golden"
 GOLDEN = json.loads((FOLDER / "golden.json").read_text())
 LOSSES = ("train/loss", "val/loss", "best/loss", "test/loss")
 HELD_TO = 1e-4  # relative, on another processor
-
-
-def here() -> tuple[str, str, str]:
-    """What rounding depends on."""
-    found = environment(torch.device("cpu"), [])
-    return found["versions"]["torch"], torch.backends.cpu.get_cpu_capability(), found["hardware"]["cpu"]
-
-
-SAME = here() == (GOLDEN["versions"]["torch"], GOLDEN["cpu_capability"], GOLDEN["cpu"])
+SAME = same_rounding(GOLDEN)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """The plan of a reproduction, the verdict, and the pages."""
 
+from pathlib import Path
+
 import pytest
 
 from mnist_cnn import NUMERICS
@@ -9,10 +11,13 @@ from mnist_cnn.report.spread import Spread
 from mnist_cnn.reproduce.__main__ import Options, parse, time_left
 from mnist_cnn.reproduce.page import refresh, write_pages
 from mnist_cnn.reproduce.rows import Row
-from mnist_cnn.reproduce.study import Document, Entry, Results, StudyRun, chosen, documents, plan
+from mnist_cnn.reproduce.study import Document, Entry, Results, StudyRun, chosen, composed, documents, plan
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.record import VERSION, Record
+from mnist_cnn.runs.settings import settings_digest
 from mnist_cnn.sweep.jobs import start_or_continue
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_plan_has_enough_seeds_and_the_small_nets_under_both_protocols():
@@ -38,6 +43,20 @@ def test_equal_nets_share_a_digest_and_protocols_do_not():
     assert digests[same.format("")] == digests[same.format("_pool_as_run")]
     assert digests[same.format("")] != digests[same.format("_15_epochs")]
     assert digests["five_models/model_5/document/seed_1"] != digests["five_models/model_5/holdout/seed_1"]
+
+
+def test_every_finished_run_in_git_was_made_with_the_settings_of_today():
+    """Also those of version 1, whose digest hung on where the classes lay."""
+    entries = {entry.key: entry for document in documents() for entry in document.entries}
+    files = [file for file in (ROOT / "results/reproduction").rglob("seed_*.json") if Record.load(file).completed]
+    assert len(files) >= 197
+    for file in files:
+        document, name, protocol = file.relative_to(ROOT / "results/reproduction").parts[:3]
+        entry = entries[f"{document}/{name}"]
+        today = settings_digest(composed(entry.experiment, tuple(entry.overrides), protocol))
+        record = Record.load(file)
+        assert record.settings == today, file
+        assert record.version > 1 or record.config_digest != today
 
 
 def test_names_and_options_are_checked_together_with_hints():
