@@ -36,7 +36,8 @@ def as_input(images: Images, scale: Scale) -> Tensor:
     Raises:
         InputError: another shape, type or range than `Classifier.predict` takes.
     """
-    given = torch.from_numpy(np.ascontiguousarray(images)) if isinstance(images, np.ndarray) else images
+    # A copy of what cannot be written, such as a mapped file: PyTorch would warn of it.
+    given = torch.from_numpy(np.require(images, None, ["C", "W"])) if isinstance(images, np.ndarray) else images
     if not isinstance(given, Tensor):
         raise InputError(f"images are a {type(images).__name__}; needed: an array of NumPy or a tensor of PyTorch")
     if given.ndim not in (3, 4) or given.shape[-2:] != (SIDE, SIDE) or (given.ndim == 4 and given.shape[1] != 1):
