@@ -1,68 +1,163 @@
-"""Mean and spread over seeds of finished runs: one Markdown row per model and protocol.
+"""Mean and spread over seeds of finished runs: a Markdown table with a row per folder, data set and settings.
 
-python scripts/summarize_seeds.py results
+python scripts/summarize_seeds.py FOLDER...
+
+    python scripts/summarize_seeds.py results          what this repository keeps
+    python scripts/summarize_seeds.py runs/gap         runs of your own
+
+Reads every metrics.json below the folders, also under other names, as `results` has them. The runs of a row differ in
+nothing but the seed. A run that lies in a folder twice counts once; folders that hold the same runs share a row.
 """
 
-import json
-import statistics
 import sys
 from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from command_line import UsageError, read
+
+from mnist_cnn import cli
+from mnist_cnn.errors import RunError
+from mnist_cnn.report.spread import Spread
+from mnist_cnn.report.tables import markdown_table
+from mnist_cnn.runs.history import read_history
+from mnist_cnn.runs.record import Record
+
 HEADER = [
-    "model", "parameters", "epochs", "protocol", "n", "validation accuracy", "test accuracy", "test min–max",
-    "test loss", "images seen", "training seconds",
+    "folder", "data", "model", "parameters", "epochs", "protocol", "n", "validation accuracy", "test accuracy",
+    "test min–max", "test loss", "images seen", "training seconds",
 ]  # fmt: skip
 
 
-def rows(folders: list[Path]) -> list[list[str]]:
-    """One row per group of finished runs that differ in nothing but the seed."""
-    groups: dict[tuple, dict[int, dict]] = defaultdict(dict)
-    for file in sorted(file for folder in folders for file in folder.rglob("*.json")):
-        run = json.loads(file.read_text())
-        if run.get("status") != "completed":
-            print(f"left out, {run.get('status')}: {file}", file=sys.stderr)
+@dataclass(frozen=True)
+class Seed:
+    """A finished run with the file that keeps its record."""
+
+    file: Path
+    record: Record
+
+    @property
+    def folder(self) -> str:
+        """That of the file, or of the run directory that it lies in."""
+        return str(self.file.parent.parent if self.file.name == "metrics.json" else self.file.parent)
+
+    @property
+    def settings(self) -> Hashable:
+        """The same for runs that may stand in one row: the digest, or what the earliest records have instead of it."""
+        record = self.record
+        assert record.protocol is not None
+        assert record.parameters is not None
+        instead = (record.epochs, record.max_epochs, record.batch_size, record.precision, record.test_weights)
+        return (
+            record.protocol.model_dump_json(), record.model or "", record.parameters.trainable, record.numerics or 0,
+            record.settings or repr(instead),
+        )  # fmt: skip
+
+    @property
+    def outcome(self) -> str:
+        """The same for a run and its copy or exact repetition: timings may differ."""
+        return f"{self.record.seed} {self.record.results.model_dump_json()} {self.record.confusion}"
+
+    @property
+    def images(self) -> int:
+        """Trained on in all epochs; earliest records tell neither this nor whether an epoch was cut short."""
+        timing, protocol = self.record.timing, self.record.protocol
+        assert timing is not None
+        assert protocol is not None
+        history = read_history(self.file.with_suffix(".csv"))
+        if history and all("images" in epoch for epoch in history):
+            return sum(epoch["images"] for epoch in history)
+        if timing.train_seconds is not None:
+            return round(timing.images_per_second * timing.train_seconds)
+        return (self.record.epochs or 0) * (protocol.train_images or 0)
+
+    @property
+    def seconds(self) -> float:
+        timing = self.record.timing
+        assert timing is not None
+        return timing.train_seconds if timing.train_seconds is not None else self.images / timing.images_per_second
+
+
+def finished(folders: Iterable[Path]) -> list[Seed]:
+    """All finished runs below the folders, by file; what is left out is said on standard error."""
+    files = {file.resolve(): file for folder in folders for file in folder.rglob("*.json")}
+    found = []
+    for file in sorted(files.values()):
+        try:
+            record = Record.load(file)
+        except RunError as error:
+            print(f"left out, {error}", file=sys.stderr)
             continue
-        keys = ("model", "epochs", "precision", "test_weights", "config_digest")
-        same = (run["protocol"]["summary"], run["parameters"]["trainable"], *(run.get(key) for key in keys))
-        if run["seed"] in groups[same]:
-            sys.exit(f"error: seed {run['seed']} twice with the same settings: {file}")
-        groups[same][run["seed"]] = run
-    return [row(list(runs.values())) for _, runs in sorted(groups.items(), key=lambda item: item[0])]
+        if record.completed:
+            found.append(Seed(file, record))
+        else:
+            print(f"left out, {record.status}: {file}", file=sys.stderr)
+    return found
 
 
-def row(runs: list[dict]) -> list[str]:
-    first = runs[0]
-    tests = [100 * run["figures"]["test/acc"] for run in runs]
-    images = first["epochs"] * first["protocol"]["train_images"]
+def rows(runs: Iterable[Seed]) -> list[list[str]]:
+    """A row per folder and settings; folders with the very same runs share one.
+
+    Raises:
+        UsageError: a seed has two different results in one folder.
+    """
+    groups: dict[tuple[str, Hashable], dict[int, Seed]] = defaultdict(dict)
+    for run in runs:
+        known = groups[run.folder, run.settings].setdefault(run.record.seed, run)
+        if known.outcome != run.outcome:
+            raise UsageError(f"{run.file}: seed {run.record.seed} with the settings of {known.file}, other figures")
+    shared: dict[Hashable, list[str]] = defaultdict(list)
+    members: dict[Hashable, list[Seed]] = {}
+    for (folder, settings), seeds in groups.items():
+        same = settings, frozenset(run.outcome for run in seeds.values())
+        shared[same].append(folder)
+        members.setdefault(same, list(seeds.values()))
+    return sorted((row(", ".join(shared[same]), seeds) for same, seeds in members.items()), key=lambda cells: cells[:3])
+
+
+def row(folders: str, runs: Sequence[Seed]) -> list[str]:
+    first = runs[0].record
+    assert first.protocol is not None
+    assert first.parameters is not None
+    tests = Spread.of([run.record.results.test_acc for run in runs]).in_percent
     return [
-        first["model"],
-        f"{first['parameters']['trainable']:,}",
-        str(first["epochs"]),
-        first["protocol"]["summary"],
+        folders,
+        first.protocol.dataset,
+        first.model or "",
+        f"{first.parameters.trainable:,}",
+        whole([run.record.epochs or 0 for run in runs]),
+        first.protocol.summary,
         str(len(runs)),
-        spread([100 * run["figures"]["val/acc"] for run in runs], 2, " %"),
-        spread(tests, 3, " %"),
-        f"{min(tests):.2f}–{max(tests):.2f} %",
-        spread([run["figures"]["test/loss"] for run in runs], 4),
-        f"{images:,}",
-        spread([images / run["timing"]["images_per_second"] for run in runs], 1),
+        validation(runs),
+        tests.text(3, " %"),
+        tests.range(2, " %"),
+        Spread.of([run.record.results.test_loss for run in runs]).text(4),
+        whole([run.images for run in runs]),
+        Spread.of([run.seconds for run in runs]).text(1),
     ]
 
 
-def spread(values: list[float], digits: int, unit: str = "") -> str:
-    """Mean ± sample standard deviation."""
-    mean = f"{statistics.mean(values):.{digits}f}"
-    return f"{mean} ± {statistics.stdev(values):.{digits}f}{unit}" if len(values) > 1 else f"{mean}{unit}"
+def validation(runs: Sequence[Seed]) -> str:
+    """Of the weights that were tested; empty for runs without any validation."""
+    if any(run.record.results.best_acc is None for run in runs):
+        return ""
+    return Spread.of([run.record.validation for run in runs]).in_percent.text(2, " %")
+
+
+def whole(values: Sequence[int]) -> str:
+    """One number where all are the same: early stopping makes others."""
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,}–{high:,}"
 
 
 def main() -> None:
-    folders = [Path(argument) for argument in sys.argv[1:]]
-    missing = [str(folder) for folder in folders if not folder.is_dir()]
-    if missing or not folders:
-        sys.exit(f"error: no such folder: {', '.join(missing)}" if missing else f"usage: {__doc__}")
-    table = [HEADER, ["---"] * len(HEADER), *rows(folders)]
-    print("\n".join("| " + " | ".join(cells) + " |" for cells in table))
+    with cli.user_errors():
+        folders = [Path(name) for name in read(__doc__, {})[0]]
+        missing = [str(folder) for folder in folders if not folder.is_dir()]
+        if missing or not folders:
+            raise UsageError(f"no such folder: {', '.join(missing)}" if missing else "name a folder; --help says more")
+        print(markdown_table([HEADER, *rows(finished(folders))]))
 
 
 if __name__ == "__main__":

@@ -1,51 +1,173 @@
 """Mean and spread over seeds, from metrics.json files."""
 
 import json
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "summarize_seeds.py"
+import pytest
+
+ROOT = Path(__file__).parents[2]
+Script = Callable[..., tuple[int, str, str]]
+Summary = Callable[..., list[dict[str, str]]]
 
 
-def metrics(seed: int, accuracy: float, **changes: object) -> dict:
+def metrics(seed: int, accuracy: float, **changes: Any) -> dict[str, Any]:
     return {
-        "status": "completed", "seed": seed, "model": "GAPCNN", "epochs": 20, "batch_size": 128,
-        "precision": "32-true", "config_digest": "a", "test_weights": "last", "parameters": {"trainable": 7800},
-        "protocol": {"summary": "test images read once", "train_images": 5000}, "timing": {"images_per_second": 2000.0},
-        "figures": {"val/acc": accuracy, "test/acc": accuracy, "test/loss": 0.02},
+        "version": 2, "status": "completed", "seed": seed, "model": "GAPCNN", "epochs": 20, "batch_size": 128,
+        "precision": "32-true", "config_digest": "a", "test_weights": "last",
+        "parameters": {"total": 7960, "trainable": 7800},
+        "protocol": {
+            "dataset": "MNIST", "verified": True, "validate_on": "holdout", "split_seed": 2024,
+            "test_images_watched": False, "summary": "test images read once", "train_images": 5000,
+        },
+        "timing": {
+            "fit_seconds": 60.0, "epoch_seconds": 3.0, "images_per_second": 2000.0, "train_seconds": 50.0,
+        },
+        "figures": {
+            "best_epoch": 3, "val/acc": accuracy, "best/acc": 0.9, "test/acc": accuracy, "test/loss": 0.02,
+        },
     } | changes  # fmt: skip
 
 
-def summary(folder: Path, *runs: dict) -> str:
-    for number, run in enumerate(runs):
-        (folder / f"{number}.json").write_text(json.dumps(run))
-    done = subprocess.run([sys.executable, str(SCRIPT), str(folder)], capture_output=True, text=True, check=True)
-    return done.stdout
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Script:
+    """Runs the script in this process; exit code, standard output, standard error."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import summarize_seeds
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["summarize_seeds.py", *map(str, arguments)])
+        code = 0
+        try:
+            summarize_seeds.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capsys.readouterr()
+
+    return run
 
 
-def test_mean_and_sample_standard_deviation(tmp_path):
-    text = summary(tmp_path, metrics(1, 0.991), metrics(2, 0.993), metrics(3, 0.995))
-    assert "99.300 ± 0.200 %" in text
-    assert "99.10–99.50 %" in text
-    assert "| 100,000 | 50.0 ± 0.0 |" in text
-    assert len(text.strip().splitlines()) == 3
+@pytest.fixture
+def summary(script: Script, tmp_path: Path) -> Summary:
+    """The rows of the table over the given runs, by column; `a__b=` is kept as a/b.json."""
+
+    def rows(**runs: dict[str, Any]) -> list[dict[str, str]]:
+        for name, run in runs.items():
+            file = tmp_path / f"{name.replace('__', '/')}.json"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(run))
+        code, printed, errors = script(tmp_path)
+        assert code == 0, errors
+        return table(printed)
+
+    return rows
 
 
-def test_runs_with_other_settings_are_kept_apart_and_a_seed_counts_once(tmp_path):
-    (tmp_path / "apart").mkdir()
-    two = metrics(1, 0.991, config_digest="a"), metrics(1, 0.993, config_digest="b")
-    assert len(summary(tmp_path / "apart", *two).strip().splitlines()) == 4
-    (tmp_path / "twice").mkdir()
-    for number, run in enumerate((two[0], two[0])):
-        (tmp_path / "twice" / f"{number}.json").write_text(json.dumps(run))
-    done = subprocess.run([sys.executable, str(SCRIPT), str(tmp_path / "twice")], capture_output=True, text=True)
-    assert done.returncode != 0
-    assert "seed 1 twice" in done.stderr
+def table(text: str) -> list[dict[str, str]]:
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.strip().splitlines()]
+    return [dict(zip(head, row, strict=True)) for row in rows]
 
 
-def test_runs_of_another_kind_or_not_finished_are_kept_apart(tmp_path):
-    failed, short = metrics(3, 0.5, status="failed"), metrics(4, 0.9, epochs=1)
-    lines = summary(tmp_path, metrics(1, 0.991), metrics(2, 0.993), failed, short).strip().splitlines()
-    assert len(lines) == 4
-    assert any("99.200 ± 0.141 %" in line for line in lines)
+def test_mean_and_sample_standard_deviation(tmp_path, summary):
+    [row] = summary(one=metrics(1, 0.991), two=metrics(2, 0.993), three=metrics(3, 0.995))
+    assert row["n"] == "3"
+    assert row["test accuracy"] == "99.300 ± 0.200 %"
+    assert row["test min–max"] == "99.10–99.50 %"
+    assert (row["folder"], row["data"]) == (str(tmp_path), "MNIST")
+
+
+def test_validation_is_that_of_the_weights_that_were_tested(summary):
+    last, best = metrics(1, 0.991), metrics(1, 0.993, config_digest="b", test_weights="best")
+    rows = summary(a=last, b=best)
+    assert [row["validation accuracy"] for row in rows] == ["99.10 %", "90.00 %"]
+
+
+def test_images_seen_are_those_that_were_trained_on(tmp_path, summary):
+    """An epoch may have been cut short, by trainer.limit_train_batches for example."""
+    (tmp_path / "b.csv").write_text("epoch,images,train_seconds\n1,640,1.0\n2,640,1.0\n")
+    before_it_was_kept = metrics(3, 0.991, config_digest="c")
+    del before_it_was_kept["timing"]["train_seconds"]
+    rows = summary(a=metrics(1, 0.991), b=metrics(2, 0.991, config_digest="b"), c=before_it_was_kept)
+    assert [row["images seen"] for row in rows] == ["100,000", "1,280", "100,000"]
+    assert [row["training seconds"] for row in rows] == ["50.0", "50.0", "50.0"]
+
+
+def test_runs_with_other_settings_are_kept_apart(summary):
+    assert len(summary(one=metrics(1, 0.991), two=metrics(1, 0.993, config_digest="b"))) == 2
+
+
+def test_settings_are_compared_as_todays_configurations_have_them(summary):
+    """gap's digest before version 0.2.0, and the same configuration's today."""
+    old, new = (
+        metrics(1, 0.991, version=1, config_digest="f23339c01727"),
+        metrics(2, 0.993, config_digest="018539dfe4e9"),
+    )
+    assert len(summary(old=old, new=new)) == 1
+
+
+def test_folders_and_data_sets_are_not_mixed(summary):
+    fashion = metrics(2, 0.9)
+    fashion["protocol"]["dataset"] = "FashionMNIST"
+    rows = summary(a__one=metrics(1, 0.991), b__one=metrics(1, 0.993), b__two=fashion)
+    assert [(Path(row["folder"]).name, row["data"]) for row in rows] == [
+        ("a", "MNIST"), ("b", "FashionMNIST"), ("b", "MNIST"),
+    ]  # fmt: skip
+
+
+def test_run_directories_of_one_folder_are_one_row(tmp_path, summary):
+    [row] = summary(gap__monday__metrics=metrics(1, 0.991), gap__tuesday__metrics=metrics(2, 0.993))
+    assert (row["folder"], row["n"]) == (str(tmp_path / "gap"), "2")
+
+
+def test_the_same_run_under_two_names_counts_once(tmp_path, script, summary):
+    run = metrics(1, 0.991)
+    [row] = summary(a__one=run, a__again=run, b__other=run)
+    assert (row["n"], row["folder"]) == ("1", f"{tmp_path / 'a'}, {tmp_path / 'b'}")
+    assert len(table(script(tmp_path, tmp_path / "a")[1])) == 1
+
+
+def test_a_seed_with_two_results_is_refused(tmp_path, script):
+    for name, accuracy in {"one": 0.991, "two": 0.993}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(metrics(1, accuracy)))
+    code, printed, errors = script(tmp_path)
+    assert (code, printed) == (2, "")
+    [line] = errors.splitlines()
+    assert line == f"error: {tmp_path / 'two.json'}: seed 1 with the settings of {tmp_path / 'one.json'}, other figures"
+
+
+def test_what_is_not_a_finished_run_is_left_out_and_named(tmp_path, script, summary):
+    failed = {"status": "failed", "seed": 3}
+    [row] = summary(one=metrics(1, 0.991), two=metrics(2, 0.993), three=failed, other={"epochs": 3})
+    assert row["n"] == "2"
+    errors = script(tmp_path)[2].splitlines()
+    assert f"left out, failed: {tmp_path / 'three.json'}" in errors
+    assert any(line.startswith(f"left out, {tmp_path / 'other.json'}: not the record of a run") for line in errors)
+
+
+def test_epochs_that_differ_are_shown_as_a_range(summary):
+    """Early stopping: the settings are the same."""
+    [row] = summary(one=metrics(1, 0.991), two=metrics(2, 0.993, epochs=7))
+    assert row["epochs"] == "7–20"
+
+
+def test_it_sums_up_all_of_results(script):
+    code, printed, errors = script(ROOT / "results")
+    assert (code, errors) == (0, "")
+    rows = {(row["folder"].removeprefix(f"{ROOT}/results/"), row["model"]): row for row in table(printed)}
+    assert rows["speed/cpu_99", "SequentialCNN"]["images seen"] == "55,000"
+    assert rows["recipes", "GAPCNN"]["test accuracy"] == "99.472 ± 0.067 %"  # as the README has it
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_help_prints_the_usage(script, word):
+    code, printed, errors = script(word)
+    assert (code, errors) == (0, "")
+    assert "python scripts/summarize_seeds.py results" in printed
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], [], ["tests=all", "."]])
+def test_a_mistake_ends_in_one_line(script, arguments):
+    code, printed, errors = script(*arguments)
+    assert (code, printed, len(errors.splitlines())) == (2, "", 1)
