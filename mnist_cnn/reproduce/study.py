@@ -102,9 +102,12 @@ class Results:
 
     def all_of(self, entry: Entry, protocol: str) -> dict[Path, Record]:
         """The record of every seed, by file, in order."""
+        files = list((self.root / entry.key / protocol).glob("seed_*.json"))
+        if not files:
+            return {}
         code = settings_digest(composed(entry.experiment, tuple(entry.overrides), protocol))
         found = {}
-        for file in (self.root / entry.key / protocol).glob("seed_*.json"):
+        for file in files:
             seed = int(file.stem.removeprefix("seed_"))
             record = self.of(StudyRun(entry, protocol, seed, code))
             if record is not None:

@@ -4,8 +4,6 @@ import csv
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import metrics_of
+from program import start
 
 from mnist_cnn.callbacks import AtomicCheckpointIO, SeedEpochs
 from mnist_cnn.runs.checkpoint import load_checkpoint
@@ -55,11 +54,6 @@ def assert_equal(one: object, two: object, where: str) -> None:
             assert_equal(a, b, f"{where}.{i}")
     else:
         assert one == two, where
-
-
-def start(arguments: list[str], folder: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "mnist_cnn.train", *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def wait_for_epochs(root: Path, epochs: int) -> Path:
@@ -131,7 +125,7 @@ def test_a_told_stop_ends_cleanly_and_says_how_to_resume(cli, whole, tiny_overri
     process = start([*LONG, *tiny_overrides], tmp_path)
     run_dir = wait_for_epochs(tmp_path / "runs", 1)
     process.send_signal(number)
-    output = process.communicate(timeout=60)[0]
+    output = process.output()
     assert process.returncode == code, output
     assert f"resume={run_dir}" in output
     assert "Traceback" not in output
@@ -155,7 +149,7 @@ def test_a_told_stop_ends_the_whole_sweep(tiny_overrides, tmp_path):
     process = start(["-m", "seed=1,2", "jobs=1", *LONG, *tiny_overrides, "trainer.max_epochs=50"], tmp_path)
     wait_for_epochs(tmp_path / "runs", 1)
     process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=60)[0]
+    output = process.output()
     assert process.returncode == 143, output
     assert len(list(tmp_path.rglob("config.yaml"))) == 1
 
@@ -249,19 +243,3 @@ def test_auto_with_other_overrides_names_a_run_to_resume(cli, tiny_overrides, tm
     assert "model=gap" in message
     assert f"resume={tmp_path}/runs/sequential" in message
     assert cli(*recipe, "resume=auto") == 0
-
-
-def test_two_processes_train_count_every_test_image_once_and_resume(tiny_overrides, tmp_path):
-    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
-    process = start(["model=sequential", *tiny_overrides, *two, "trainer.max_epochs=1"], tmp_path)
-    output = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, output
-    assert output.count("test (best weights") == 1  # one process speaks
-    [file] = tmp_path.rglob("metrics.json")
-    run = Run(file.parent)
-    hits = metrics_of(run)["figures"]["test/acc"] * 100  # of 100 images: whole, unless some counted twice
-    assert hits == pytest.approx(round(hits), abs=1e-4)
-    process = start([f"resume={run.path}", "trainer.max_epochs=2"], tmp_path)
-    output = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, output
-    assert metrics_of(run)["epochs"] == 2

@@ -3,7 +3,8 @@
 import optuna
 import pytest
 from conftest import metrics_of
-from test_sweep import start, wait_for
+from program import start
+from test_sweep import FEW, wait_for
 
 import mnist_cnn.search.__main__ as search
 from mnist_cnn.runs.directory import Run
@@ -43,17 +44,17 @@ def test_it_keeps_every_trial_and_goes_on_where_it_stopped(cli, tiny_overrides, 
 
 
 def test_a_killed_search_continues_its_half_done_trial(tiny_overrides, tmp_path):
-    call = ["model=sequential", "trainer.max_epochs=30", "jobs=1", "space.data=null", "trials=2", "prune=false",
-            *tiny_overrides]  # fmt: skip
-    process = start(call, tmp_path, "mnist_cnn.search")
+    call = ["model=sequential", "trainer.max_epochs=20", "jobs=1", "space.data=null", "trials=2", "prune=false",
+            *tiny_overrides, *FEW]  # fmt: skip
+    process = start(call, tmp_path, "mnist_cnn.search.__main__")
     wait_for(lambda: len(list(tmp_path.rglob("0/checkpoints/last.ckpt"))) == 1)
     process.kill()
     process.wait()
     folder = only(tmp_path)
     wait_for(lambda: not Run(folder / "0").busy)
     [begun] = trials_of(folder)
-    again = start([f"directory={folder}", "trials=2", "prune=false"], tmp_path, "mnist_cnn.search")
-    output, _ = again.communicate(timeout=200)
+    again = start([f"directory={folder}", "trials=2", "prune=false"], tmp_path, "mnist_cnn.search.__main__")
+    output = again.output(timeout=200)
     assert again.returncode == 0, output
     found = trials_of(folder)
     assert [trial.state.name for trial in found] == ["COMPLETE", "COMPLETE"]
@@ -63,10 +64,10 @@ def test_a_killed_search_continues_its_half_done_trial(tiny_overrides, tmp_path)
 
 def test_two_processes_share_a_search(tiny_overrides, tmp_path):
     shared = [*FAST, "trials=4", "jobs=1", f"directory={tmp_path}/shared", *tiny_overrides]
-    both = [start(shared, tmp_path, "mnist_cnn.search") for _ in range(2)]
+    both = [start(shared, tmp_path, "mnist_cnn.search.__main__") for _ in range(2)]
     folder = tmp_path / "shared"
     for process in both:
-        output, _ = process.communicate(timeout=200)
+        output = process.output(timeout=200)
         assert process.returncode == 0, output
     found = trials_of(folder)
     assert 4 <= len(found) <= 5  # both may ask for the last one at once

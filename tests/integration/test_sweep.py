@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 from conftest import metrics_of
+from program import start
 
 import mnist_cnn.sweep.__main__ as sweep_entry
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.sweep.plan import Sweep
 
 FAST = ["model=sequential", "trainer.max_epochs=1"]
+FEW = ["data.limit_train=96", "data.limit_val=40", "data.limit_test=40"]  # for jobs of many epochs
 
 
 def sweep_in(folder: Path) -> Sweep:
@@ -61,10 +63,11 @@ def test_a_bad_job_is_refused_before_anything_runs(cli, tiny_overrides, tmp_path
     assert not list(tmp_path.rglob("sweep.yaml"))
 
 
-def start(arguments: list[str], folder: Path, module: str = "mnist_cnn.train") -> subprocess.Popen[str]:
+def command(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
+    """As a user starts it."""
     return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments], cwd=folder, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, env=os.environ | {"COLUMNS": "200"}, start_new_session=True,
+        [sys.executable, "-m", "mnist_cnn.train", *arguments], cwd=folder, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
 
 
@@ -77,14 +80,14 @@ def wait_for(condition, seconds: float = 120) -> None:
 
 def test_twelve_jobs_one_diverges_one_is_refused_one_is_killed(tiny_overrides, tmp_path):
     rates = ",".join([*(f"0.{n:03}" for n in range(1, 11)), "1e30", "fast"])
-    call = ["-m", "model=sequential", f"optimizer.lr={rates}", "bad_jobs=skip", "trainer.max_epochs=40",
-            "jobs=2", *tiny_overrides]  # fmt: skip
+    call = ["-m", "model=sequential", f"optimizer.lr={rates}", "bad_jobs=skip", "trainer.max_epochs=15",
+            "jobs=2", *tiny_overrides, *FEW]  # fmt: skip
     process = start(call, tmp_path)
     wait_for(lambda: len(list(tmp_path.rglob("3/metrics.csv"))) == 1)
     sweep = sweep_in(tmp_path)
     killed = sweep.run(sweep.jobs[3])
     os.kill(metrics_of(killed)["pid"], signal.SIGKILL)
-    output, _ = process.communicate(timeout=300)
+    output = process.output(timeout=300)
     assert process.returncode == 1, output
     expected = dict.fromkeys(range(12), "completed") | {3: "killed", 10: "diverged", 11: "refused"}
     assert states(sweep) == expected
@@ -94,27 +97,27 @@ def test_twelve_jobs_one_diverges_one_is_refused_one_is_killed(tiny_overrides, t
     assert "optimizer.lr=0.005" in output
     made = {n: Run(sweep.path / str(n)).metrics_file.stat().st_mtime_ns for n in range(11)}
     done = len(killed.history_file.read_text().splitlines()) - 1
-    assert 1 <= done < 40
+    assert 1 <= done < 15
 
     again = start(["-m", "resume=auto"], tmp_path)
-    output, _ = again.communicate(timeout=300)
+    output = again.output(timeout=300)
     assert again.returncode == 1, output
     assert "12 jobs, 1 to run" in output
     assert states(sweep) == expected | {3: "completed"}
     changed = {n for n in range(11) if Run(sweep.path / str(n)).metrics_file.stat().st_mtime_ns != made[n]}
     assert changed == {3}
-    assert f"epoch {done + 1:>2}/40" in killed.path.joinpath("train.log").read_text()
+    assert f"epoch {done + 1:>2}/15" in killed.path.joinpath("train.log").read_text()
     rows = list(csv.DictReader((sweep.path / "summary.csv").open()))
     assert [row["state"] for row in rows].count("completed") == 10
 
     third = start(["-m", "resume=auto"], tmp_path)
-    output, _ = third.communicate(timeout=60)
+    output = third.output(timeout=60)
     assert third.returncode == 2
     assert "no sweep has jobs left to run" in output
 
 
 def test_kill_9_of_the_whole_sweep_loses_at_most_the_running_epochs(tiny_overrides, tmp_path):
-    call = ["-m", "model=sequential", "seed=1,2,3", "trainer.max_epochs=15", "jobs=1", *tiny_overrides]
+    call = ["-m", "model=sequential", "seed=1,2,3", "trainer.max_epochs=15", "jobs=1", *tiny_overrides, *FEW]
     process = start(call, tmp_path)
     wait_for(lambda: len(list(tmp_path.rglob("1/metrics.csv"))) == 1)
     sweep = sweep_in(tmp_path)
@@ -126,12 +129,11 @@ def test_kill_9_of_the_whole_sweep_loses_at_most_the_running_epochs(tiny_overrid
     assert states(sweep)[1] in ("killed", "stopped")
     assert states(sweep)[2] == "waiting"
 
-    output, _ = start([*call, "resume=auto"], tmp_path).communicate(timeout=300)
+    output = start([*call, "resume=auto"], tmp_path).output(timeout=300)
     assert "3 jobs, 2 to run" in output
     assert set(states(sweep).values()) == {"completed"}
-    alone = ["model=sequential", "seed=2", "trainer.max_epochs=15", *tiny_overrides]
-    straight = start([*alone, f"hydra.run.dir={tmp_path}/straight"], tmp_path)
-    straight.communicate(timeout=120)
+    alone = ["model=sequential", "seed=2", "trainer.max_epochs=15", *tiny_overrides, *FEW]
+    start([*alone, f"hydra.run.dir={tmp_path}/straight"], tmp_path).wait()
     assert metrics_of(Run(tmp_path / "straight"))["figures"] == metrics_of(sweep.run(sweep.jobs[1]))["figures"]
 
 
@@ -160,8 +162,9 @@ def test_a_group_that_lost_a_seed_stands_behind_and_says_so(cli, tiny_overrides,
 
 
 def test_ctrl_c_says_how_to_go_on(tiny_overrides, tmp_path):
-    call = ["-m", "model=sequential", "seed=1,2", "trainer.max_epochs=60", "jobs=2", *tiny_overrides]
-    process = start(call, tmp_path)
+    """Started as in a terminal."""
+    call = ["-m", "model=sequential", "seed=1,2", "trainer.max_epochs=500", "jobs=2", *tiny_overrides]
+    process = command(call, tmp_path)
     wait_for(lambda: len(list(tmp_path.rglob("metrics.csv"))) == 2)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
@@ -175,7 +178,7 @@ def test_ctrl_c_says_how_to_go_on(tiny_overrides, tmp_path):
 def test_two_sweeps_at_once_do_not_share_files(tiny_overrides, tmp_path):
     processes = [start(["-m", *FAST, f"seed={seeds}", *tiny_overrides], tmp_path) for seeds in ("1,2", "3,4")]
     for process in processes:
-        output, _ = process.communicate(timeout=120)
+        output = process.output(timeout=120)
         assert process.returncode == 0, output
     plans = [Sweep.load(plan.parent) for plan in tmp_path.rglob("sweep.yaml")]
     assert sorted(job.seed for plan in plans for job in plan.jobs) == [1, 2, 3, 4]
@@ -201,20 +204,17 @@ def test_a_ready_made_sweep_and_a_value_of_ones_own(cli, tiny_overrides, tmp_pat
     assert values == [("7", "0.01"), ("7", "0.02")]
 
 
-def test_hydras_submitit_launcher_runs_the_jobs_and_the_summary_follows(tiny_overrides, tmp_path):
+def test_hydras_submitit_launcher_runs_the_jobs_and_the_summary_follows(cli, tiny_overrides, tmp_path, capsys):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    call = ["-m", "hydra/launcher=submitit_local", *FAST, "seed=1,2", *tiny_overrides]
-    process = start(call, tmp_path)
-    output, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, output
+    assert cli("-m", "hydra/launcher=submitit_local", *FAST, "seed=1,2", *tiny_overrides) == 0
     assert set(states(sweep_in(tmp_path)).values()) == {"completed"}
-    assert "mean ± sd" in output
+    assert "mean ± sd" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_hydras_ray_launcher_runs_the_jobs_on_a_local_ray(tiny_overrides, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_ray_launcher")
     process = start(["-m", "hydra/launcher=ray", *FAST, "seed=1,2", *tiny_overrides], tmp_path)
-    output, _ = process.communicate(timeout=300)
+    output = process.output(timeout=300)
     assert process.returncode == 0, output
     assert set(states(sweep_in(tmp_path)).values()) == {"completed"}

@@ -1,0 +1,70 @@
+"""Commands in real processes, which tests can stop and kill, without the seconds that each would import for.
+
+They are forked from the server that sweeps fork their jobs from, and which has imported everything. The commands that
+must start as a user's do use `subprocess`.
+"""
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import sys
+import tempfile
+from multiprocessing import forkserver, resource_tracker
+from pathlib import Path
+from typing import Any
+
+
+class Program:
+    """A running command; in the manner of `subprocess.Popen`."""
+
+    def __init__(self, module: str, arguments: list[str], folder: Path) -> None:
+        context: Any = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["mnist_cnn.train"])
+        descriptor, name = tempfile.mkstemp(dir=folder, prefix=".printed-")
+        os.close(descriptor)
+        self.printed = Path(name)
+        given = (module, arguments, str(folder), name, dict(os.environ))
+        self.process = context.Process(target=_run, args=given, daemon=True)  # ends with the tests
+        self.process.start()
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def wait(self, timeout: float = 60) -> int:
+        self.process.join(timeout)
+        if self.process.exitcode is None:
+            self.kill()
+            raise AssertionError(f"still running after {timeout} s:\n{self.printed.read_text()}")
+        return self.process.exitcode
+
+    def output(self, timeout: float = 60) -> str:
+        """All that it printed, once it has ended."""
+        self.wait(timeout)
+        return self.printed.read_text()
+
+
+def start(arguments: list[str], folder: Path, module: str = "mnist_cnn.train") -> Program:
+    """Starts an entry point in a process of its own, with `folder` as the folder of the call."""
+    return Program(module, arguments, folder)
+
+
+def _run(module: str, arguments: list[str], folder: str, printed: str, environment: dict[str, str]) -> None:
+    os.setsid()
+    with open(printed, "ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.chdir(folder)
+    os.environ.update(environment | {"COLUMNS": "200"})
+    sys.argv = [module, *arguments]
+    with contextlib.suppress(AttributeError):  # a sweep forks its jobs from the same server
+        forkserver._forkserver.ensure_running = resource_tracker.ensure_running
+    multiprocessing.current_process()._config["daemon"] = False  # it may have children
+    importlib.import_module(module).main()
