@@ -1,9 +1,13 @@
 """How fast the package trains, against what its users come from, in one run and in turns.
 
 python scripts/benchmark.py [images=20000] [epochs=2] [repeats=3] [pages=docs/benchmarks] [nets=bn_dropout_14k,...]
+                            [from=docs/benchmarks/speed.json]
+
+nets: the first letters are enough; by default bn_dropout_14k, vanilla_10k, gap and model_2_1.2M. Of each process the
+first epoch is left out, unless it is the only one.
 
 Needs an otherwise idle machine, MNIST (any training run fetches it) and, for Keras, `make peers`. Writes speed.md and
-speed.png, and the measured numbers as speed.json, from which `from=docs/benchmarks/speed.json` writes the page again.
+speed.png, and the measured numbers as speed.json, from which `from=` writes the page again.
 """
 
 import json
@@ -14,15 +18,23 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from benchmarks.page import write_page
+from command_line import UsageError, read_only_options
+from pydantic import Field
 from torch import nn
 
-from mnist_cnn.config.build import build_model
+from mnist_cnn import cli
+from mnist_cnn.config.build import build_data, build_model
 from mnist_cnn.config.compose import compose_run
+from mnist_cnn.errors import UserError, nearest
+from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.environment import environment
+from mnist_cnn.runs.history import column
+from mnist_cnn.speed import huge_pages
+from mnist_cnn.values import Count
 
 HERE = Path(__file__).resolve().parent
 PEERS_PYTHON = HERE.parent / ".venv-peers" / "bin" / "python"
@@ -47,20 +59,26 @@ PEERS: dict[str, tuple[str, Path, dict[str, Any]]] = {
     "bare PyTorch, same tricks": ("bare_pytorch.py", Path(sys.executable), {"tricks": True}),
     "Keras": ("keras_notebook.py", PEERS_PYTHON, {}),
 }
+# The scaling takes a quarter of the images; the peers validate on the last 5,000.
+OPTIONS: dict[str, Any] = {
+    "images": Annotated[int, Field(ge=4, le=55_000)], "epochs": Count, "repeats": Count, "pages": str, "nets": str,
+    "from": str,
+}  # fmt: skip
 
 
 def run(command: list[str], folder: str, threads: int) -> tuple[str, dict[str, float]]:
     """Standard output of a command, and its start, seconds and peak memory."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(HERE.parent)}
-    environment.pop("THP_MEM_ALLOC_ENABLE", None)  # set by importing the package here; the others go without
+    variables = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(HERE.parent)}
+    variables.pop(huge_pages.VARIABLE, None)  # the package asks for them itself; the others go without
     with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as errors:
         began, clock = time.time(), time.perf_counter()
-        child = subprocess.Popen(command, cwd=folder, env=environment, stdout=printed, stderr=errors)
+        child = subprocess.Popen(command, cwd=folder, env=variables, stdout=printed, stderr=errors)
         _, status, used = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - clock
         printed.seek(0), errors.seek(0)
         if status:
-            sys.exit(f"error: {' '.join(command)[:200]} failed:\n{printed.read()[-1000:]}{errors.read()[-3000:]}")
+            said = printed.read()[-1000:] + errors.read()[-3000:]
+            raise UserError(f"{' '.join(command)[:200]} failed:\n{said}")
         return printed.read(), {"began": began, "seconds": seconds, "peak_mib": used.ru_maxrss / 1024}
 
 
@@ -70,11 +88,11 @@ def measure_package(overrides: list[str], job: dict[str, Any]) -> dict[str, Any]
         call = [f"data.limit_train={job['images']}", f"trainer.max_epochs={job['epochs']}", f"seed={job['seed']}"]
         command = [sys.executable, "-m", "mnist_cnn.train", *overrides, *call, "hydra.run.dir=run"]
         _, used = run(command, folder, job["threads"])
-        metrics = json.loads((Path(folder) / "run" / "metrics.json").read_text())
-        rows = (Path(folder) / "run" / "metrics.csv").read_text().splitlines()
-        column = rows[0].split(",").index("train_seconds")
-        epochs = [float(row.split(",")[column]) for row in rows[1:]]
-    return used | {"epochs": epochs, "start": metrics["timing"]["start_seconds"]}
+        done = Run(Path(folder) / "run")
+        record, epochs = done.record(), column(done.history(), "train_seconds")
+    assert record is not None
+    assert record.timing is not None
+    return used | {"epochs": epochs, "start": record.timing.start_seconds}
 
 
 def measure_peer(script: str, python: Path, job: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +105,7 @@ def measure_peer(script: str, python: Path, job: dict[str, Any]) -> dict[str, An
 def job_of(overrides: list[str], options: dict[str, Any]) -> dict[str, Any]:
     """What a peer needs to train the same net on the same images."""
     cfg = compose_run(overrides).cfg
-    root = {"root": cfg.data.root, "batch_size": cfg.data.batch_size, "overrides": overrides}
+    root = {"root": str(build_data(cfg).root.resolve()), "batch_size": cfg.data.batch_size, "overrides": overrides}
     optimizer = [cfg.optimizer._target_.rpartition(".")[2], {"lr": cfg.optimizer.lr}]
     layers = [layer for module in build_model(cfg).net for layer in spelled_out(module)]
     return root | options | {"layers": layers, "optimizer": optimizer}
@@ -135,7 +153,7 @@ def in_turns(options: dict[str, Any], nets: list[str], repeats: int) -> dict[str
 
 
 def scaling(options: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Seconds of training per epoch of bn_dropout against images, batch size, threads, and jobs side by side."""
+    """Seconds of training per epoch of bn_dropout against images, batch size and threads."""
     base = NETS["bn_dropout_14k"] + SAME
     cores, images = options["threads"], options["images"]
 
@@ -149,44 +167,48 @@ def scaling(options: dict[str, Any]) -> dict[str, dict[str, float]]:
     }
 
 
+def chosen(words: str) -> list[str]:
+    """Nets by the beginnings of their names.
+
+    Raises:
+        UsageError: a word that begins none.
+    """
+    wanted = words.split(",")
+    for word in wanted:
+        if not word or not any(net.startswith(word) for net in NETS):
+            raise UsageError(f"nets={word}: no such net{nearest(word, NETS)}")
+    return [net for net in NETS if net.startswith(tuple(wanted))]
+
+
 def main() -> None:
-    given = {
-        "images": "20000",
-        "epochs": "2",
-        "repeats": "3",
-        "pages": "docs/benchmarks",
-        "nets": ",".join(NETS),
-        "from": "",
-    }
-    for argument in sys.argv[1:]:
-        name, equals, value = argument.partition("=")
-        if not equals or name not in given:
-            sys.exit(f"error: {argument!r}: give {', '.join(f'{n}=...' for n in given)}")
-        given[name] = value
-    pages = Path(given["pages"])
-    if given["from"]:
-        write_page(json.loads(Path(given["from"]).read_text()), pages)
-        return
+    with cli.user_errors():
+        given = read_only_options(__doc__, OPTIONS)
+        pages = Path(given.get("pages", "docs/benchmarks"))
+        nets = chosen(given.get("nets", ",".join(NETS)))
+        if "from" in given:
+            measured = json.loads(Path(given["from"]).read_text())
+        else:
+            measured = measure(nets, given.get("images", 20_000), given.get("epochs", 2), given.get("repeats", 3))
+        pages.mkdir(parents=True, exist_ok=True)
+        if "from" not in given:
+            (pages / "speed.json").write_text(json.dumps(measured, indent=1))
+        write_page(measured, pages)
+
+
+def measure(nets: list[str], images: int, epochs: int, repeats: int) -> dict[str, Any]:
     if not PEERS_PYTHON.exists():
         print("Keras is left out: `make peers` installs it in an environment of its own")
-    wanted = given["nets"].split(",")
-    for word in wanted:
-        if not any(net.startswith(word) for net in NETS):
-            sys.exit(f"error: nets={word}: not among {', '.join(NETS)}")
-    nets = [net for net in NETS if net.startswith(tuple(wanted))]
-    options = {"images": int(given["images"]), "epochs": int(given["epochs"]), "threads": os.cpu_count() or 1}
-    measured = {
+    options = {"images": images, "epochs": epochs, "threads": os.cpu_count() or 1}
+    command = ["python", "scripts/benchmark.py", *cli.arguments()]
+    return {
         "options": options,
-        "command": " ".join(["python scripts/benchmark.py", *sys.argv[1:]]),
-        "environment": environment(torch.device("cpu")),
+        "command": " ".join(command),
+        "environment": environment(torch.device("cpu"), command),
         "peers": peer_versions(),
-        "turns": in_turns(options, nets, int(given["repeats"])),
+        "turns": in_turns(options, nets, repeats),
         "scaling": scaling(options),
         "parts": json.loads(run([sys.executable, str(HERE / "benchmarks" / "parts.py")], ".", options["threads"])[0]),
     }
-    pages.mkdir(parents=True, exist_ok=True)
-    (pages / "speed.json").write_text(json.dumps(measured, indent=1))
-    write_page(measured, pages)
 
 
 def peer_versions() -> str:

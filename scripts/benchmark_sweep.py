@@ -13,15 +13,22 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
+import torch
+from command_line import read_only_options
 from matplotlib.figure import Figure
 
+from mnist_cnn import cli
+from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.tables import markdown_table
 from mnist_cnn.runs.environment import environment
+from mnist_cnn.values import Count
 
 QUIET = ["figures=false", "logger=csv", "trainer=cpu"]
 TINY = ["model=vanilla", "trainer.max_epochs=1", "data.limit_train=640", "data.limit_val=100", "data.limit_test=100"]
+OPTIONS: dict[str, Any] = {"pages": str, "images": Count, "repeats": Count, "jobs": Count}
 
 
 def sweep_seconds(folder: Path, images: int, seeds: int, jobs: int) -> float:
@@ -79,10 +86,13 @@ def draw(samples: list[tuple[float, float, float]], jobs: int) -> Figure:
 
 
 def main() -> None:
-    options = {"pages": "docs/benchmarks", "images": "20000", "repeats": "3", "jobs": "100"}
-    options |= dict(argument.split("=", 1) for argument in sys.argv[1:])
-    pages, images = Path(options["pages"]), int(options["images"])
-    repeats, jobs = int(options["repeats"]), int(options["jobs"])
+    with cli.user_errors():
+        given = read_only_options(__doc__, OPTIONS)
+        pages = Path(given.get("pages", "docs/benchmarks"))
+        measure(pages, given.get("images", 20_000), given.get("repeats", 3), given.get("jobs", 100))
+
+
+def measure(pages: Path, images: int, repeats: int, jobs: int) -> None:
     seeds = max(2, os.cpu_count() or 1)
     with tempfile.TemporaryDirectory() as folder:
         times: dict[int, list[float]] = {1: [], seeds: []}
@@ -95,16 +105,15 @@ def main() -> None:
     one, many = median(times[1]), median(times[seeds])
     half = len(samples) // 2
     growth = np.mean([s[1] for s in samples[-half:]]) - np.mean([s[1] for s in samples[half // 2 : half]])
-    import torch
-
-    hardware = environment(torch.device("cpu"))["hardware"]
+    command = ["python", "scripts/benchmark_sweep.py", *cli.arguments()]
+    hardware = environment(torch.device("cpu"), command)["hardware"]
     table = [["jobs at once", "threads each", "seconds (median)", "min–max", "against one at a time"]]
     for at_once, found in times.items():
         table.append([str(at_once), str(max(1, seeds // at_once)), f"{median(found):.1f}",
-                      f"{min(found):.1f}–{max(found):.1f}", f"{one / median(found):.2f} ×"])  # fmt: skip
+                      Spread.of(found).range(1), f"{one / median(found):.2f} ×"])  # fmt: skip
     text = f"""# What a sweep costs
 
-`python scripts/benchmark_sweep.py` on {hardware["cpu"]}, {hardware["cores"]} cores, torch {torch.__version__},
+`{" ".join(command)}` on {hardware["cpu"]}, {hardware["cores"]} cores, torch {torch.__version__},
 Python {platform.python_version()}.
 
 ## Side by side

@@ -1,25 +1,28 @@
 """The net trained by a loop without a framework, over images in memory; with `tricks`, after this package's `speed`."""
 
+import contextlib
 import json
 import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torchvision.datasets import MNIST
 
+Prepared = tuple[nn.Module, torch.optim.Optimizer]
+
 
 def main() -> None:
     job = json.loads(sys.argv[1])
     torch.set_num_threads(job["threads"])
-    torch.manual_seed(job["seed"])
-    if job["tricks"]:
-        net, optimizer = with_tricks(job["overrides"])
-    else:
-        net = nn.Sequential(*(getattr(nn, kind)(**arguments) for kind, arguments in job["layers"]))
-        name, arguments = job["optimizer"]
-        optimizer = getattr(torch.optim, name)(net.parameters(), **arguments)
+    with with_tricks(job) if job["tricks"] else plain(job) as (net, optimizer):
+        train(net, optimizer, job)
+
+
+def train(net: nn.Module, optimizer: torch.optim.Optimizer, job: dict[str, Any]) -> None:
     source = MNIST(job["root"], train=True)
     pixels, labels = source.data.unsqueeze(1), source.targets
     epochs, first_step = [], None
@@ -39,18 +42,31 @@ def main() -> None:
     print(json.dumps({"first_step": first_step, "epochs": epochs}))
 
 
-def with_tricks(overrides: list[str]) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Net and optimiser as `mnist_cnn.train` prepares them."""
+@contextlib.contextmanager
+def plain(job: dict[str, Any]) -> Iterator[Prepared]:
+    torch.manual_seed(job["seed"])
+    net = nn.Sequential(*(getattr(nn, kind)(**arguments) for kind, arguments in job["layers"]))
+    name, arguments = job["optimizer"]
+    yield net, getattr(torch.optim, name)(net.parameters(), **arguments)
+
+
+@contextlib.contextmanager
+def with_tricks(job: dict[str, Any]) -> Iterator[Prepared]:
+    """Net, optimiser and process as `mnist_cnn.train` prepares them."""
+    from mnist_cnn.speed import huge_pages
+
+    huge_pages.ask_for()  # before anything makes a tensor, as importing what follows does
     from mnist_cnn.config.build import build, build_model
     from mnist_cnn.config.compose import compose_run
 
-    cfg = compose_run(overrides).cfg
+    torch.manual_seed(job["seed"])
+    cfg = compose_run(job["overrides"]).cfg
     speed = build(cfg.speed)
-    speed.prepare_process()
-    model = build_model(cfg)
-    speed.apply(model)
-    assert model.optimizer is not None
-    return model.net, model.optimizer(model.parameters())
+    with speed.memory():
+        model = build_model(cfg)
+        speed.apply(model)
+        assert model.optimizer is not None
+        yield model.net, model.optimizer(model.parameters())
 
 
 @torch.no_grad()

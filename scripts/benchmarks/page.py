@@ -1,11 +1,13 @@
 """The benchmark's page and picture from its measurements."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.tables import markdown_table
 
 TUTORIAL, KERAS, BARE = "tutorial Lightning", "Keras", "bare PyTorch, same tricks"
@@ -32,6 +34,7 @@ def write_page(measured: dict[str, Any], pages: Path) -> None:
     for net, found in measured["turns"].items():
         parts.append(f"### {net}\n\n{markdown_table(rows(found, options['images']))}\n")
     turns = len(next(iter(next(iter(measured["turns"].values())).values())))
+    which = "all epochs but the first of each process" if options["epochs"] > 1 else "the one epoch of each process"
     text = f"""# How fast it trains
 
 `{measured["command"]}` on {hardware["cpu"]}, {hardware["cores"]} cores, {options["threads"]} threads, no GPU;
@@ -40,7 +43,7 @@ Python {versions["python"]}, torch {versions["torch"]}, pytorch-lightning {versi
 
 The same net, optimiser, batch size and images ({options["images"]:,} of MNIST, no augmentation), {options["epochs"]}
 epochs in each of {turns} turns; every turn starts every program once, as a process of its own. Seconds are medians over
-all epochs but the first of each process, per 60,000 training images, validation left out; in brackets the smallest and
+{which}, per 60,000 training images, validation left out; in brackets the smallest and
 largest. *whole*: seconds from the command to its end, with start, validation on 5,000 images after each epoch and a
 test on 10,000. *start*: from the command to the end of the first step (caches warm). *Keras, computing*: from an
 epoch's first batch to its last, which leaves out what `fit` does between epochs. The programs are in
@@ -73,7 +76,7 @@ def rows(found: dict[str, list[dict[str, Any]]], images: int) -> list[list[str]]
         table.append(
             [
                 name,
-                f"{median(values):.2f} ({min(values):.2f}–{max(values):.2f})",
+                f"{median(values):.2f} ({Spread.of(values).range(2)})",
                 ratio(values, seconds.get(TUTORIAL)),
                 ratio(values, seconds.get(COMPUTING)),
                 f"{median(run['seconds'] for run in runs):.1f}",
@@ -85,13 +88,17 @@ def rows(found: dict[str, list[dict[str, Any]]], images: int) -> list[list[str]]
 
 
 def per_epoch(found: dict[str, list[dict[str, Any]]], images: int) -> dict[str, list[float]]:
-    """Seconds of every epoch but each process's first, scaled to 60,000 images."""
+    """Seconds of every epoch but each process's first (unless it is the only one), scaled to 60,000 images."""
     seconds = {}
     for name, runs in found.items():
-        seconds[name] = [60_000 / images * epoch for run in runs for epoch in run["epochs"][1:]]
+        seconds[name] = [60_000 / images * epoch for run in runs for epoch in counted(run["epochs"])]
         if name == KERAS:
-            seconds[COMPUTING] = [60_000 / images * epoch for run in runs for epoch in run["compute"][1:]]
+            seconds[COMPUTING] = [60_000 / images * epoch for run in runs for epoch in counted(run["compute"])]
     return seconds
+
+
+def counted(epochs: Sequence[float]) -> Sequence[float]:
+    return epochs[1:] or epochs
 
 
 def goals(turns: dict[str, dict[str, list[dict[str, Any]]]], images: int) -> list[list[str]]:
@@ -110,7 +117,7 @@ def ratio(values: list[float], base: list[float] | None) -> str:
     if not base:
         return ""
     each = [a / b for a, b in zip(values, base, strict=True)]
-    return f"{median(values) / median(base):.2f} ({min(each):.2f}–{max(each):.2f})"
+    return f"{median(values) / median(base):.2f} ({Spread.of(each).range(2)})"
 
 
 def scaling(name: str, found: dict[str, float], options: dict[str, Any]) -> str:

@@ -1,5 +1,10 @@
 """What a training step of this package spends on each of its parts: bn_dropout, medians over steps. Prints JSON."""
 
+if __name__ == "__main__":  # before anything makes a tensor, as `python -m mnist_cnn.train` does
+    from mnist_cnn.speed import huge_pages
+
+    huge_pages.ask_for()
+
 import json
 import logging
 import sys
@@ -9,10 +14,12 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from omegaconf import DictConfig
 
 from mnist_cnn.callbacks import AtomicCheckpointIO
 from mnist_cnn.config.build import build, build_data, build_model
 from mnist_cnn.config.compose import compose_run
+from mnist_cnn.speed.measures import Speed
 
 STEPS = 60
 
@@ -22,7 +29,13 @@ def main() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     cfg = compose_run(["model=bn_dropout", "augment=affine", "trainer=cpu", *sys.argv[1:]]).cfg
     speed = build(cfg.speed)
-    speed.prepare_process()
+    with speed.memory():
+        times = measure(cfg, speed)
+    print(json.dumps({part: median(found) for part, found in times.items()}))
+
+
+def measure(cfg: DictConfig, speed: Speed) -> dict[str, list[float]]:
+    """Milliseconds of every part, each time it was done."""
     data, model = build_data(cfg), build_model(cfg)
     speed.apply(model)
     data.setup("fit")
@@ -68,7 +81,7 @@ def main() -> None:
             state = {"state_dict": model.state_dict(), "optimizer": optimizer.state_dict()}
             AtomicCheckpointIO().save_checkpoint(state, Path(folder) / "last.ckpt")
             clock("checkpoint, per epoch", now)
-    print(json.dumps({part: median(found) for part, found in times.items()}))
+    return times
 
 
 if __name__ == "__main__":
