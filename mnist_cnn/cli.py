@@ -76,10 +76,8 @@ def read_options(given: Sequence[str], allowed: dict[str, Any]) -> tuple[list[st
 def _plain(text: str, hint: Any) -> Any:
     """Text as a number or a switch where the type is one."""
     words: dict[str, Any] = {"true": True, "false": False, "null": None}
-    for value in (words.get(text.lower(), text), *(kind(text) for kind in (int, float) if _reads(kind, text))):
-        if problem("", value, hint) is None:
-            return value
-    return text
+    readings = [text, words.get(text.lower(), text), *(kind(text) for kind in (float, int) if _reads(kind, text))]
+    return next((value for value in readings if problem("", value, hint) is None), readings[-1])
 
 
 def _reads(kind: type, text: str) -> bool:

@@ -77,7 +77,7 @@ def test_help_prints_the_usage(script, name, word):
     [
         ("image=5", "image: unknown option; did you mean 'images'?"),
         ("images=many", "images = 'many': must be int"),
-        ("repeats=0", "repeats = '0': must be int >= 1"),
+        ("repeats=0", "repeats = 0: must be int >= 1"),
         ("gap", "'gap': give "),
     ],
 )
