@@ -120,5 +120,5 @@ def _table(*columns: str, right: Sequence[int] = (), header: bool = True) -> Tab
 
 def _text(table: Table) -> str:
     target = io.StringIO()
-    Console(file=target, width=200, color_system=None).print(table)
+    Console(file=target, width=200, color_system=None, force_jupyter=False).print(table)
     return "\n".join(line.rstrip() for line in target.getvalue().splitlines() if line.strip())
