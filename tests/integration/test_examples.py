@@ -73,10 +73,12 @@ def test_the_notebook_runs_and_prints_nothing_odd(small, monkeypatch, tmp_path):
 
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.get("name") == "stderr" or output.output_type == "error"]
-    text = "".join(output.text for output in outputs if output.output_type == "stream")
-    assert "warning" not in text.lower()
+    shown = [output.get("text") or output.data.get("text/plain", "") for output in outputs]
+    assert not [text for text in shown if "warning" in text.lower() or "install" in text or not text.strip()]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
     assert len(list(tmp_path.glob("runs/multirun/*/*/metrics.json"))) == 2
+    [log_file] = tmp_path.glob("runs/gap/*/train.log")
+    assert all(words in log_file.read_text() for words in ("conv_1 (Conv2d)", "test (last weights, epoch 1)"))
 
 
 @pytest.mark.parametrize("block", BLOCKS)
