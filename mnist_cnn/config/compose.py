@@ -4,6 +4,7 @@ Hydra keeps global state. Here it is set for the time of a call and put back, so
 """
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,10 +100,16 @@ def answer_question(config_name: str) -> None:
 
 def launch(overrides: Sequence[str], task: Callable[[DictConfig], Any]) -> None:
     """Runs every job of a sweep by the Hydra launcher that the overrides name, perhaps on other machines."""
-    with hydra_in_conf():
-        running = GlobalHydra.instance().hydra
-        assert running is not None
-        running.multirun("train", task, list(overrides))
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        with hydra_in_conf():
+            running = GlobalHydra.instance().hydra
+            assert running is not None
+            running.multirun("train", task, list(overrides))
+    finally:  # Hydra sets up logging for the whole process
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 def parse(texts: Sequence[str]) -> list[Override]:

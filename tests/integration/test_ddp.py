@@ -11,6 +11,7 @@ from mnist_cnn.runs.directory import Run
 TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=16"]
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_metrics_of_one_and_resume(cli, tiny_overrides, tmp_path):
     """Half the batch each: the same images in every step, so the same gradient up to rounding. 240 is no multiple of
     the batch, and 79 validation and 99 test images do not divide by two: none may be counted twice or dropped."""

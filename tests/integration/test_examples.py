@@ -55,6 +55,7 @@ def test_training_fits_on_one_screen(shrunk, tmp_path, capsys):
     assert len(list(tmp_path.glob("runs/sequential/*/curves.png"))) == 1
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_and_prints_nothing_odd(small, monkeypatch, tmp_path):
     spec = tmp_path / "jupyter" / "kernels" / "python3" / "kernel.json"
     spec.parent.mkdir(parents=True)
@@ -78,7 +79,7 @@ def test_the_notebook_runs_and_prints_nothing_odd(small, monkeypatch, tmp_path):
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
     assert len(list(tmp_path.glob("runs/multirun/*/*/metrics.json"))) == 2
     [log_file] = tmp_path.glob("runs/gap/*/train.log")
-    assert all(words in log_file.read_text() for words in ("conv_1 (Conv2d)", "test (last weights, epoch 1)"))
+    assert all(words in log_file.read_text() for words in ("conv_1 (Conv2d)", "test (last weights, epoch"))
 
 
 @pytest.mark.parametrize("block", BLOCKS)

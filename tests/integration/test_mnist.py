@@ -23,6 +23,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("share", [0.5, pytest.param(1.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_two_epochs_on_mnist_reach_98_percent(cli, run_of, capsys, share):
     """Half of each epoch's batches is enough for it."""
     assert cli("model=gap", "trainer.max_epochs=2", "trainer=cpu", f"trainer.limit_train_batches={share}") == 0

@@ -204,6 +204,7 @@ def test_a_ready_made_sweep_and_a_value_of_ones_own(cli, tiny_overrides, tmp_pat
     assert values == [("7", "0.01"), ("7", "0.02")]
 
 
+@pytest.mark.slow
 def test_hydras_submitit_launcher_runs_the_jobs_and_the_summary_follows(cli, tiny_overrides, tmp_path, capsys):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     assert cli("-m", "hydra/launcher=submitit_local", *FAST, "seed=1,2", *tiny_overrides) == 0

@@ -92,6 +92,7 @@ print(int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() >
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a measure for glibc")
+@pytest.mark.slow
 def test_kept_memory_leaves_out_the_large_blocks_of_validation():
     """They tore the heap: a net with 147 MB blocks in validation grew to 5.7 GB in 6 epochs."""
     resident = {}
@@ -119,6 +120,7 @@ SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 @pytest.mark.skipif(not SETTING.exists() or "[never]" in SETTING.read_text(), reason="needs Linux with huge pages")
+@pytest.mark.slow
 def test_kept_memory_lies_on_huge_pages():
     """On small ones a net with 19 MB blocks grew to 4.1 GB within an epoch; on these it needs 1.2."""
     huge = {}
@@ -175,6 +177,7 @@ def test_compiled_and_not_agree_on_outputs_and_gradients():
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@pytest.mark.slow
 def test_a_compiled_run_is_like_any_other(cli, tiny_overrides, run_of):
     """It validates, saves weights under the usual names and can be measured again."""
     assert cli("model=vanilla", "speed=compiled", "trainer.max_epochs=1", *tiny_overrides) == 0
