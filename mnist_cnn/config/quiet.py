@@ -12,10 +12,20 @@ from pytorch_lightning.utilities.warnings import PossibleUserWarning
 
 LIBRARIES = ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric")
 
+# What they warn of and is as it should be here: the beginning of the message, and its kind.
+NOTED: list[tuple[str, type[Warning]]] = [
+    ("", PossibleUserWarning),  # hints about defaults
+    ("`isinstance\\(treespec, LeafSpec\\)` is deprecated", FutureWarning),  # Lightning 2.6 asks PyTorch in an old way
+    ("Checkpoint directory .* exists and is not empty", UserWarning),  # that of a resumed run
+    ("The dirpath has changed from ", UserWarning),  # a run that was moved: `BestCheckpoint` finds its file
+    ("`ModelCheckpoint\\(monitor=.*could not find the monitored key", UserWarning),  # an epoch without validation
+    ("You requested to overfit but enabled \\w+ dataloader shuffling", UserWarning),  # debug=overfit
+]
+
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keeps Lightning's notes about defaults out of the way; its real warnings stay."""
+    """Keeps Lightning's notes about defaults out of the way; all other warnings stay."""
     loggers = [logging.getLogger(name) for name in LIBRARIES]
     states = [(library.level, list(library.handlers), library.propagate) for library in loggers]
     profilers = logging.getLogger("pytorch_lightning.profilers")  # debug=profiler prints its table here
@@ -26,10 +36,8 @@ def quiet_libraries() -> Iterator[None]:
         library.handlers, library.propagate = [], True
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=PossibleUserWarning)
-            warnings.filterwarnings("ignore", category=DeprecationWarning)
-            # Lightning 2.6 asks PyTorch 2.11 and newer in an old way
-            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning)
+            for message, category in NOTED:
+                warnings.filterwarnings("ignore", message, category)
             yield
     finally:
         profilers.setLevel(before)

@@ -119,5 +119,5 @@ def samples(images: ImageSet, each: int = 10) -> Figure:
 
 
 def _image(axes: Axes, pixels: Any, caption: str = "") -> None:
-    axes.imshow(pixels.squeeze(), cmap="gray_r", vmin=0, vmax=255)
+    axes.imshow(pixels.squeeze().numpy(), cmap="gray_r", vmin=0, vmax=255)
     axes.set_title(caption, fontsize=7, pad=2)

@@ -83,5 +83,6 @@ def test_the_notebook_runs_and_prints_nothing_odd(small, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.slow
 def test_the_python_of_the_readme_runs(shrunk, block):
     exec(compile(block, "README.md", "exec"), {})

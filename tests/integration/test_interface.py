@@ -108,7 +108,9 @@ def test_the_process_is_left_as_it_was_found(here, tiny_overrides):
     with initialize_config_dir(str(here / "conf"), version_base="1.2"):
         own = GlobalHydra.instance().hydra
         before = global_state()
-        result = mc.fit(*FAST, *tiny_overrides, "trainer.deterministic=true", "trainer.max_epochs=1")
+        result = mc.fit(
+            *FAST, *tiny_overrides, "trainer.deterministic=true", "trainer.benchmark=false", "trainer.max_epochs=1"
+        )
         mc.load(result.run.path)
         with pytest.raises(ConfigError):
             mc.fit("seeed=1")

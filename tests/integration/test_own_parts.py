@@ -69,6 +69,7 @@ def test_a_classifier_with_a_net_of_its_own_trains_and_loads(cli, own_nets, tiny
     assert mc.load(run.path).predict(torch.zeros(2, 28, 28)).shape == (2,)
 
 
+@pytest.mark.slow
 def test_a_console_script_finds_modules_of_the_working_folder(own_nets, tmp_path):
     code = f"import sys; sys.argv[1:] = {own_nets!r}; from mnist_cnn.console_scripts import validate; validate()"
     command = [sys.executable, "-P", "-c", code]  # -P: as an installed script, without the working folder

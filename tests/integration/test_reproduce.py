@@ -54,6 +54,7 @@ def test_it_goes_on_after_a_failure_and_runs_only_what_is_missing(study, monkeyp
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_read_enough_is_no_error(tmp_path):
     """As in `python -m mnist_cnn.reproduce dry_run=true | head`."""
     reader, writer = os.pipe()

@@ -34,7 +34,10 @@ def same(first: Run, second: Run) -> None:
     assert metrics_of(first)["figures"] == metrics_of(second)["figures"]
     timings = {"train_seconds", "seconds"}
     rows = [
-        [{k: v for k, v in row.items() if k not in timings} for row in csv.DictReader(run.history_file.open())]
+        [
+            {k: v for k, v in row.items() if k not in timings}
+            for row in csv.DictReader(run.history_file.read_text().splitlines())
+        ]
         for run in (first, second)
     ]
     assert rows[0] == rows[1]

@@ -62,6 +62,7 @@ def test_a_killed_search_continues_its_half_done_trial(tiny_overrides, tmp_path)
     assert "resumed" in (folder / "0" / "train.log").read_text()
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_search(tiny_overrides, tmp_path):
     shared = [*FAST, "trials=4", "jobs=1", f"directory={tmp_path}/shared", *tiny_overrides]
     both = [start(shared, tmp_path, "mnist_cnn.search.__main__") for _ in range(2)]

@@ -32,7 +32,7 @@ def test_a_run_learns_and_leaves_everything_behind(cli, tiny_overrides, run_of, 
     assert metrics["protocol"]["train_images"] == 240
     assert metrics["protocol"]["test_images"] == 100
     assert metrics["versions"]["torch"] == torch.__version__.split("+")[0]
-    rows = list(csv.DictReader(run.history_file.open()))
+    rows = list(csv.DictReader(run.history_file.read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     assert float(rows[-1]["train/loss"]) < float(rows[0]["train/loss"])
     assert run.config().trainer.max_epochs == 4
@@ -147,7 +147,7 @@ def test_every_optimizer_trains(cli, tiny_overrides, run_of, optimizer):
 @pytest.mark.parametrize("scheduler", ["constant", "inverse_time", "exponential", "one_cycle", "cosine", "step"])
 def test_every_schedule_changes_the_rate_as_it_says(cli, tiny_overrides, run_of, scheduler):
     assert cli(*FAST, "optimizer=sgd", f"scheduler={scheduler}", "trainer.max_epochs=3", *tiny_overrides) == 0
-    rates = [float(row["lr"]) for row in csv.DictReader(run_of().history_file.open())]
+    rates = [float(row["lr"]) for row in csv.DictReader(run_of().history_file.read_text().splitlines())]
     if scheduler == "inverse_time":
         assert rates == pytest.approx([0.01 / (1 + 0.319 * e) for e in range(3)], abs=1e-9)
     elif scheduler in ("constant", "step"):
@@ -234,7 +234,7 @@ def test_confusion_matrix_and_predictions_agree_with_the_accuracy(cli, tiny_over
     assert cli(*FAST, *tiny_overrides) == 0
     run = run_of()
     metrics = metrics_of(run)
-    rows = list(csv.DictReader(run.predictions_file.open()))
+    rows = list(csv.DictReader(run.predictions_file.read_text().splitlines()))
     counts = [[0] * 10 for _ in range(10)]
     for row in rows:
         counts[int(row["label"])][int(row["predicted"])] += 1
