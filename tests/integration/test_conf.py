@@ -1,7 +1,5 @@
 """Every file under conf/ composes and is valid, and the facts of the published recipes hold."""
 
-from pathlib import Path
-
 import pytest
 
 from mnist_cnn import validate
@@ -89,7 +87,3 @@ def test_gap_stays_below_8000_trainable_parameters():
     from mnist_cnn.report.tables import count
 
     assert count(build(composed("model=gap").model).layer_rows)[1] <= 8_000
-
-
-def test_the_configuration_folder_is_the_checkouts():
-    assert Path(CONF).name == "conf"
