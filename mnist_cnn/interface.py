@@ -109,6 +109,8 @@ def load(path: str | Path, weights: str | None = None) -> Classifier:
         raise RunError(f"{file}: not the checkpoint of a net")
     known = state.get("mnist_cnn")
     if known is None:  # before version 0.2.0 a checkpoint needed its run
+        if not run.config_file.is_file():
+            raise RunError(f"{file}: of version 0.1.0, so it needs the run directory it was made in")
         cfg = cfg or run.config()
         known = {"model": OmegaConf.to_container(cfg.model), "scale": {"divide_by": cfg.data.divide_by}}
     problems = check_node(known["model"], "model", GROUPS["model"])

@@ -16,6 +16,7 @@ import mnist_cnn as mc
 import mnist_cnn.sweep.__main__ as sweep_entry
 from mnist_cnn import evaluate
 from mnist_cnn.config.compose import compose_named
+from mnist_cnn.errors import RunError
 from mnist_cnn.runs.checkpoint import load_checkpoint
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.history import read_history
@@ -35,6 +36,12 @@ def folder(cli, tmp_path) -> Path:
     shutil.copytree(RUNS, tmp_path, dirs_exist_ok=True)
     write_images(tmp_path / "images" / "custom" / "raw")
     return tmp_path
+
+
+def test_a_lone_checkpoint_of_then_says_what_it_needs(folder):
+    shutil.move(folder / "finished" / "checkpoints" / "best.ckpt", folder / "lone.ckpt")
+    with pytest.raises(RunError, match=r"lone\.ckpt: of version 0\.1\.0, so it needs the run directory"):
+        mc.load(folder / "lone.ckpt")
 
 
 def test_a_finished_run_is_measured_again(cli, folder, capsys):
