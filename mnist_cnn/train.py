@@ -108,6 +108,8 @@ def train(
             with stoppable(trainer, run):
                 tested = trainer.test(model, datamodule=data, verbose=False)[0]
         best = final_figures(history.rows, cfg.callbacks.checkpoint.monitor, cfg.callbacks.checkpoint.mode)
+        if trainer.world_size == 1:
+            run.save_predictions(torch.cat(model.predictions))
         keeper.add(
             status="completed",
             protocol=data.protocol(),
@@ -118,8 +120,6 @@ def train(
             confusion=model.confusion.compute().tolist(),  # rows: true class
             timing=timing(history.rows) | {"start_seconds": history.start_seconds},
         )
-        if trainer.world_size == 1:
-            run.save_predictions(torch.cat(model.predictions))
         if cfg.figures and trainer.is_global_zero:
             draw(run, keeper.record, data)
         log.info("\n" + final_table(keeper.record, run.path))
@@ -128,7 +128,7 @@ def train(
 
 def build_trainer(cfg: DictConfig, run: Run, history: History, scale: Scale) -> pl.Trainer:
     """With the callbacks that every run has, and those of the configuration."""
-    node: Any = OmegaConf.to_container(cfg.model)
+    node: Any = OmegaConf.to_container(cfg.model, resolve=True)
     callbacks = [SeedEpochs(cfg.seed), history, SelfContained(node, scale)]
     for name, given in entries(cfg.callbacks):
         callbacks.append(build(given, **({"dirpath": str(run.checkpoints)} if name == "checkpoint" else {})))

@@ -24,6 +24,7 @@ from omegaconf import DictConfig
 
 from mnist_cnn import NUMERICS
 from mnist_cnn.cli import user_errors
+from mnist_cnn.config.schema import validate
 from mnist_cnn.errors import RunError
 from mnist_cnn.runs.checkpoint import newest_good_checkpoint
 from mnist_cnn.runs.directory import Run, move_aside
@@ -163,6 +164,7 @@ def _train(task: Task, job: Job, threads: int, environment: dict[str, str]) -> N
     torch.set_num_threads(threads)
     try:
         with user_errors():
+            validate(job.cfg)  # files of a sweep or a run may have changed, and must not name what is to be called
             task(job.cfg, job.run, job.overrides, newest_good_checkpoint(job.run)[0] if job.goes_on else None)
     except Exception:
         traceback.print_exc()
