@@ -36,4 +36,5 @@ class Keeper:
         # Into the run's own log; whoever called shows it.
         known = isinstance(error, UserError | KeyboardInterrupt)
         log.error(f"the run failed: {error}", exc_info=not known, extra={"file_only": True})
-        self.add(status=status, error=str(error) or type(error).__name__, error_type=type(error).__name__)
+        if not self.record.completed:  # a plot that fails takes no figures with it
+            self.add(status=status, error=str(error) or type(error).__name__, error_type=type(error).__name__)

@@ -170,6 +170,13 @@ def test_a_notebooks_stop_button_leaves_a_run_that_resumes(here, tiny_overrides,
     assert (resumed.figures, untimed(resumed.history)) == (whole.figures, untimed(whole.history))
 
 
+def test_a_plot_that_fails_leaves_the_run_complete(here, tiny_overrides, monkeypatch):
+    (here / "run" / "curves.png").mkdir(parents=True)
+    with pytest.raises(OSError, match="curves"):
+        mc.fit(*tiny_overrides, "debug=one_batch", "figures=true", "hydra.run.dir=run")
+    assert Run(here / "run").completed
+
+
 def test_errors_are_exceptions_with_the_words_of_the_command(cli, here, capsys, tiny_overrides):
     for overrides in (["optimizer.lr=-1"], ["model=gpa"], ["resume=nowhere.ckpt"], ["a=[1,2"]):
         assert cli(*overrides, *tiny_overrides) == 2
