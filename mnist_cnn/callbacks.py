@@ -13,11 +13,11 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from mnist_cnn.files import write_atomically
+from mnist_cnn.files import write_atomically, write_table
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.reading import Scale
 from mnist_cnn.report.tables import epoch_line
-from mnist_cnn.runs.history import Epoch, write_history
+from mnist_cnn.runs.history import COLUMNS, Epoch
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class History(pl.Callback):
         self.rows.append(row | timing)
         if trainer.is_global_zero:
             log.info(epoch_line(self.rows[-1], trainer.max_epochs))
-            write_history(self.file, self.rows)
+            write_table(self.file, COLUMNS, self.rows)
 
 
 def _process_age() -> float | None:

@@ -22,9 +22,17 @@ QUESTIONS = {
 }  # fmt: skip
 
 
-def arguments() -> list[str]:
-    """What was typed after the name of the program; nothing else of the package looks at it."""
-    return sys.argv[1:]
+def arguments(usage: str = "") -> list[str]:
+    """What was typed after the name of the program; nothing else of the package looks at it.
+
+    Args:
+        usage: what `-h` and `--help` print, and then end the program; without it they are arguments like any other.
+    """
+    given = sys.argv[1:]
+    if usage and {"-h", "--help"} & set(given):
+        print(usage, flush=True)
+        sys.exit()
+    return given
 
 
 def training_call() -> Call | None:

@@ -1,9 +1,11 @@
 """Files that a kill or a second process must not spoil."""
 
-import contextlib
+import csv
+import io
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +25,27 @@ def write_atomically(path: Path, content: Any) -> None:
     partial.replace(path)
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One process at a time; the lock goes with the process, however it ends."""
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes a CSV file; what a row does not have stays empty.
+
+    Raises:
+        ValueError: a row has something else than the columns.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue().encode())
+
+
+def locked(folder: Path) -> AbstractContextManager[Any]:
+    """One process at a time, from this call to the end of `with`; the lock goes with the process, however it ends."""
     lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         log.info(f"{folder}: waiting for another process")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        return lock.acquire()
 
 
 def is_locked(file: Path) -> bool:

@@ -1,6 +1,5 @@
 """What the command lines of the scripts share: `--help` prints the script's docstring, a mistake ends in one line."""
 
-import sys
 from typing import Any
 
 from mnist_cnn import cli
@@ -19,12 +18,8 @@ def read(usage: str | None, allowed: dict[str, Any]) -> tuple[list[str], dict[st
     Raises:
         UsageError: an unknown option or a value that does not fit.
     """
-    given = cli.arguments()
-    if {"-h", "--help"} & set(given):
-        print((usage or "").strip())
-        sys.exit()
     try:
-        return cli.read_options(given, allowed)
+        return cli.read_options(cli.arguments((usage or "").strip()), allowed)
     except ConfigError as error:
         raise UsageError("; ".join(error.problems)) from None
 

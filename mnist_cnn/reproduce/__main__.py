@@ -140,10 +140,7 @@ def parse(arguments: Sequence[str]) -> tuple[list[str], Options]:
 
 def main() -> None:
     with cli.user_errors():
-        given = cli.arguments()
-        if {"-h", "--help"} & set(given):
-            print(USAGE.format(documents=", ".join(document.name for document in documents())))
-            return
+        given = cli.arguments(USAGE.format(documents=", ".join(document.name for document in documents())))
         if reproduce(*parse(given)):
             sys.exit(1)
 

@@ -1,11 +1,10 @@
 """The page that holds the documents' figures against ours: Markdown tables, a CSV, and pictures."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from mnist_cnn.files import write_atomically
+from mnist_cnn.files import write_atomically, write_table
 from mnist_cnn.report.tables import markdown_table
 from mnist_cnn.reproduce.plots import draw
 from mnist_cnn.reproduce.rows import Row, read
@@ -34,7 +33,7 @@ def write_pages(documents: Sequence[Document], results: Results, pages: Path) ->
     for document, rows in table:
         draw(document, rows, figures)
         refresh(pages / f"{document.name}.md", f"# {document.title}\n", document_part(document, rows))
-    write_atomically(results.root / "summary.csv", summary_csv([row for _, rows in table for row in rows]).encode())
+    write_table(results.root / "summary.csv", COLUMNS, [_figures(row) for _, rows in table for row in rows])
     refresh(pages / "README.md", "# The documents' experiments, reproduced\n", overview(table))
 
 
@@ -141,20 +140,22 @@ def _losses(row: Row) -> list[list[str]]:
     return lines
 
 
-def summary_csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        test, best, loss = row.spread("test/acc"), row.spread("best/acc"), row.spread("test/loss")
-        reported = row.entry.reported if row.protocol == "document" else {}
-        best_reported = row.reported_best if row.protocol == "document" else None
-        verdict = row.verdict if row.protocol == "document" else ""
-        numbers = [test.mean, test.sd, test.low, test.high]
-        writer.writerow([
-            row.entry.document, row.entry.name, row.protocol, row.parameters, test.n, verdict, reported.get("acc", ""),
-            *(f"{x:.6f}" for x in numbers), best_reported, f"{best.mean:.6f}", f"{best.sd:.6f}",
-            reported.get("loss", ""), f"{loss.mean:.6f}", f"{loss.sd:.6f}", f"{row.spread('train/acc').mean:.6f}",
-            f"{row.seconds:.1f}",
-        ])  # fmt: skip
-    return text.getvalue()
+def _figures(row: Row) -> dict[str, Any]:
+    """A row of summary.csv; what the document reports beside the runs under its own protocol alone."""
+    spreads = {"acc": row.spread("test/acc"), "best_acc": row.spread("best/acc"), "loss": row.spread("test/loss")}
+    reported = {f"reported_{name}": value for name, value in row.entry.reported.items()}
+    told = reported | {"reported_best_acc": row.reported_best, "verdict": row.verdict}
+    return {
+        "document": row.entry.document,
+        "experiment": row.entry.name,
+        "protocol": row.protocol,
+        "parameters": row.parameters,
+        "n": len(row.runs),
+        "acc_min": f"{spreads['acc'].low:.6f}",
+        "acc_max": f"{spreads['acc'].high:.6f}",
+        "train_acc_mean": f"{row.spread('train/acc').mean:.6f}",
+        "seconds": f"{row.seconds:.1f}",
+        **{f"{name}_mean": f"{spread.mean:.6f}" for name, spread in spreads.items()},
+        **{f"{name}_sd": f"{spread.sd:.6f}" for name, spread in spreads.items()},
+        **(told if row.protocol == "document" else {}),
+    }

@@ -21,11 +21,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise RunError(f"{path}: no such checkpoint")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if zipfile.is_zipfile(path):
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
             raise RunError(f"{path}: refused, it holds objects that could run code when loaded") from error
-        raise RunError(f"{path}: damaged or not a checkpoint") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise RunError(f"{path}: damaged or not a checkpoint") from error
 
 

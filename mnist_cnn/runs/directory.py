@@ -1,10 +1,11 @@
 """A run directory: what lies in it, who holds it, and how it is found again."""
 
-import contextlib
 import datetime
-from collections.abc import Iterator
+import itertools
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -61,26 +62,19 @@ class Run:
     def checkpoint(self, which: str) -> Path:
         return self.checkpoints / f"{which}.ckpt"
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Keeps other processes from training the same run; ends with the process, however it ends.
+    def held(self) -> AbstractContextManager[Any]:
+        """Keeps other processes from training the same run, from this call to the end of `with` or of the process.
 
         Raises:
             RunError: another process holds it.
         """
         if not is_first_process():
-            yield
-            return
+            return nullcontext()
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / LOCK)
         try:
-            lock.acquire(timeout=0)
+            return FileLock(self.path / LOCK).acquire(timeout=0)
         except Timeout:
             raise RunError(f"{self.path}: another process is training this run") from None
-        try:
-            yield
-        finally:
-            lock.release()
 
     @property
     def busy(self) -> bool:
@@ -160,7 +154,5 @@ def unfinished(root: Path) -> list[Run]:
 
 def move_aside(path: Path) -> None:
     """Renames a directory that is in the way to <name>.old1, .old2 and so on."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.old{number}")).exists():
-        number += 1
-    path.rename(aside)
+    names = (path.with_name(f"{path.name}.old{number}") for number in itertools.count(1))
+    path.rename(next(name for name in names if not name.exists()))

@@ -1,27 +1,17 @@
-"""metrics.csv: the figures of every epoch. One reader and one writer."""
+"""metrics.csv: the figures of every epoch. One reader; `files.write_table` writes it."""
 
 import csv
-import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mnist_cnn.errors import RunError
-from mnist_cnn.files import write_atomically
 
 # lr: the rate of the epoch's first step. images: trained on. train_seconds leaves validation out.
 COLUMNS = ["epoch", "lr", "train/loss", "train/acc", "val/loss", "val/acc", "images", "train_seconds", "seconds"]
 WHOLE = ("epoch", "images")
 Epoch = dict[str, Any]  # by column; a figure that an epoch does not have (no validation) is missing
-
-
-def write_history(file: Path, epochs: Iterable[Mapping[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(epochs)
-    write_atomically(file, text.getvalue().encode())
 
 
 def read_history(file: Path) -> list[Epoch]:

@@ -51,8 +51,6 @@ def find_resumption(call: Call) -> Resumption:
         RunError: nothing to resume, or nothing left to train.
         ConfigError: overrides that a run cannot change any more.
     """
-    if call.multirun:
-        raise ConfigError(["resume: does not go with hydra/launcher; resume the runs of such a sweep one by one"])
     resume = str(call.value("resume"))
     overrides = [o for o in call.overrides if o.key_or_group != "resume"]
     if resume == "auto" and not is_first_process():

@@ -73,11 +73,7 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
 
 def main() -> None:
     with cli.user_errors():
-        given = cli.arguments()
-        if {"-h", "--help"} & set(given):
-            print(USAGE.replace("{keys}", ", ".join(KEYS)))
-            return
-        sys.exit(search(*read_settings(given)))
+        sys.exit(search(*read_settings(cli.arguments(USAGE.replace("{keys}", ", ".join(KEYS))))))
 
 
 if __name__ == "__main__":

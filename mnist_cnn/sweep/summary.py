@@ -1,12 +1,10 @@
 """What came out of a sweep: every job, and mean and spread over seeds, best first; table, CSV, Markdown, picture."""
 
-import csv
-import io
 import shlex
 from collections.abc import Sequence
 from statistics import mean
 
-from mnist_cnn.files import write_atomically
+from mnist_cnn.files import write_atomically, write_table
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.tables import markdown_table, plain_table
 from mnist_cnn.runs.record import known
@@ -27,7 +25,11 @@ def write_summary(sweep: Sweep, all_tests: bool = False) -> str:
     chosen = groups[:1] if not any(row.progress.state in (RUNNING, STOPPED, WAITING) for row in rows) else []
     repeated = any(len(group.rows) > 1 for group in groups)
     jobs, seeds = job_table(sweep, rows, chosen, all_tests), group_table(groups, chosen, all_tests)
-    write_atomically(sweep.path / "summary.csv", as_csv(sweep, rows).encode())
+    # A line per job, for further analysis; all figures, so the test figures too.
+    columns = ["job", *sweep.swept(), "state", "parameters", "val_acc", "val_loss", "test_acc", "test_loss",
+               "best_epoch", "seconds", "error", "directory"]  # fmt: skip
+    lines = (row.as_dict() | {"directory": row.job.number} for row in rows)
+    write_table(sweep.path / "summary.csv", columns, lines)
     files = ["summary.csv", "summary.md"]
     picture = draw(groups, [key for key in sweep.swept() if key != "seed"])
     if picture is not None:
@@ -108,17 +110,6 @@ def notes_on(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_
         command = f"search directory={folder}" if sweep.is_search else f"train -m resume={folder}"
         notes.append(f"continue: python -m mnist_cnn.{command}")
     return notes
-
-
-def as_csv(sweep: Sweep, rows: Sequence[JobRow]) -> str:
-    """A line per job, for further analysis; all figures, so the test figures too."""
-    columns = ["job", *sweep.swept(), "state", "parameters", "val_acc", "val_loss", "test_acc", "test_loss",
-               "best_epoch", "seconds", "error", "directory"]  # fmt: skip
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row.as_dict() | {"directory": row.job.number} for row in rows)
-    return text.getvalue()
 
 
 def as_markdown(
