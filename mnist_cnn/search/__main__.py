@@ -64,7 +64,7 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
 
     failed = 0
     again = f"python -m mnist_cnn.search directory={directory} trials={cfg.trials}"
-    with found, stop_on_sigterm(again):
+    with found.owned(), stop_on_sigterm(again):
         for ended in run_side_by_side(jobs(), train, at_once):
             failed += found.tell(ended.job.about, ended.error)
     print(write_summary(Sweep.load(directory)))

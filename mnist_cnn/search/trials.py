@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ OWNER = "process"  # that asked for a trial and tells its outcome
 
 
 class Trials:
-    """A study on disk; while open, its trials belong to this process, whose life a lock shows to others.
+    """A study on disk.
 
     Args:
         sampler: `tpe` or `random`; `startup_trials` random ones come before tpe begins.
@@ -46,14 +46,14 @@ class Trials:
         else:
             self.study.sampler = optuna.samplers.RandomSampler(seed=seed)
 
-    def __enter__(self) -> "Trials":
-        self.stack = ExitStack()
-        self.stack.callback(self._lock_of(self.own).unlink, missing_ok=True)
-        self.stack.enter_context(FileLock(self._lock_of(self.own)))
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.stack.close()
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """The trials that are asked for meanwhile belong to this process, whose life a lock shows to others."""
+        try:
+            with FileLock(self._lock_of(self.own)):
+                yield
+        finally:
+            self._lock_of(self.own).unlink(missing_ok=True)
 
     def __len__(self) -> int:
         return len(self.study.get_trials(deepcopy=False))
@@ -131,5 +131,5 @@ def ends(found: BaseDistribution) -> tuple[Any, ...]:
 
 
 def _best(rows: list[JobRow]) -> str:
-    done = [row for row in rows if row.complete]
+    done = [row for row in rows if row.done]
     return f"; best so far {done[0].validation:.2%} (trial {done[0].job.number})" if done else ""

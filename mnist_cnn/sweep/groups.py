@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import mean
+from functools import cached_property
 from typing import Any
 
 from mnist_cnn.report.spread import Spread
@@ -12,41 +12,32 @@ from mnist_cnn.sweep.plan import COMPLETED, Progress, Sweep, SweepJob
 
 @dataclass(frozen=True)
 class JobRow:
-    """One job with its swept values and, where it is complete, its metrics."""
+    """One job with its swept values and, where it is complete, its record."""
 
     job: SweepJob
     values: dict[str, str]
     progress: Progress
-    record: Record | None
-
-    @property
-    def complete(self) -> bool:
-        return self.progress.state == COMPLETED
-
-    @property
-    def done(self) -> Record:
-        """The record of a complete job."""
-        return known(self.record)
+    done: Record | None
 
     @property
     def validation(self) -> float:
         """Accuracy of the weights that the test measured."""
-        return self.done.validation
+        return known(self.done).validation
 
     @property
     def seconds(self) -> float:
-        return known(self.done.timing).fit_seconds
+        return known(known(self.done).timing).fit_seconds
 
     @property
     def parameters(self) -> int:
-        return known(self.done.parameters).total
+        return known(known(self.done).parameters).total
 
     def as_dict(self) -> dict[str, Any]:
         """The swept values and, where the job is complete, its figures, under the names of summary.csv."""
-        known: dict[str, Any] = {"job": self.job.number, **self.values, "state": self.progress.state}
-        if self.complete:
+        facts: dict[str, Any] = {"job": self.job.number, **self.values, "state": self.progress.state}
+        if self.done:
             figures = self.done.results
-            known |= {
+            facts |= {
                 "parameters": self.parameters,
                 "val_acc": self.validation,
                 "val_loss": figures["best/loss" if self.done.test_weights == "best" else "val/loss"],
@@ -55,7 +46,7 @@ class JobRow:
                 "best_epoch": figures.best_epoch,
                 "seconds": round(self.seconds, 2),
             }
-        return known | {"error": self.progress.error}
+        return facts | {"error": self.progress.error}
 
 
 @dataclass(frozen=True)
@@ -66,10 +57,7 @@ class Group:
     rows: list[JobRow]
     planned: int  # with those that failed or are still to run
 
-    @property
-    def validation(self) -> float:
-        return mean(row.validation for row in self.rows)
-
+    @cached_property
     def spread(self) -> Spread:
         """Of the validation accuracy over the seeds."""
         return Spread.of([row.validation for row in self.rows])
@@ -85,8 +73,10 @@ def rows_of(sweep: Sweep) -> list[JobRow]:
     rows = []
     for job in sweep.jobs:
         values = {key: value for key, value in job.values().items() if key in swept}
-        rows.append(JobRow(job, values, sweep.progress(job), sweep.run(job).record()))
-    return sorted(rows, key=lambda row: (not row.complete, -row.validation if row.complete else 0, row.job.number))
+        progress = sweep.progress(job)
+        record = sweep.run(job).record() if progress.state == COMPLETED else None
+        rows.append(JobRow(job, values, progress, record))
+    return sorted(rows, key=lambda row: (row.done is None, -row.validation if row.done else 0, row.job.number))
 
 
 def groups_of(rows: Sequence[JobRow]) -> list[Group]:
@@ -94,5 +84,5 @@ def groups_of(rows: Sequence[JobRow]) -> list[Group]:
     found: dict[tuple[tuple[str, str], ...], list[JobRow]] = {}
     for row in rows:
         found.setdefault(tuple((k, v) for k, v in row.values.items() if k != "seed"), []).append(row)
-    groups = [Group(dict(key), [r for r in members if r.complete], len(members)) for key, members in found.items()]
-    return sorted((g for g in groups if g.rows), key=lambda group: (not group.whole, -group.validation))
+    groups = [Group(dict(key), [r for r in members if r.done], len(members)) for key, members in found.items()]
+    return sorted((g for g in groups if g.rows), key=lambda group: (not group.whole, -group.spread.mean))

@@ -5,6 +5,7 @@ a job that crashes, runs out of memory or is killed takes no other with it, and 
 """
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import signal
@@ -108,21 +109,18 @@ def run_side_by_side(
     if method == "forkserver":
         context.set_forkserver_preload([task.__module__])
     waiting = iter(jobs)
-    exhausted = False
     running: dict[BaseProcess, tuple[Job, float]] = {}
     try:
-        while running or not exhausted:
-            while not exhausted and len(running) < at_once:
-                job = next(waiting, None)
-                if job is None:
-                    exhausted = True
-                    break
+        while True:
+            for job in itertools.islice(waiting, at_once - len(running)):
                 job.log_file.parent.mkdir(parents=True, exist_ok=True)
                 process = context.Process(target=_train, args=(task, job, threads, dict(os.environ)))
                 with _for_new_processes():
                     process.start()
                 running[process] = (job, time.monotonic())
                 started(job)
+            if not running:
+                return
             for process in [p for p in running if p.exitcode is not None]:
                 job, began = running.pop(process)
                 yield Finished(job, time.monotonic() - began, _error(job, process.exitcode or 0))

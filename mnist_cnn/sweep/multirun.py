@@ -5,7 +5,7 @@ import functools
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -37,17 +37,15 @@ def run_sweep(call: Call, task: Task) -> int:
     """
     sweep = perform(call, task)
     print(write_summary(sweep))
-    states = [sweep.progress(job).state for job in sweep.jobs]
-    return 0 if all(state == COMPLETED for state in states) else 1
+    return int(any(sweep.progress(job).state != COMPLETED for job in sweep.jobs))
 
 
 def perform(call: Call, task: Task) -> Sweep:
     """Runs the jobs of a sweep; raises as `run_sweep`."""
     sweep, known = plan_sweep(call) if call.value("resume") is None else (_resumed(call), {})
     first = next(job for job in sweep.jobs if job.problem is None)
-    cfg = known.get(first.number) or composed(first)
+    cfg = known.get(first.number) or compose_run(first.forced).cfg
     if call.value("jobs") is not None:
-        cfg = cfg.copy()
         cfg.jobs = call.value("jobs")
     validate(cfg)
     at_once = jobs_at_once(cfg, len(sweep.jobs))
@@ -55,22 +53,19 @@ def perform(call: Call, task: Task) -> Sweep:
         todo = sweep.unfinished()
         print(f"sweep: {len(sweep.jobs)} jobs, {len(todo)} to run, {at_once} at once, in {sweep.path}", flush=True)
         with stop_on_sigterm(f"python -m mnist_cnn.train -m resume={sweep.path}"):
-            jobs = (_job(sweep, job, known.get(job.number) or composed(job)) for job in todo)
-            with SweepDisplay(sweep, at_once) as display:
-                shown = display.tick, lambda job: display.started(job.about)
-                for ended in run_side_by_side(jobs, task, at_once, *shown):
+            jobs = _jobs(sweep, todo, known)
+            display = SweepDisplay(sweep, at_once)
+            with display.live or contextlib.nullcontext():
+                for ended in run_side_by_side(jobs, task, at_once, display.tick, display.started):
                     sweep.note_error(ended.job.about, ended.error)
                     display.ended(ended.job.about, ended.error)
     return sweep
 
 
-def composed(job: SweepJob) -> DictConfig:
-    """The configuration of a planned job."""
-    return compose_run(job.forced).cfg
-
-
-def _job(sweep: Sweep, job: SweepJob, cfg: DictConfig) -> Job:
-    return start_or_continue(cfg, sweep.run(job), job.overrides, sweep.log_file(job), job)
+def _jobs(sweep: Sweep, todo: Sequence[SweepJob], known: dict[int, DictConfig]) -> Iterator[Job]:
+    for job in todo:
+        cfg = known.get(job.number) or compose_run(job.forced).cfg
+        yield start_or_continue(cfg, sweep.run(job), job.overrides, sweep.log_file(job), job)
 
 
 @contextlib.contextmanager

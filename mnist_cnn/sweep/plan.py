@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 import yaml
 
@@ -100,7 +101,7 @@ class Sweep:
         record, rows = run.record(), run.history()
         state = _state(record, run, self.log_file(job))
         best = max((row["val/acc"] for row in rows if "val/acc" in row), default=None)
-        seconds = sum(row["seconds"] for row in rows) / len(rows) if rows else None
+        seconds = mean(row["seconds"] for row in rows) if rows else None
         error = record.error if record is not None else None
         if error is None and state in (FAILED, KILLED) and self._error_file(job).is_file():
             error = self._error_file(job).read_text()
@@ -163,12 +164,9 @@ def newest_unfinished(root: Path, arguments: list[str]) -> Sweep:
         RunError: there is none.
     """
     found = sorted((root / "multirun").glob(f"*/{PLAN}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-    sweeps = [Sweep.load(file.parent) for file in found]
-    wanted = sorted(arguments)
-    for sweep in sweeps:
-        if sweep.is_search or sweep.elsewhere or Run(sweep.path).busy:
-            continue
-        if (not arguments or sorted(sweep.arguments) == wanted) and sweep.unfinished():
+    for sweep in map(Sweep.load, (file.parent for file in found)):
+        ours = not (sweep.is_search or sweep.elsewhere or Run(sweep.path).busy)
+        if ours and sorted(sweep.arguments) == sorted(arguments or sweep.arguments) and sweep.unfinished():
             return sweep
     words = f" that was started with {' '.join(arguments)}" if arguments else ""
     raise RunError(f"nothing to resume below {root / 'multirun'}: no sweep{words} has jobs left to run")
@@ -179,6 +177,6 @@ def seconds_left(jobs: Sequence[SweepJob], progress: dict[int, Progress], at_onc
     timed = [p.epoch_seconds for p in progress.values() if p.epoch_seconds is not None]
     if not timed:
         return None
-    mean = sum(timed) / len(timed)
-    each = [(job.epochs - progress[job.number].epochs) * (progress[job.number].epoch_seconds or mean) for job in jobs]
+    usual = mean(timed)
+    each = [(job.epochs - progress[job.number].epochs) * (progress[job.number].epoch_seconds or usual) for job in jobs]
     return max(sum(each) / at_once, max(each, default=0.0))

@@ -32,7 +32,7 @@ def curve(groups: Sequence[Group], key: str) -> Figure:
     order = _in_order({group.values[key] for group in groups})
     ordered = sorted(groups, key=lambda group: order.index(group.values[key]))
     places = _places(axes, [group.values[key] for group in ordered])
-    spreads = [group.spread() for group in ordered]
+    spreads = [group.spread for group in ordered]
     style = "o-" if all(_number(value) is not None for value in order) else "o"
     axes.errorbar(
         places, [s.mean for s in spreads], yerr=[s.half_width or 0.0 for s in spreads], fmt=style, color="black",
@@ -55,7 +55,7 @@ def heat_map(groups: Sequence[Group], keys: Sequence[str]) -> Figure:
     *down, across = keys
     columns = _in_order({group.values.get(across, "") for group in groups})
     options = [_in_order({group.values.get(key, "") for group in groups}) for key in down]
-    cells = {tuple(group.values.get(key, "") for key in keys): group.validation for group in groups}
+    cells = {tuple(group.values.get(key, "") for key in keys): group.spread.mean for group in groups}
     lines = [line for line in itertools.product(*options) if any((*line, c) in cells for c in columns)]
     matrix = np.array([[100 * cells.get((*line, c), np.nan) for c in columns] for line in lines])
     figure = Figure(figsize=(3.2 + 1.1 * len(columns), 1.4 + 0.45 * len(lines)), layout="constrained")
@@ -81,7 +81,7 @@ def scatter(groups: Sequence[Group], keys: Sequence[str]) -> Figure:
         order = _in_order({group.values.get(key, "") for group in groups})
         ordered = sorted(groups, key=lambda group: order.index(group.values.get(key, "")))
         places = _places(axes, [group.values.get(key, "") for group in ordered])
-        axes.plot(places, [group.validation for group in ordered], "o", color="black", fillstyle="none")
+        axes.plot(places, [group.spread.mean for group in ordered], "o", color="black", fillstyle="none")
         axes.set_xlabel(key)
         axes.grid(color="0.9")
     panels[0].set_ylabel("validation accuracy")

@@ -2,13 +2,13 @@
 
 import dataclasses
 import time
-from types import TracebackType
 
 from rich import get_console
 from rich.live import Live
 from rich.table import Table
 
 from mnist_cnn.report.console import interactive
+from mnist_cnn.sweep.jobs import Job
 from mnist_cnn.sweep.plan import RUNNING, TO_RUN, Sweep, SweepJob, seconds_left
 
 REDRAW_SECONDS = 1.0
@@ -25,26 +25,17 @@ class SweepDisplay:
         self.settled = {n for n, p in self.progress.items() if p.state not in TO_RUN}
         self.starting: set[int] = set()
         self.drawn = 0.0
-        self.live = Live(self._table(), console=get_console(), auto_refresh=False) if interactive() else None
-
-    def __enter__(self) -> "SweepDisplay":
-        if self.live:
-            self.live.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if self.live:
-            self.live.update(self._table(), refresh=True)
-            self.live.stop()
+        live = Live(get_renderable=self._table, console=get_console(), auto_refresh=False) if interactive() else None
+        self.live = live  # to be entered while jobs run
 
     def tick(self) -> None:
         if self.live and time.monotonic() - self.drawn > REDRAW_SECONDS:
             self.drawn = time.monotonic()
             self._read()
-            self.live.update(self._table(), refresh=True)
+            self.live.refresh()
 
-    def started(self, job: SweepJob) -> None:
-        self.starting.add(job.number)
+    def started(self, job: Job) -> None:
+        self.starting.add(job.about.number)
 
     def ended(self, job: SweepJob, error: str | None) -> None:
         self._read()
@@ -55,8 +46,10 @@ class SweepDisplay:
         text = f"job {job.number} ({self.name(job)}): {now.state}{best}{reason}"
         if self.live is None:
             print(f"{text}{self._left()}", flush=True)
-        elif error:
+            return
+        if error:
             self.live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.live.refresh()
 
     def name(self, job: SweepJob) -> str:
         values = job.values()

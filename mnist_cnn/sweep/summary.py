@@ -48,7 +48,7 @@ def job_table(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all
     table = [["job", *swept, "parameters", "validation", "test", "seconds", "state"]]
     for row in rows:
         values = [short(row.values.get(key, "")) for key in swept]
-        if row.complete:
+        if row.done:
             test = f"{row.done.results.test_acc:.2%}" if all_tests or row.job.number in numbers else ""
             figures = [f"{row.parameters:,}", f"{row.validation:.2%}", test, f"{row.seconds:.0f}"]
         else:
@@ -61,12 +61,12 @@ def group_table(groups: Sequence[Group], chosen: Sequence[Group], all_tests: boo
     keys = list(dict.fromkeys(key for group in groups for key in group.values))
     table = [[*keys, "n", "validation: mean ± sd", "95 % interval", "test: mean ± sd", "95 % interval", "seconds"]]
     for group in groups:
-        tests = [row.done.results.test_acc for row in group.rows] if group in chosen or all_tests else []
+        tests = [known(row.done).results.test_acc for row in group.rows] if group in chosen or all_tests else []
         table.append(
             [
                 *(short(group.values.get(key, "")) for key in keys),
                 f"{len(group.rows)}" if group.whole else f"{len(group.rows)} of {group.planned}",
-                *_spread(group.spread()),
+                *_spread(group.spread),
                 *(_spread(Spread.of(tests)) if tests else ["", ""]),
                 f"{mean(row.seconds for row in group.rows):.0f}",
             ]
@@ -92,7 +92,7 @@ def _spread(spread: Spread) -> list[str]:
 
 def notes_on(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_tests: bool) -> list[str]:
     notes = []
-    if any(row.complete and known(row.done.protocol).test_images_watched for row in rows):
+    if any(row.done and known(row.done.protocol).test_images_watched for row in rows):
         notes.append("validation here is on the test images themselves (data.validate_on=test): nothing is held out")
     if not all_tests:
         notes.append(
