@@ -58,7 +58,7 @@ def fits(value: Any, hint: Any) -> bool:
     try:
         adapter.validate_json(json.dumps(value))
         return True
-    except ValidationError:
+    except (ValidationError, TypeError):  # TypeError: an object of Python's, from a caller of the interface
         return False
 
 

@@ -38,9 +38,15 @@ FILLED = {"logger": {"save_dir"}}
 OWN_KEYS = {"scheduler": {"interval": typing.Literal["epoch", "step"]}}
 # What other people's signatures do not say and their classes do not refuse in a line; all else is theirs to judge.
 RANGES: dict[type, dict[str, Any]] = {
-    torch.optim.Optimizer: {"lr": Positive, "weight_decay": NotNegative},
+    torch.optim.Optimizer: {
+        "lr": Positive,
+        "weight_decay": NotNegative,
+        "momentum": Share,
+        "alpha": Share,
+        "eps": Positive | list | None,  # Adafactor has two
+    },
     torch.optim.Adam: {"betas": tuple[Share, Share]},
-    torch.optim.lr_scheduler.StepLR: {"step_size": Count, "gamma": Positive},
+    torch.optim.lr_scheduler.LRScheduler: {"step_size": Count, "gamma": Positive},
     pl.callbacks.EarlyStopping: {"patience": Count, "min_delta": NotNegative},
     pl.callbacks.EMAWeightAveraging: {"decay": Share},
     pl.Trainer: {

@@ -88,7 +88,7 @@ REFUSED = {
         ["optimizer._target_=torch.optim.Muon", "~optimizer.betas", "~optimizer.eps"], ["optimizer: torch.optim.Muon"],
     ),
     "somebody's own data": (["data._target_=pytorch_lightning.LightningDataModule"], ["must be a MNISTDataModule"]),
-    "a rate that the optimizer refuses": (["optimizer=rmsprop", "optimizer.alpha=-1"], ["optimizer: torch", "alpha"]),
+    "a rate that the optimizer refuses": (["optimizer=adadelta", "optimizer.rho=-1"], ["optimizer: torch", "rho"]),
 }  # fmt: skip
 
 

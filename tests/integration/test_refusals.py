@@ -37,6 +37,18 @@ BAD = {
     "learning rate that is no number": (["optimizer.lr=fast"], ["optimizer.lr = 'fast'", "float"]),
     "learning rate that is not finite": (["optimizer.lr=nan"], ["optimizer.lr = nan", "> 0"]),
     "betas out of range": (["optimizer=adam", "optimizer.betas=[0.9,1.5]"], ["optimizer.betas", "[0, 1)"]),
+    "momentum above one": (["optimizer=sgd", "optimizer.momentum=1.5"], ["optimizer.momentum = 1.5", "[0, 1)"]),
+    "memory above one": (["optimizer=rmsprop", "optimizer.alpha=1.5"], ["optimizer.alpha = 1.5", "[0, 1)"]),
+    "no eps": (["optimizer=adam", "optimizer.eps=0"], ["optimizer.eps = 0", "> 0"]),
+    "gamma below zero": (
+        [
+            "scheduler=step",
+            "scheduler._target_=torch.optim.lr_scheduler.ExponentialLR",
+            "~scheduler.step_size",
+            "scheduler.gamma=-1",
+        ],
+        ["scheduler.gamma = -1", "> 0"],
+    ),
     "batch size zero": (["data.batch_size=0"], ["data.batch_size = 0", ">= 1"]),
     "batch size as text": (["data.batch_size=many"], ["data.batch_size = 'many'", "int"]),
     "boolean as a number": (["data.num_workers=true"], ["data.num_workers", "int"]),
