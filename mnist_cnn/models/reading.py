@@ -12,6 +12,7 @@ from mnist_cnn.errors import InputError
 
 Images = Tensor | np.ndarray[Any, Any]
 SIDE = 28
+NEEDED = "needed: uint8 from 0 to 255, or floats from 0 to 1"
 WHITE = 255.0
 
 
@@ -36,8 +37,7 @@ def as_input(images: Images, scale: Scale) -> Tensor:
     Raises:
         InputError: another shape, type or range than `Classifier.predict` takes.
     """
-    # A copy of what cannot be written, such as a mapped file: PyTorch would warn of it.
-    given = torch.from_numpy(np.require(images, None, ["C", "W"])) if isinstance(images, np.ndarray) else images
+    given = _as_tensor(images) if isinstance(images, np.ndarray) else images
     if not isinstance(given, Tensor):
         raise InputError(f"images are a {type(images).__name__}; needed: an array of NumPy or a tensor of PyTorch")
     if given.ndim not in (3, 4) or given.shape[-2:] != (SIDE, SIDE) or (given.ndim == 4 and given.shape[1] != 1):
@@ -55,7 +55,7 @@ def as_input(images: Images, scale: Scale) -> Tensor:
             raise InputError(f"images are floats from {low:g} to {high:g}; needed: 0 to 1 ({hint})")
         pixels = given.float() * WHITE
     else:
-        raise InputError(f"images are {given.dtype}; needed: uint8 from 0 to 255, or floats from 0 to 1")
+        raise InputError(f"images are {given.dtype}; {NEEDED}")
     if scale.mean is not None and len(pixels):
         mean = float(pixels.mean())
         if abs(WHITE - mean - scale.mean) < abs(mean - scale.mean):
@@ -65,3 +65,11 @@ def as_input(images: Images, scale: Scale) -> Tensor:
                 stacklevel=3,
             )
     return pixels / scale.divide_by
+
+
+def _as_tensor(images: np.ndarray[Any, Any]) -> Tensor:
+    """In this machine's byte order; a copy of what cannot be written, such as a mapped file: PyTorch would warn."""
+    try:
+        return torch.from_numpy(np.require(images, images.dtype.newbyteorder("="), ["C", "W"]))
+    except TypeError:
+        raise InputError(f"images are {images.dtype}; {NEEDED}") from None
