@@ -5,6 +5,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.errors import HydraException
@@ -38,23 +39,34 @@ def arguments(usage: str = "") -> list[str]:
 def training_call() -> Call | None:
     """The call of an entry point that takes what training takes; None after a question, which has been answered."""
     parser = _Parser(add_help=False, allow_abbrev=False)
-    parser.add_argument("overrides", nargs="*")
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--config-dir", "-cd")
-    for name in ("help", "hydra_help", "version", "shell_completion"):
-        parser.add_argument(*QUESTIONS[name], dest=name, action="store_true")
-    parser.add_argument(*QUESTIONS["cfg"], dest="cfg")
-    parser.add_argument(*QUESTIONS["info"], dest="info", nargs="?", const="all")
-    parser.add_argument("--package", "-p")
-    parser.add_argument("--resolve", action="store_true")
-    given = parser.parse_intermixed_args(arguments())
-    if any(getattr(given, name) for name in QUESTIONS):
-        answer_question("train")
-        return None
-    return Call(given.overrides, given.multirun, given.config_dir)
+    given = parser.answered("train")
+    return None if given is None else Call(given.overrides, given.multirun, given.config_dir)
+
+
+def evaluation_overrides() -> list[str] | None:
+    """What evaluation is told; None after a question, which has been answered."""
+    given = _Parser(add_help=False, allow_abbrev=False).answered("evaluate")
+    return None if given is None else given.overrides
 
 
 class _Parser(argparse.ArgumentParser):
+    def answered(self, config_name: str) -> argparse.Namespace | None:
+        """The overrides and options of the command line; a question is put to Hydra instead."""
+        self.add_argument("overrides", nargs="*")
+        for name in ("help", "hydra_help", "version", "shell_completion"):
+            self.add_argument(*QUESTIONS[name], dest=name, action="store_true")
+        self.add_argument(*QUESTIONS["cfg"], dest="cfg")
+        self.add_argument(*QUESTIONS["info"], dest="info", nargs="?", const="all")
+        self.add_argument("--package", "-p")
+        self.add_argument("--resolve", action="store_true")
+        given = self.parse_intermixed_args(arguments())
+        if not any(getattr(given, name) for name in QUESTIONS):
+            return given
+        answer_question(config_name)
+        return None
+
     def error(self, message: str) -> NoReturn:
         raise ConfigError([message])
 
@@ -68,7 +80,7 @@ def read_options(given: Sequence[str], allowed: dict[str, Any]) -> tuple[list[st
     names, options, problems = [], {}, []
     for argument in given:
         key, sign, text = argument.partition("=")
-        if not sign:
+        if not sign or (key not in allowed and Path(argument).exists()):
             names.append(argument)
         elif key not in allowed:
             problems.append(f"{key}: unknown option{nearest(key, allowed)}")

@@ -9,12 +9,12 @@ from omegaconf import DictConfig
 
 from mnist_cnn import cli
 from mnist_cnn.config.build import build
-from mnist_cnn.config.compose import answer_question, compose_named
+from mnist_cnn.config.compose import compose_named, compose_run
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import problems_to_evaluate
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.report.console import logging_to
-from mnist_cnn.runs.checkpoint import load_checkpoint
+from mnist_cnn.runs.checkpoint import load_checkpoint, load_trained
 from mnist_cnn.runs.directory import Run
 
 log = logging.getLogger(__name__)
@@ -27,20 +27,22 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         ConfigError, RunError, DataError: no such run, a checkpoint that is damaged or could run code, no images.
     """
     run, path = locate(cfg)
-    saved = run.config()
+    alone = cfg.checkpoint is not None and not run.config_file.is_file()
+    saved = config_of_lone(path) if alone else run.config()
+    source = path if alone else run.config_file
     if cfg.data_root is not None:
         saved.data.root = cfg.data_root
     saved.trainer.accelerator = cfg.accelerator
     saved.trainer.precision = cfg.precision or saved.trainer.precision
     problems = problems_to_evaluate(saved)
     if problems:
-        raise ConfigError([f"{run.config_file}: {p}" for p in problems])
+        raise ConfigError([f"{source}: {p}" for p in problems])
     state = load_checkpoint(path)
     data, model = build(saved.data), build(saved.model)
     try:
         model.load_state_dict(state["state_dict"])
     except (KeyError, RuntimeError) as error:
-        raise RunError(f"{path}: its weights do not fit the model in {run.config_file}") from error
+        raise RunError(f"{path}: its weights do not fit the net in {source}") from error
     trainer = pl.Trainer(
         accelerator=saved.trainer.accelerator, devices=1, precision=saved.trainer.precision, logger=False,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
@@ -52,7 +54,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     log.info(
         f"test accuracy {figures['test/acc']:.2%}, loss {figures['test/loss']:.4f}, {len(data.splits['test']):,} images"
     )
-    log.info(f"protocol of the run: {data.protocol()['summary']}")
+    log.info(f"protocol of the run: {'not known' if alone else data.protocol()['summary']}")
     return figures
 
 
@@ -71,13 +73,23 @@ def locate(cfg: DictConfig) -> tuple[Run, Path]:
     return run, run.checkpoint(cfg.weights or run.config().test_weights)
 
 
+def config_of_lone(checkpoint: Path) -> DictConfig:
+    """The configuration of a checkpoint that lies in no run directory: its own net and scale, all else as in conf/.
+
+    Raises:
+        RunError: as `load_trained`.
+    """
+    trained = load_trained(checkpoint)
+    cfg = compose_run([]).cfg
+    cfg.model, cfg.data.divide_by = trained.model, trained.scale["divide_by"]
+    return cfg
+
+
 def main() -> None:
     with cli.user_errors(), logging_to(), quiet_libraries():
-        given = cli.arguments()
-        if any(argument.startswith("-") for argument in given):
-            answer_question("evaluate")
-        else:
-            evaluate(compose_named("evaluate", given))
+        overrides = cli.evaluation_overrides()
+        if overrides is not None:
+            evaluate(compose_named("evaluate", overrides))
 
 
 if __name__ == "__main__":

@@ -19,20 +19,23 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from mnist_cnn.config.build import build, build_model
 from mnist_cnn.config.call import Call
-from mnist_cnn.config.compose import config_dir, data_defaults
+from mnist_cnn.config.checks import starts_processes
+from mnist_cnn.config.compose import config_dir, data_defaults, parse
+from mnist_cnn.config.python_values import as_override, plain
 from mnist_cnn.config.schema import GROUPS, find_problems
 from mnist_cnn.config.signatures import check_node
 from mnist_cnn.data import datamodule
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.reading import Scale
-from mnist_cnn.runs.checkpoint import load_checkpoint
+from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.start import find_start
 from mnist_cnn.sweep.groups import rows_of
 from mnist_cnn.sweep.multirun import perform
 from mnist_cnn.sweep.plan import Sweep
 from mnist_cnn.sweep.summary import write_summary
-from mnist_cnn.train import Result, train, train_one
+from mnist_cnn.train import Result, train
 
 _one_at_a_time = threading.RLock()
 _ENVIRONMENT = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "CUBLAS_WORKSPACE_CONFIG")
@@ -43,7 +46,7 @@ def fit(*overrides: str, **settings: Any) -> Result:
 
     Args:
         overrides: `"model=gap"`, `"trainer.max_epochs=2"`, `"resume=auto"`.
-        settings: the same for keys without a dot: `seed=3`.
+        settings: the same for keys without a dot, as Python has them: `seed=3`, numbers of NumPy, a `Path`.
 
     Raises:
         UserError: what the command would print; `ConfigError` before anything is written.
@@ -52,13 +55,19 @@ def fit(*overrides: str, **settings: Any) -> Result:
     began = time.monotonic()
     with _guest():
         call = _call(overrides, settings, multirun=False)
-        if str(call.value("trainer")) == "ddp" or str(call.value("trainer.strategy")).startswith("ddp"):
-            raise ConfigError(["trainer.strategy: ddp starts processes by a command line: python -m mnist_cnn.train"])
-        return train_one(call, began)
+        start = find_start(call)
+        if starts_processes(start.cfg.trainer):
+            words = "ddp and several devices start processes by a command line: python -m mnist_cnn.train"
+            raise ConfigError([f"trainer: {words}"])
+        return train(start.cfg, start.run, start.overrides, start.checkpoint, began)
 
 
 def fit_many(*overrides: str, **settings: Any) -> list[dict[str, Any]]:
     """Runs a sweep, jobs side by side in processes of their own, as `python -m mnist_cnn.train -m` does.
+
+    Args:
+        overrides: as for `fit`, also with several values: `"model=gap,vanilla"`.
+        settings: what holds several values is a sweep over them: `seed=[1, 2]`, `seed=range(1, 4)`.
 
     Returns:
         the rows of `summarize`.
@@ -78,13 +87,18 @@ def fit_many(*overrides: str, **settings: Any) -> list[dict[str, Any]]:
 def summarize(directory: str | Path) -> list[dict[str, Any]]:
     """The jobs of a sweep or search, best validation accuracy first, as dictionaries with the columns of summary.csv.
 
-    `directory` of a row is that of its run.
+    Swept values are numbers where they are; `directory` of a row is that of its run, `sweep_directory` that of all.
 
     Raises:
         RunError: not a sweep directory.
     """
     sweep = Sweep.load(Path(directory).resolve())
-    return [row.as_dict() | {"directory": str(sweep.run(row.job).path)} for row in rows_of(sweep)]
+    return [
+        row.as_dict()
+        | {key: parse([f"{key}={text}"])[0].value() for key, text in row.values.items()}
+        | {"directory": str(sweep.run(row.job).path), "sweep_directory": str(sweep.path)}
+        for row in rows_of(sweep)
+    ]
 
 
 def load(path: str | Path, weights: str | None = None) -> Classifier:
@@ -97,32 +111,20 @@ def load(path: str | Path, weights: str | None = None) -> Classifier:
         RunError: no run, a damaged checkpoint, or one that could run code.
         ConfigError: a net that this version does not have.
     """
-    given = Path(path)
-    if given.is_dir():
-        run = Run(given)
-        cfg = run.config()
-        file = run.checkpoint(weights or cfg.test_weights)
-    else:
-        run, cfg, file = Run(given.resolve().parent.parent), None, given
-    state = load_checkpoint(file)
-    if not isinstance(state, dict) or "state_dict" not in state:
-        raise RunError(f"{file}: not the checkpoint of a net")
-    known = state.get("mnist_cnn")
-    if known is None:  # before version 0.2.0 a checkpoint needed its run
-        if not run.config_file.is_file():
-            raise RunError(f"{file}: of version 0.1.0, so it needs the run directory it was made in")
-        cfg = cfg or run.config()
-        known = {"model": OmegaConf.to_container(cfg.model), "scale": {"divide_by": cfg.data.divide_by}}
-    problems = check_node(known["model"], "model", GROUPS["model"])
+    file, run = Path(path), Run(Path(path))
+    if file.is_dir():
+        file = run.checkpoint(weights or run.config().test_weights)
+    trained = load_trained(file)
+    problems = check_node(trained.model, "model", GROUPS["model"])
     if problems:
         raise ConfigError([f"{file}: {problem}" for problem in problems])
     with _guest():  # building draws random numbers, for weights that are replaced at once
-        model = build(known["model"])
+        model = build(trained.model)
     try:
-        model.load_state_dict(state["state_dict"])
+        model.load_state_dict(trained.weights)
     except RuntimeError as error:
         raise RunError(f"{file}: its weights do not fit its net") from error
-    model.scale = Scale(**known["scale"])
+    model.scale = Scale(**trained.scale)
     return model.eval()
 
 
@@ -134,6 +136,8 @@ def list_models() -> list[str]:
 def create_model(name: str, **options: Any) -> Classifier:
     """An untrained net with the optimizer and the schedule of its recipe, for anyone's Trainer.
 
+    Its weights come from PyTorch's random numbers, as those of any module: `torch.manual_seed` before it.
+
     Args:
         options: instead of what conf/model/<name>.yaml says, e.g. `dropout=0.05`.
 
@@ -142,10 +146,11 @@ def create_model(name: str, **options: Any) -> Classifier:
     """
     with _guest():
         cfg = Call([f"model={name}"]).check()[0].cfg
-    problems = check_node(_plain(cfg.model) | options, "model", GROUPS["model"])
-    if not problems:
-        cfg.model = _plain(cfg.model) | options
-        problems = find_problems(cfg)
+        node = _tree(cfg.model) | {key: plain(value) for key, value in options.items()}
+        problems = check_node(node, "model", GROUPS["model"])
+        if not problems:
+            cfg.model = node
+            problems = find_problems(cfg)
     if problems:
         raise ConfigError(problems)
     return build_model(cfg)
@@ -155,7 +160,7 @@ class DataOptions(TypedDict, total=False):
     """Arguments of `MNISTDataModule`; what they mean and their ranges stand there."""
 
     dataset: str
-    root: str | None
+    root: str | Path | None
     md5: dict[str, str] | None
     batch_size: int
     eval_batch_size: int
@@ -175,12 +180,15 @@ class DataOptions(TypedDict, total=False):
 class MNISTDataModule(datamodule.MNISTDataModule):
     """MNIST for anyone's LightningModule and Trainer; what is left out is as in conf/data/mnist.yaml.
 
+    Another `dataset` is held against its own MD5 where conf/data has them, else taken as it is.
+
     Raises:
         ConfigError: an unknown argument or a value out of range.
     """
 
     def __init__(self, **options: Unpack[DataOptions]) -> None:
-        node = data_defaults() | {k: v for k, v in options.items() if k != "augment"}
+        given = {key: plain(value) for key, value in options.items() if key != "augment"}
+        node = data_defaults(given.get("dataset")) | given
         problems = check_node(node, "data", datamodule.MNISTDataModule)
         if problems:
             raise ConfigError(problems)
@@ -188,35 +196,16 @@ class MNISTDataModule(datamodule.MNISTDataModule):
         super().__init__(**node, augment=options.get("augment"))
 
 
-def _plain(node: DictConfig) -> dict[str, Any]:
-    plain: Any = OmegaConf.to_container(node, resolve=True)
-    return plain
+def _tree(node: DictConfig) -> dict[str, Any]:
+    tree: Any = OmegaConf.to_container(node, resolve=True)
+    return tree
 
 
 def _call(overrides: Sequence[str], settings: dict[str, Any], multirun: bool) -> Call:
     bad = [text for text in overrides if not isinstance(text, str)]
     if bad:
         raise ConfigError([f"{text!r}: must be an override such as 'model=gap'" for text in bad])
-    return Call([*overrides, *(f"{key}={_as_text(value)}" for key, value in settings.items())], multirun)
-
-
-def _as_text(value: Any) -> str:
-    """A Python value as Hydra reads it."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, Path):
-        return _quoted(str(value))
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_as_text(each)}" for key, each in value.items()) + "}"
-    return "[" + ",".join(_as_text(each) for each in value) + "]"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "\\'") + "'"
+    return Call([*overrides, *(as_override(key, value, multirun) for key, value in settings.items())], multirun)
 
 
 @contextlib.contextmanager

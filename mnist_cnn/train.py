@@ -7,7 +7,6 @@ if __name__ == "__main__":  # before anything makes a tensor
 
 import contextlib
 import logging
-import os
 import signal
 import sys
 import threading
@@ -23,7 +22,6 @@ from omegaconf import DictConfig, OmegaConf
 from mnist_cnn import cli
 from mnist_cnn.callbacks import AtomicCheckpointIO, History, SeedEpochs, SelfContained, every_epoch
 from mnist_cnn.config.build import build, build_data, build_model
-from mnist_cnn.config.call import Call
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.data.datamodule import MNISTDataModule
 from mnist_cnn.errors import Interrupted
@@ -32,13 +30,13 @@ from mnist_cnn.models.reading import Scale
 from mnist_cnn.report.console import ProgressBar, interactive, logging_to
 from mnist_cnn.report.tables import count, final_table, start_report
 from mnist_cnn.runs.checkpoint import load_checkpoint
-from mnist_cnn.runs.directory import RUN_VARIABLE, Run, dated, is_first_process
+from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.environment import environment
 from mnist_cnn.runs.history import Epoch, final_figures, timing
 from mnist_cnn.runs.keeper import Keeper
 from mnist_cnn.runs.record import Record
-from mnist_cnn.runs.resume import find_resumption
 from mnist_cnn.runs.settings import settings_digest
+from mnist_cnn.runs.start import find_start
 from mnist_cnn.sweep.multirun import launch_sweep, run_sweep
 
 log = logging.getLogger(__name__)
@@ -79,13 +77,11 @@ def train(
         began: see `History`.
 
     Raises:
-        DataError, RunError: something is wrong before training.
+        DataError, RunError: something is wrong before training, or the directory is not free.
         Diverged: the loss became NaN or infinite; the checkpoints of earlier epochs are kept.
         Interrupted: Ctrl-C or SIGTERM.
     """
-    if checkpoint is None:
-        run.require_unused()
-    with run.held(), logging_to(run.log_file), quiet_libraries(), Keeper(run, cfg.seed) as keeper:
+    with run.held(new=checkpoint is None), logging_to(run.log_file), quiet_libraries(), Keeper(run, cfg.seed) as keeper:
         run.save_config(cfg, overrides)
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         speed = build(cfg.speed)
@@ -197,25 +193,14 @@ def draw(run: Run, record: Record, data: MNISTDataModule) -> None:
     draw_run(run, title, data.splits["train"], data.splits["test"])
 
 
-def train_one(call: Call, began: float | None = None) -> Result:
-    """The single run of a call: a new one, or the one that `resume=` names; `began`: see `History`."""
-    if call.value("resume") is not None:
-        found = find_resumption(call)
-        return train(found.cfg, found.run, found.run.overrides(), found.checkpoint, began)
-    [job] = call.check()
-    if not is_first_process():
-        return train(job.cfg, Run(Path(os.environ[RUN_VARIABLE])), job.overrides)
-    where = Path(job.composed.run_dir) if job.composed.run_dir else dated(Path(job.cfg.run_root) / job.composed.name)
-    return train(job.cfg, Run(where.resolve()), job.overrides, began=began)
-
-
 def main() -> None:
     with cli.user_errors():
         call = cli.training_call()
         if call is None:
             return
         if not call.multirun:
-            train_one(call)
+            start = find_start(call)
+            train(start.cfg, start.run, start.overrides, start.checkpoint)
         elif call.has_launcher():
             launch_sweep(call, train)
         else:

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
+from mnist_cnn.config.checks import starts_processes
 from mnist_cnn.config.compose import Composed, compose_run, config_dir, line, parse
 from mnist_cnn.config.schema import find_problems
 from mnist_cnn.errors import ConfigError, nearest
@@ -19,7 +20,7 @@ class CheckedJob:
     """One run of a call, with what is wrong with it.
 
     Args:
-        overrides: as the user would write them; `forced`: as Hydra gets them.
+        overrides: as the user would write them, `--config-dir` as one of them; `forced`: as Hydra gets them.
     """
 
     number: int
@@ -34,7 +35,7 @@ class CheckedJob:
 
     @property
     def name(self) -> str:
-        return f"job {self.number} ({' '.join(self.overrides)})"
+        return f"job {self.number} ({' '.join(text for text in self.overrides if not text.startswith('hydra.'))})"
 
 
 class Call:
@@ -43,17 +44,20 @@ class Call:
     Args:
         overrides: as on the command line.
         multirun: whether they make a sweep.
-        config_dir: one more folder of configuration files.
+        extra_dir: one more folder of configuration files.
 
     Raises:
-        ConfigError: an override that does not parse.
+        ConfigError: an override that does not parse, or several values without `multirun`.
     """
 
     def __init__(self, overrides: Sequence[str], multirun: bool = False, extra_dir: str | None = None) -> None:
         self.multirun = multirun
-        self.folders = [config_dir()] + ([Path(extra_dir)] if extra_dir else [])
         self.texts = list(overrides)
         self.overrides = parse(self.texts)
+        if not multirun and (swept := [line(o) for o in self.overrides if o.is_sweep_override()]):
+            words = "several values make a sweep: python -m mnist_cnn.train -m, in Python mc.fit_many"
+            raise ConfigError([f"{text}: {words}" for text in swept])
+        self.folders = [config_dir()] + ([Path(extra_dir)] if extra_dir else [])
         given = self.value("hydra.searchpath") or []  # how a sweep passes --config-dir on to its jobs
         self.folders += [Path(str(folder).removeprefix("file://")) for folder in given]
         if multirun and not self._unknown_options():
@@ -99,11 +103,11 @@ class Call:
             parsed = parse(texts)
             composed = self._compose([self.forced(o) for o in parsed])
             problems = find_problems(composed.cfg)
-            if self.multirun and str(composed.cfg.trainer.get("strategy")).startswith("ddp"):
-                problems.append("trainer.strategy: ddp does not go with --multirun; start each run alone")
+            if self.multirun and not problems and starts_processes(composed.cfg.trainer):
+                problems.append("trainer: ddp does not go with --multirun, nor several devices; start each run alone")
             own = [o for o in parsed if not o.key_or_group.startswith("hydra.")]
-            forced = [self.forced(o) for o in own] + self.searchpath()
-            jobs.append(CheckedJob(number, [line(o) for o in own], forced, composed, problems))
+            asked, forced = ([way(o) for o in own] + self.searchpath() for way in (line, self.forced))
+            jobs.append(CheckedJob(number, asked, forced, composed, problems))
         return jobs
 
     def is_group(self, key: str) -> bool:

@@ -7,6 +7,8 @@ from pkgutil import resolve_name
 from typing import Any
 
 import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from mnist_cnn.config.build import build, build_schedule
 from mnist_cnn.config.quiet import quiet_libraries
@@ -91,19 +93,27 @@ def check_machine(trainer: dict[str, Any]) -> list[str]:
         problems.append("trainer.accelerator = 'gpu': this machine has no usable CUDA GPU; use trainer=cpu or auto")
     if precision == "16-mixed" and (accelerator == "cpu" or not has_gpu):
         problems.append("trainer.precision = '16-mixed': needs a CUDA GPU; on a CPU use bf16-mixed or 32-true")
-    return problems or _try_trainer(json.dumps(trainer))
+    return problems or _try_trainer(json.dumps(trainer))[0]
+
+
+def starts_processes(trainer: DictConfig) -> bool:
+    """Whether Lightning would start further processes by the command line of this one; of a valid node."""
+    return _try_trainer(json.dumps(OmegaConf.to_container(trainer, resolve=True)))[1]
 
 
 @functools.lru_cache(maxsize=32)
-def _try_trainer(trainer: str) -> list[str]:
-    """Lightning knows its own accelerators, strategies, profilers and what goes together; once for equal nodes."""
+def _try_trainer(trainer: str) -> tuple[list[str], bool]:
+    """What Lightning says of its own accelerators, strategies, profilers and what goes together; once for equal nodes.
+
+    And whether it takes more than one device of one process.
+    """
     off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     try:
         with quiet_libraries():
-            build(json.loads(trainer), **off)
+            made = build(json.loads(trainer), **off)
     except Exception as error:
-        return [f"trainer: {_words(error)}"]
-    return []
+        return [f"trainer: {_words(error)}"], False
+    return [], not isinstance(made.strategy, SingleDeviceStrategy)
 
 
 def check_layers(model: dict[str, Any]) -> list[str]:

@@ -40,30 +40,35 @@ class Composed:
     Args:
         cfg: resolved, not validated.
         name: of the experiment if one was chosen, else of the model.
-        run_dir: what `hydra.run.dir=` asks for, if anything.
+        run_dir, sweep_dir: what `hydra.run.dir` and `hydra.sweep.dir` ask for, if anything.
         swept: `hydra.sweeper.params` of the chosen files: the values of a sweep by key.
     """
 
     cfg: DictConfig
     name: str
-    run_dir: str | None
+    run_dir: Path | None
+    sweep_dir: Path | None
     swept: dict[str, str]
 
 
 def compose_run(overrides: Sequence[str]) -> Composed:
-    """What overrides of `python -m mnist_cnn.train` ask for."""
+    """What overrides of `python -m mnist_cnn.train` ask for.
+
+    Raises:
+        ConfigError: what Hydra refuses.
+    """
     with hydra_in_conf():
         cfg = compose("train", list(overrides), return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
         settings, choices = cfg.hydra, cfg.hydra.runtime.choices
-        asked = parse([text for text in overrides if text.lstrip("+").startswith("hydra.run.dir=")])
         OmegaConf.set_struct(cfg, False)
         swept = {str(k): str(v) for k, v in (settings.sweeper.params or {}).items()}
         plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
         with contextlib.suppress(OmegaConfBaseException):  # validation says what cannot be resolved
             OmegaConf.resolve(plain)
-    run_dir = str(asked[-1].value()) if asked else None
-    return Composed(with_defaults(plain), str(choices.get("experiment") or choices.get("model")), run_dir, swept)
+        run_dir, sweep_dir = (Path(text).resolve() if text else None for text in (settings.run.dir, settings.sweep.dir))
+    name = str(choices.get("experiment") or choices.get("model"))
+    return Composed(with_defaults(plain), name, run_dir, sweep_dir, swept)
 
 
 def compose_named(config_name: str, overrides: Sequence[str]) -> DictConfig:
@@ -72,22 +77,30 @@ def compose_named(config_name: str, overrides: Sequence[str]) -> DictConfig:
         return compose(config_name, list(overrides))
 
 
-def data_defaults() -> dict[str, Any]:
-    """conf/data/mnist.yaml with the seed of conf/train.yaml, whatever a model would change."""
-    seed, node = (OmegaConf.load(config_dir() / file) for file in ("train.yaml", "data/mnist.yaml"))
+def data_defaults(dataset: str | None = None) -> dict[str, Any]:
+    """conf/data/mnist.yaml with the seed of conf/train.yaml, whatever a model would change.
+
+    With the MD5 of `dataset` instead of MNIST's: None where no file of conf/data has them.
+    """
+    files = ["train.yaml", "data/mnist.yaml", *(f"data/{path.name}" for path in (config_dir() / "data").glob("*.yaml"))]
+    seed, node, *sets = (OmegaConf.load(config_dir() / file) for file in files)
     tree: Any = OmegaConf.to_container(OmegaConf.create({"seed": seed.seed, "data": node}), resolve=True)
+    if dataset is not None:
+        tree["data"]["md5"] = {each.dataset: each.md5 and dict(each.md5) for each in sets}.get(dataset)
     return tree["data"]
 
 
 @contextlib.contextmanager
 def hydra_in_conf() -> Iterator[None]:
-    """Lets Hydra find the package's configuration, and leaves its state as it was."""
+    """Lets Hydra find the package's configuration, says what it refuses as we do, and leaves its state as it was."""
     everywhere, of_job, base = GlobalHydra.instance(), HydraConfig.instance(), VersionBase.instance()
     before = everywhere.hydra, of_job.cfg, base.version_base
     everywhere.clear()
     try:
         with initialize_config_dir(str(config_dir().resolve()), version_base="1.3"):
             yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError([str(error).strip().splitlines()[0]]) from error
     finally:
         everywhere = GlobalHydra.instance()
         everywhere.hydra, of_job.cfg, base.version_base = before

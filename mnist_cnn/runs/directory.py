@@ -62,29 +62,27 @@ class Run:
     def checkpoint(self, which: str) -> Path:
         return self.checkpoints / f"{which}.ckpt"
 
-    def held(self) -> AbstractContextManager[Any]:
+    def held(self, new: bool = False) -> AbstractContextManager[Any]:
         """Keeps other processes from training the same run, from this call to the end of `with` or of the process.
 
         Raises:
-            RunError: another process holds it.
+            RunError: another process holds it, or the directory of a `new` run holds one already.
         """
         if not is_first_process():
             return nullcontext()
         self.path.mkdir(parents=True, exist_ok=True)
         try:
-            return FileLock(self.path / LOCK).acquire(timeout=0)
+            lock = FileLock(self.path / LOCK).acquire(timeout=0)
         except Timeout:
             raise RunError(f"{self.path}: another process is training this run") from None
+        if new and self.config_file.exists():
+            with lock:  # lets go of it
+                raise RunError(f"{self.path}: already holds a run; resume={self.path} continues it; or name another")
+        return lock
 
     @property
     def busy(self) -> bool:
         return is_locked(self.path / LOCK)
-
-    @rank_zero_only
-    def require_unused(self) -> None:
-        """Raises RunError if the directory already holds a run: starting another one would overwrite it."""
-        if self.config_file.exists():
-            raise RunError(f"{self.path}: already holds a run; continue it with resume={self.path}, or name another")
 
     @rank_zero_only
     def save_config(self, cfg: DictConfig, overrides: list[str]) -> None:

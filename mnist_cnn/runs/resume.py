@@ -34,15 +34,21 @@ MAY_CHANGE = [
 
 
 @dataclass(frozen=True)
-class Resumption:
-    """A run that goes on from a checkpoint, with its configuration."""
+class Start:
+    """What a training needs: its directory, its configuration, and the checkpoint that it goes on from, if any.
+
+    Args:
+        cfg: validated.
+        overrides: what was asked for, for the record.
+    """
 
     run: Run
     cfg: DictConfig
-    checkpoint: Path
+    overrides: list[str]
+    checkpoint: Path | None = None
 
 
-def find_resumption(call: Call) -> Resumption:
+def find_resumption(call: Call) -> Start:
     """The run that `resume=` names, its saved configuration with the call's new values, and the newest good checkpoint.
 
     `auto` is the newest unfinished run below `run_root`; with other overrides, the newest started with just these.
@@ -52,7 +58,7 @@ def find_resumption(call: Call) -> Resumption:
         ConfigError: overrides that a run cannot change any more.
     """
     resume = str(call.value("resume"))
-    overrides = [o for o in call.overrides if o.key_or_group != "resume"]
+    overrides = [o for o in call.overrides if o.key_or_group not in ("resume", "hydra.searchpath")]
     if resume == "auto" and not is_first_process():
         resume, overrides = os.environ[RUN_VARIABLE], []
     if resume == "auto":
@@ -71,15 +77,18 @@ def find_resumption(call: Call) -> Resumption:
     before = run.config()
     cfg = _with_new_values(run, overrides)
     _require_work_left(run, before, cfg, done=state["epoch"] + 1)
-    return Resumption(run, cfg, checkpoint)
+    asked = {text.partition("=")[0]: text for text in [*run.overrides(), *(line(o).lstrip("+") for o in overrides)]}
+    return Start(run, cfg, list(asked.values()), checkpoint)
 
 
 def _newest_unfinished(call: Call, overrides: list[Override]) -> Run:
     root = Path(str(call.setting("run_root"))).resolve()
     runs = unfinished(root)
-    wanted = sorted(line(o).lstrip("+") for o in overrides)
+    # Not where it went: the run is looked for. Not --config-dir: the run has its values.
+    wanted = sorted(text for o in overrides if not (text := line(o).lstrip("+")).startswith("hydra."))
     for run in runs:
-        if sorted(run.overrides()) == wanted or all(o.key_or_group == "run_root" for o in overrides):
+        asked = sorted(text for text in run.overrides() if not text.startswith("hydra."))
+        if asked == wanted or all(text.startswith("run_root=") for text in wanted):
             return run
     if runs:
         raise RunError(

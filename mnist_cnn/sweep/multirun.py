@@ -43,18 +43,17 @@ def run_sweep(call: Call, task: Task) -> int:
 def perform(call: Call, task: Task) -> Sweep:
     """Runs the jobs of a sweep; raises as `run_sweep`."""
     sweep, known = plan_sweep(call) if call.value("resume") is None else (_resumed(call), {})
-    first = next(job for job in sweep.jobs if job.problem is None)
-    cfg = known.get(first.number) or compose_run(first.forced).cfg
+    cfg = _first_sound(sweep, known)
     if call.value("jobs") is not None:
         cfg.jobs = call.value("jobs")
-    validate(cfg)
+        validate(cfg)
     at_once = jobs_at_once(cfg, len(sweep.jobs))
     with Run(sweep.path).held():
         todo = sweep.unfinished()
         print(f"sweep: {len(sweep.jobs)} jobs, {len(todo)} to run, {at_once} at once, in {sweep.path}", flush=True)
         with stop_on_sigterm(f"python -m mnist_cnn.train -m resume={sweep.path}"):
-            jobs = _jobs(sweep, todo, known)
             display = SweepDisplay(sweep, at_once)
+            jobs = _jobs(sweep, todo, known, display)
             with display.live or contextlib.nullcontext():
                 for ended in run_side_by_side(jobs, task, at_once, display.tick, display.started):
                     sweep.note_error(ended.job.about, ended.error)
@@ -62,10 +61,36 @@ def perform(call: Call, task: Task) -> Sweep:
     return sweep
 
 
-def _jobs(sweep: Sweep, todo: Sequence[SweepJob], known: dict[int, DictConfig]) -> Iterator[Job]:
+def _first_sound(sweep: Sweep, known: dict[int, DictConfig]) -> DictConfig:
+    """The configuration of the first job that has a valid one.
+
+    Raises:
+        ConfigError: with what is wrong with all.
+    """
+    problems = []
+    for job in (job for job in sweep.jobs if job.problem is None):
+        try:
+            cfg = known.get(job.number) or compose_run(job.forced).cfg
+            validate(cfg)
+            return cfg
+        except ConfigError as error:
+            problems += error.problems
+    raise ConfigError(problems)
+
+
+def _jobs(sweep: Sweep, todo: Sequence[SweepJob], known: dict[int, DictConfig], display: SweepDisplay) -> Iterator[Job]:
+    """The jobs with their configurations; one that cannot be composed any more, or is held, has failed alone."""
     for job in todo:
-        cfg = known.get(job.number) or compose_run(job.forced).cfg
-        yield start_or_continue(cfg, sweep.run(job), job.overrides, sweep.log_file(job), job)
+        try:
+            cfg = known.get(job.number) or compose_run(job.forced).cfg
+            ready = start_or_continue(cfg, sweep.run(job), job.overrides, sweep.log_file(job), job)
+        except UserError as error:
+            text = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
+            sweep.log_file(job).write_text(f"error: {text}\n")
+            sweep.note_error(job, text)
+            display.ended(job, text)
+        else:
+            yield ready
 
 
 @contextlib.contextmanager
@@ -97,14 +122,14 @@ def plan_sweep(call: Call) -> tuple[Sweep, dict[int, DictConfig]]:
     """
     checked = call.jobs()
     bad = [f"{job.name}: {problem}" for job in checked for problem in job.problems]
-    settings = next((job for job in checked if not job.problems), checked[0]).cfg
+    first = next((job for job in checked if not job.problems), checked[0])
+    settings = first.cfg
     skip = settings.get("bad_jobs") == "skip"
     if bad and (not skip or all(job.problems for job in checked)):
         raise ConfigError(bad)
     if skip and call.has_launcher():
         raise ConfigError(["bad_jobs=skip: does not go with hydra/launcher"])
-    given = call.value("hydra.sweep.dir")
-    path = Path(str(given)).resolve() if given else new_directory(Path(settings.run_root).resolve())
+    path = first.composed.sweep_dir or new_directory(Path(settings.run_root).resolve())
     sweep = Sweep.create(path, _own(call), checked, elsewhere=call.has_launcher())
     return sweep, {job.number: job.cfg for job in checked}
 
@@ -133,7 +158,8 @@ def _on_cluster(task: Task, cfg: DictConfig) -> None:
     cfg = with_defaults(cfg)
     try:
         validate(cfg)
-        task(cfg, Run(Path(settings.runtime.output_dir)), list(settings.overrides.task), None)
+        searchpath = [text for text in settings.overrides.hydra if text.startswith("hydra.searchpath=")]
+        task(cfg, Run(Path(settings.runtime.output_dir)), [*settings.overrides.task, *searchpath], None)
     except UserError as error:
         log.error(str(error))  # Hydra shows errors only when the whole sweep has ended
         raise

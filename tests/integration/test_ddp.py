@@ -40,3 +40,20 @@ def test_two_processes_give_the_metrics_of_one_and_resume(cli, tiny_overrides, t
     assert together["figures"] == pytest.approx(alone["figures"], rel=1e-3)  # the loss falls fast here
     hits = together["figures"]["test/acc"] * 99  # whole, unless some image counted twice
     assert hits == pytest.approx(round(hits), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_processes_of_a_run_that_has_a_name(tiny_overrides, tmp_path):
+    call = ["--standalone", "--nproc-per-node=2", "-m", "mnist_cnn.train", "model=sequential", "trainer.max_epochs=1"]
+
+    def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "torch.distributed.run", *call, *tiny_overrides, *TWO, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+
+    refused = start()
+    assert refused.returncode != 0
+    assert "name its directory, hydra.run.dir=" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+    done = start("hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    assert metrics_of(Run(tmp_path / "run"))["status"] == "completed"

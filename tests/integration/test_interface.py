@@ -63,11 +63,11 @@ import mnist_cnn as mc
 assert "torch" not in sys.modules
 common = {common!r}
 result = mc.fit("model=sequential", "trainer.max_epochs=1", *common, seed=2)
-rows = mc.fit_many("model=sequential,vanilla", "seed=2", "trainer.max_epochs=1", *common)
+rows = mc.fit_many("model=sequential", "trainer.max_epochs=1", *common, seed=[2, 3])
 assert [row["state"] for row in rows] == ["completed", "completed"], rows
-[same] = [row for row in rows if row["model"] == "sequential"]
+[same] = [row for row in rows if row["seed"] == 2]
 assert same["test_acc"] == result.figures["test/acc"], (same, result.figures)
-assert mc.summarize(rows[0]["directory"] + "/..") == rows
+assert mc.summarize(rows[0]["sweep_directory"]) == rows
 print("ran once")
 """
 
@@ -178,7 +178,7 @@ def test_a_plot_that_fails_leaves_the_run_complete(here, tiny_overrides, monkeyp
 
 
 def test_errors_are_exceptions_with_the_words_of_the_command(cli, here, capsys, tiny_overrides):
-    for overrides in (["optimizer.lr=-1"], ["model=gpa"], ["resume=nowhere.ckpt"], ["a=[1,2"]):
+    for overrides in (["optimizer.lr=-1"], ["model=gpa"], ["resume=nowhere.ckpt"], ["a=[1,2"], ["seed=1,2"], ["~key"]):
         assert cli(*overrides, *tiny_overrides) == 2
         printed = capsys.readouterr().err
         with pytest.raises((ConfigError, RunError)) as told:
@@ -186,13 +186,24 @@ def test_errors_are_exceptions_with_the_words_of_the_command(cli, here, capsys, 
         assert f"error: {told.value}\n" == printed
     with pytest.raises(ConfigError, match="must be an override"):
         mc.fit(3)
+    with pytest.raises(ConfigError, match="seed = <object"):
+        mc.fit(seed=object())
     with pytest.raises(ConfigError, match="ddp"):
         mc.fit("trainer=ddp")
     assert not list(here.rglob("config.yaml"))
 
 
 def test_settings_are_python_values(here, tiny_overrides):
-    result = mc.fit(*tiny_overrides, "debug=one_batch", model="gap", seed=4, figures=False, resume=None)
+    result = mc.fit(
+        *tiny_overrides,
+        "debug=one_batch",
+        model="gap",
+        seed=np.int64(4),
+        figures=False,
+        resume=None,
+        run_root=here / "a b",
+    )
+    assert result.run.path.parent == here / "a b" / "gap"
     cfg = result.run.config()
     assert (cfg.seed, cfg.figures, cfg.model._target_.rpartition(".")[2]) == (4, False, "GAPCNN")
 

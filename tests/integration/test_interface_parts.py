@@ -5,6 +5,7 @@ import typing
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 
 import mnist_cnn as mc
 from mnist_cnn.data import datamodule
-from mnist_cnn.errors import ConfigError, RunError
+from mnist_cnn.errors import ConfigError, InputError, RunError
 from mnist_cnn.interface import DataOptions
 
 
@@ -81,6 +82,36 @@ def test_every_argument_of_the_data_module_is_optional_and_checked():
         mc.MNISTDataModule(batchsize=3)
     with pytest.raises(ConfigError, match=r"data\.batch_size = 0: must be int >= 1"):
         mc.MNISTDataModule(batch_size=0)
+    with pytest.raises(ConfigError, match=r"data\.batch_size = <object.*must be int >= 1"):
+        mc.MNISTDataModule(batch_size=object())
+    data = mc.MNISTDataModule(batch_size=np.int64(7), divide_by=torch.tensor(2.0), root=Path("here"))
+    assert (data.batch_size, data.divide_by, data.root) == (7, 2.0, Path("here"))
+
+
+def test_another_data_set_is_not_held_against_the_md5_of_mnist():
+    digests = [mc.MNISTDataModule(dataset=name).md5 for name in ("MNIST", "FashionMNIST", "mine")]
+    assert digests[0] == mc.MNISTDataModule().md5 != digests[1]
+    assert set(digests[0]) == set(digests[1])
+    assert digests[2] is None
+    assert mc.MNISTDataModule(dataset="mine", md5=digests[0]).md5 == digests[0]
+
+
+def test_the_weights_of_a_new_net_hang_on_pytorchs_seed_alone():
+    torch.manual_seed(5)
+    net = mc.create_model("gap", bn_momentum=np.float32(0.5))
+    assert net.hparams.bn_momentum == 0.5
+    torch.manual_seed(5)
+    plain = type(net)(**net.hparams)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), plain.parameters(), strict=True))
+
+
+def test_images_are_read_in_any_byte_order_or_refused():
+    net = mc.create_model("vanilla")
+    images = np.random.default_rng(0).random((3, 28, 28))
+    assert np.array_equal(net.predict(images), net.predict(images.astype(">f4")))
+    for strange in (images.astype(object), images.astype("U5")):
+        with pytest.raises(InputError, match=r"images are (object|<U5); needed: uint8"):
+            net.predict(strange)
 
 
 def test_models_by_name():

@@ -1,0 +1,54 @@
+"""Settings given as values of Python, NumPy or PyTorch: as YAML would say them, and as overrides for Hydra."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mnist_cnn.errors import ConfigError
+
+
+def plain(value: Any) -> Any:
+    """A value as YAML could say it; what it could not say is left for the checks to refuse."""
+    value = _native(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _native(value: Any) -> Any:
+    """Numbers and arrays of NumPy and PyTorch as Python's own."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def as_override(key: str, value: Any, sweep: bool = False) -> str:
+    """`key=value` as Hydra reads it; in a sweep, what holds several values is one over them.
+
+    Raises:
+        ConfigError: a value that no text says.
+    """
+    value = _native(value)
+    several = sweep and isinstance(value, Iterable) and not isinstance(value, str | Mapping)
+    return f"{key}={','.join(_as_text(key, each) for each in (value if several else [value]))}"
+
+
+def _as_text(key: str, value: Any) -> str:
+    value = _native(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, Path):
+        return _quoted(str(value))
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{_as_text(key, each)}" for name, each in value.items()) + "}"
+    if isinstance(value, Iterable):
+        return "[" + ",".join(_as_text(key, each) for each in value) + "]"
+    raise ConfigError([f"{key} = {value!r}: must be text, a number, a switch, None, or a list or dictionary of such"])
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "\\'") + "'"
