@@ -86,7 +86,8 @@ def _jobs(sweep: Sweep, todo: Sequence[SweepJob], known: dict[int, DictConfig], 
             ready = start_or_continue(cfg, sweep.run(job), job.overrides, sweep.log_file(job), job)
         except UserError as error:
             text = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
-            sweep.log_file(job).write_text(f"error: {text}\n")
+            with sweep.log_file(job).open("a") as log_file:
+                log_file.write(f"error: {text}\n")
             sweep.note_error(job, text)
             display.ended(job, text)
         else:
