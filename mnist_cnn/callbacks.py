@@ -81,16 +81,18 @@ class History(pl.Callback):
             return
         named = trainer.callback_metrics.items() if self._validated else ()  # else left over from an earlier epoch
         measured = {name: float(value) for name, value in named if name.startswith("val/")}
-        now = time.perf_counter()
-        row = {"epoch": trainer.current_epoch + 1, "lr": self._lr, **figures, **measured}
-        timing = {
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "lr": self._lr,
+            **figures,
+            **measured,
             "images": self._images,
             "train_seconds": self._trained - self._began,
-            "seconds": now - self._began,
+            "seconds": time.perf_counter() - self._began,
         }
-        self.rows.append(row | timing)
+        self.rows.append(row)
         if trainer.is_global_zero:
-            log.info(epoch_line(self.rows[-1], trainer.max_epochs))
+            log.info(epoch_line(row, trainer.max_epochs))
             write_table(self.file, COLUMNS, self.rows)
 
 

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +32,7 @@ from mnist_cnn.errors import UserError, nearest
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.environment import environment
 from mnist_cnn.runs.history import column
+from mnist_cnn.runs.record import known
 from mnist_cnn.speed import huge_pages
 from mnist_cnn.values import Count
 
@@ -90,14 +90,14 @@ def measure_package(overrides: list[str], job: dict[str, Any]) -> dict[str, Any]
         _, used = run(command, folder, job["threads"])
         done = Run(Path(folder) / "run")
         record, epochs = done.record(), column(done.history(), "train_seconds")
-    assert record is not None
-    assert record.timing is not None
-    return used | {"epochs": epochs, "start": record.timing.start_seconds}
+    return used | {"epochs": epochs, "start": known(known(record).timing).start_seconds}
 
 
-def measure_peer(script: str, python: Path, job: dict[str, Any]) -> dict[str, Any]:
+def measure_peer(name: str, job: dict[str, Any]) -> dict[str, Any]:
+    script, python, extra = PEERS[name]
+    command = [str(python), str(HERE / "benchmarks" / script), json.dumps(job | extra)]
     with tempfile.TemporaryDirectory() as folder:
-        output, used = run([str(python), str(HERE / "benchmarks" / script), json.dumps(job)], folder, job["threads"])
+        output, used = run(command, folder, job["threads"])
     found = json.loads(output.strip().splitlines()[-1])
     return used | found | {"start": found["first_step"] - used["began"]}
 
@@ -135,16 +135,11 @@ def in_turns(options: dict[str, Any], nets: list[str], repeats: int) -> dict[str
     for repeat in range(repeats):
         for net in nets:
             job = job_of(NETS[net] + SAME, options | {"seed": repeat + 1})
-            contestants: dict[str, Callable[[], dict[str, Any]]] = {
-                name: lambda extra=extra, job=job, net=net: measure_package(NETS[net] + SAME + extra, job)
-                for name, extra in CALLS.items()
-            }
-            for name, (script, python, extra) in PEERS.items():
-                if python.exists():
-                    contestants[name] = lambda s=script, p=python, e=extra, job=job: measure_peer(s, p, job | e)
-            for name, measure in contestants.items():
-                found[net].setdefault(name, []).append(measure())
-                last = found[net][name][-1]
+            for name in [*CALLS, *(peer for peer, (_, python, _) in PEERS.items() if python.exists())]:
+                last = (
+                    measure_package(NETS[net] + SAME + CALLS[name], job) if name in CALLS else measure_peer(name, job)
+                )
+                found[net].setdefault(name, []).append(last)
                 print(
                     f"{repeat + 1}/{repeats} {net:16} {name:32} epochs {last['epochs']}, {last['seconds']:.1f} s",
                     flush=True,

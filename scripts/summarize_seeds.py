@@ -22,7 +22,7 @@ from mnist_cnn.errors import RunError
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.tables import markdown_table
 from mnist_cnn.runs.history import read_history
-from mnist_cnn.runs.record import Record
+from mnist_cnn.runs.record import Record, known
 
 HEADER = [
     "folder", "data", "model", "parameters", "epochs", "protocol", "n", "validation accuracy", "test accuracy",
@@ -46,12 +46,10 @@ class Seed:
     def settings(self) -> Hashable:
         """The same for runs that may stand in one row: the digest, or what the earliest records have instead of it."""
         record = self.record
-        assert record.protocol is not None
-        assert record.parameters is not None
         instead = (record.epochs, record.max_epochs, record.batch_size, record.precision, record.test_weights)
         return (
-            record.protocol.model_dump_json(), record.model or "", record.parameters.trainable, record.numerics or 0,
-            record.settings or repr(instead),
+            known(record.protocol).model_dump_json(), record.model or "", known(record.parameters).trainable,
+            record.numerics or 0, record.settings or repr(instead),
         )  # fmt: skip
 
     @property
@@ -62,9 +60,7 @@ class Seed:
     @property
     def images(self) -> int:
         """Trained on in all epochs; earliest records tell neither this nor whether an epoch was cut short."""
-        timing, protocol = self.record.timing, self.record.protocol
-        assert timing is not None
-        assert protocol is not None
+        timing, protocol = known(self.record.timing), known(self.record.protocol)
         history = read_history(self.file.with_suffix(".csv"))
         if history and all("images" in epoch for epoch in history):
             return sum(epoch["images"] for epoch in history)
@@ -74,8 +70,7 @@ class Seed:
 
     @property
     def seconds(self) -> float:
-        timing = self.record.timing
-        assert timing is not None
+        timing = known(self.record.timing)
         return timing.train_seconds if timing.train_seconds is not None else self.images / timing.images_per_second
 
 
@@ -104,30 +99,28 @@ def rows(runs: Iterable[Seed]) -> list[list[str]]:
     """
     groups: dict[tuple[str, Hashable], dict[int, Seed]] = defaultdict(dict)
     for run in runs:
-        known = groups[run.folder, run.settings].setdefault(run.record.seed, run)
-        if known.outcome != run.outcome:
-            raise UsageError(f"{run.file}: seed {run.record.seed} with the settings of {known.file}, other figures")
-    shared: dict[Hashable, list[str]] = defaultdict(list)
-    members: dict[Hashable, list[Seed]] = {}
-    for (folder, settings), seeds in groups.items():
-        same = settings, frozenset(run.outcome for run in seeds.values())
-        shared[same].append(folder)
-        members.setdefault(same, list(seeds.values()))
-    return sorted((row(", ".join(shared[same]), seeds) for same, seeds in members.items()), key=lambda cells: cells[:3])
+        first = groups[run.folder, run.settings].setdefault(run.record.seed, run)
+        if first.outcome != run.outcome:
+            raise UsageError(f"{run.file}: seed {run.record.seed} with the settings of {first.file}, other figures")
+    shared: dict[Hashable, list[list[Seed]]] = defaultdict(list)
+    for (_, settings), seeds in groups.items():
+        shared[settings, frozenset(run.outcome for run in seeds.values())].append(list(seeds.values()))
+    return sorted((row(folders) for folders in shared.values()), key=lambda cells: cells[:3])
 
 
-def row(folders: str, runs: Sequence[Seed]) -> list[str]:
+def row(folders: Sequence[Sequence[Seed]]) -> list[str]:
+    """Of the runs of a folder, and of others that hold the very same."""
+    runs = folders[0]
     first = runs[0].record
-    assert first.protocol is not None
-    assert first.parameters is not None
+    protocol = known(first.protocol)
     tests = Spread.of([run.record.results.test_acc for run in runs]).in_percent
     return [
-        folders,
-        first.protocol.dataset,
+        ", ".join(seeds[0].folder for seeds in folders),
+        protocol.dataset,
         first.model or "",
-        f"{first.parameters.trainable:,}",
+        f"{known(first.parameters).trainable:,}",
         whole([run.record.epochs or 0 for run in runs]),
-        first.protocol.summary,
+        protocol.summary,
         str(len(runs)),
         validation(runs),
         tests.text(3, " %"),

@@ -5,7 +5,6 @@ again; one that somebody else put there is refused by name, never replaced.
 """
 
 import gzip
-import hashlib
 import logging
 import os
 import shutil
@@ -19,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import torchvision.datasets
-from torchvision.datasets.utils import download_url
+from torchvision.datasets.utils import calculate_md5, check_integrity, download_url
 
 from mnist_cnn.errors import DataError
 from mnist_cnn.files import locked
@@ -56,7 +55,7 @@ def prepare(dataset: str, root: Path, md5: dict[str, str] | None) -> Path:
         if missing:
             raise DataError(f"{dataset}: no {', '.join(missing)} in {folder} (data.md5 is null: nothing is fetched)")
         return folder
-    if all(_digest(folder / name) == md5[name] for name in FILES):
+    if all(check_integrity(folder / name, md5[name]) for name in FILES):
         return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,11 +99,11 @@ def _on_disk(folder: Path, name: str, digest: str) -> bool:
     """True if the verified file is there, unpacking the user's .gz if need be."""
     path, packed = folder / name, folder / f"{name}.gz"
     if path.is_file():
-        if _digest(path) == digest:
+        if check_integrity(path, digest):
             return True
         if name not in _fetched(folder):
             raise DataError(
-                f"{path}: damaged or not the expected file (MD5 {_digest(path)}, expected {digest}). "
+                f"{path}: damaged or not the expected file (MD5 {calculate_md5(path)}, expected {digest}). "
                 "It was not put there by this package, so it is left alone: delete it or set data.root"
             )
         log.warning(f"{path}: damaged (MD5 differs): fetching it again")
@@ -124,7 +123,7 @@ def _install(source: Path, folder: Path, name: str, digest: str) -> None:
             unfinished.open("wb") as writer,
         ):
             shutil.copyfileobj(reader, writer)
-        found = _digest(unfinished)
+        found = calculate_md5(unfinished)
     except (OSError, EOFError, zlib.error) as error:
         unfinished.unlink(missing_ok=True)
         if source.suffix == ".gz" and source.parent == folder:
@@ -197,13 +196,6 @@ def _run(command: list[str], work: Path) -> None:
         raise RuntimeError(f"{command[0]} is not installed") from None
     except subprocess.CalledProcessError as error:
         raise RuntimeError(f"`{' '.join(command)}` failed: {error.stderr.strip()[-200:]}") from None
-
-
-def _digest(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _fetched(folder: Path) -> set[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Literal
 
-from mnist_cnn import NUMERICS, cli
+from mnist_cnn import cli
 from mnist_cnn.reproduce.page import write_pages
 from mnist_cnn.reproduce.rows import typical_seconds
 from mnist_cnn.reproduce.study import Results, StudyRun, chosen, composed, documents, plan
@@ -83,8 +83,7 @@ def run_missing(missing: list[StudyRun], runs: list[StudyRun], results: Results,
     trained = [run for run in missing if twins[run.digest, run.seed] is run]
     for run in list(trained):
         directory = Run(options.run_root / run.path)
-        record = directory.record()
-        if record and record.completed and (record.settings, record.numerics) == (run.digest, NUMERICS):
+        if run.made(directory.record()):
             results.keep(run, directory)  # finished when an earlier call was killed
             trained.remove(run)
     failed = []
@@ -92,13 +91,12 @@ def run_missing(missing: list[StudyRun], runs: list[StudyRun], results: Results,
     for ended in run_side_by_side(_jobs(trained, options.run_root), train, options.jobs):
         run = ended.job.about
         left.remove(run)
-        directory = Run(options.run_root / run.path)
         if ended.error is None:
-            results.keep(run, directory)
+            results.keep(run, ended.job.run)
             for twin in missing:
                 if twin is not run and (twin.digest, twin.seed) == (run.digest, run.seed):
                     results.share(run, twin)
-            outcome = f"test accuracy {known(directory.record()).results.test_acc:.2%}, {ended.seconds:.0f} s"
+            outcome = f"test accuracy {known(ended.job.run.record()).results.test_acc:.2%}, {ended.seconds:.0f} s"
         else:
             failed.append(run)
             outcome = f"failed: {ended.error} (log: {ended.job.log_file})"
@@ -111,7 +109,7 @@ def run_missing(missing: list[StudyRun], runs: list[StudyRun], results: Results,
 
 def _jobs(runs: Sequence[StudyRun], root: Path) -> Iterator[Job]:
     for run in runs:
-        cfg = composed(run.entry.experiment, tuple(run.entry.overrides), run.protocol).copy()
+        cfg = composed(run.entry, run.protocol).copy()
         cfg.seed = cfg.data.seed = run.seed
         cfg.figures = False
         yield start_or_continue(cfg, Run(root / run.path), run.overrides, root / f"{run.path}.log", run)

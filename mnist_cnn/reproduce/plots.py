@@ -45,18 +45,14 @@ def errors(rows: Sequence[Row], title: str) -> Figure:
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g} %"))
-    axes.xaxis.set_minor_formatter(
-        FuncFormatter(lambda x, _: f"{x:g}") if _narrow(axes.get_xlim()) else NullFormatter()
-    )
+    low, high = axes.get_xlim()
+    narrow = high / low < 20
+    axes.xaxis.set_minor_formatter(FuncFormatter(lambda x, _: f"{x:g}") if narrow else NullFormatter())
     axes.set_xlabel("test error after the last epoch (logarithmic)")
     axes.grid(axis="x", which="both", color="0.92")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     axes.set_title(title, fontsize=10)
     return figure
-
-
-def _narrow(limits: tuple[float, float]) -> bool:
-    return limits[1] / limits[0] < 20
 
 
 def loss_curves(rows: Sequence[Row]) -> Figure:

@@ -27,7 +27,7 @@ SEEDS = {"document": 5, "holdout": 3}  # unless the entry or the caller says oth
 HOLDOUT_BELOW = 100_000  # parameters; larger nets run under the documents' own protocol unless asked for
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """One line of a document's results: a preset, or a preset with overrides.
 
@@ -50,6 +50,10 @@ class Entry:
     @property
     def key(self) -> str:
         return f"{self.document}/{self.name}"
+
+    def settings(self, protocol: str) -> list[str]:
+        """As overrides."""
+        return [f"experiment={self.experiment}", *self.overrides, *PROTOCOLS[protocol]]
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,13 @@ class StudyRun:
 
     @property
     def overrides(self) -> list[str]:
-        return [
-            *_overrides(self.entry.experiment, self.entry.overrides, self.protocol),
-            f"seed={self.seed}",
-            "figures=false",
-        ]
+        return [*self.entry.settings(self.protocol), f"seed={self.seed}", "figures=false"]
+
+    def made(self, record: Record | None) -> bool:
+        """Whether a record is of this run, finished, with its present settings, by the present code."""
+        if record is None or not record.completed:
+            return False
+        return (record.settings, record.numerics) == (self.digest, NUMERICS)
 
     def __str__(self) -> str:
         return f"{self.entry.key} seed {self.seed} ({self.protocol} protocol)"
@@ -92,46 +98,40 @@ class Results:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def file(self, run: StudyRun) -> Path:
+        return self.root / f"{run.path}.json"
+
     def of(self, run: StudyRun) -> Record | None:
         """The record of a run if it was made with its present settings by the present code, else None."""
-        file = self.root / f"{run.path}.json"
-        if not file.is_file():
-            return None
-        record = Record.load(file)
-        return record if record.completed and (record.settings, record.numerics) == (run.digest, NUMERICS) else None
+        record = Record.load(self.file(run)) if self.file(run).is_file() else None
+        return record if run.made(record) else None
 
     def all_of(self, entry: Entry, protocol: str) -> dict[Path, Record]:
         """The record of every seed, by file, in order."""
         files = list((self.root / entry.key / protocol).glob("seed_*.json"))
-        if not files:
-            return {}
-        code = settings_digest(composed(entry.experiment, tuple(entry.overrides), protocol))
-        found = {}
-        for file in files:
-            seed = int(file.stem.removeprefix("seed_"))
-            record = self.of(StudyRun(entry, protocol, seed, code))
-            if record is not None:
-                found[seed] = (file, record)
-        return {file: record for _, (file, record) in sorted(found.items())}
+        seeds = sorted(int(file.stem.removeprefix("seed_")) for file in files)
+        found = {self.file(run): self.of(run) for run in runs_of(entry, protocol, seeds)}
+        return {file: record for file, record in found.items() if record is not None}
 
     def histories(self, run: StudyRun) -> list[Path]:
         """Figures per epoch of all seeds of the same entry and protocol, those of earlier code included."""
-        return [file.with_suffix(".csv") for file in (self.root / run.path).parent.glob("seed_*.json")]
+        return [file.with_suffix(".csv") for file in self.file(run).parent.glob("seed_*.json")]
 
     def keep(self, run: StudyRun, trained: Run) -> None:
-        target = self.root / f"{run.path}.json"
+        target = self.file(run)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target.with_suffix(".csv"), trained.history_file.read_bytes())
         write_atomically(target, trained.metrics_file.read_bytes())
 
     def share(self, source: StudyRun, target: StudyRun) -> None:
         """The same configuration and seed under another name: the same figures."""
+        self.file(target).parent.mkdir(parents=True, exist_ok=True)
         for suffix in (".csv", ".json"):
-            there = self.root / f"{target.path}{suffix}"
-            there.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(there, (self.root / f"{source.path}{suffix}").read_bytes())
+            there, here = (self.file(run).with_suffix(suffix) for run in (target, source))
+            write_atomically(there, here.read_bytes())
 
 
+@cache
 def documents() -> list[Document]:
     tree: Any = OmegaConf.to_container(OmegaConf.load(HERE / "documents.yaml"))
     logs: Any = OmegaConf.to_container(OmegaConf.load(HERE / "printed_logs.yaml"))
@@ -169,13 +169,18 @@ def plan(entries: list[Entry], seeds: int | None, protocol: str | None) -> list[
     """
     runs = []
     for entry in entries:
-        small = _parameters(composed(entry.experiment, tuple(entry.overrides), "document")) < HOLDOUT_BELOW
+        small = _parameters(composed(entry, "document")) < HOLDOUT_BELOW
         wanted = [protocol] if protocol else ["document", *(["holdout"] if small and not entry.probe else [])]
         for name in wanted:
-            code = settings_digest(composed(entry.experiment, tuple(entry.overrides), name))
             last = seeds or entry.seeds or SEEDS[name]
-            runs += [StudyRun(entry, name, seed, code) for seed in range(1, last + 1)]
+            runs += runs_of(entry, name, range(1, last + 1))
     return sorted(runs, key=lambda run: (run.seed, run.protocol))
+
+
+def runs_of(entry: Entry, protocol: str, seeds: Sequence[int]) -> list[StudyRun]:
+    """A run for each seed, with today's settings; nothing is composed where there is no seed."""
+    code = settings_digest(composed(entry, protocol)) if seeds else ""
+    return [StudyRun(entry, protocol, seed, code) for seed in seeds]
 
 
 def _entry(document: str, name: str, node: dict[str, Any], printed: dict[str, list[float]]) -> Entry:
@@ -183,17 +188,13 @@ def _entry(document: str, name: str, node: dict[str, Any], printed: dict[str, li
     return Entry(document, name, node.pop("experiment", f"{document}/{name}"), reported=node, printed=printed, **own)
 
 
-def _overrides(experiment: str, overrides: Sequence[str], protocol: str) -> list[str]:
-    return [f"experiment={experiment}", *overrides, *PROTOCOLS[protocol]]
-
-
 @cache
-def composed(experiment: str, overrides: tuple[str, ...], protocol: str) -> DictConfig:
+def composed(entry: Entry, protocol: str) -> DictConfig:
     """The configuration of an entry, checked; once for each."""
-    cfg = compose_run(_overrides(experiment, overrides, protocol)).cfg
+    cfg = compose_run(entry.settings(protocol)).cfg
     problems = find_problems(cfg)
     if problems:
-        raise ConfigError([f"{experiment}: {problem}" for problem in problems])
+        raise ConfigError([f"{entry.experiment}: {problem}" for problem in problems])
     return cfg
 
 

@@ -65,7 +65,6 @@ def with_tricks(job: dict[str, Any]) -> Iterator[Prepared]:
     with speed.memory():
         model = build_model(cfg)
         speed.apply(model)
-        assert model.optimizer is not None
         yield model.net, model.optimizer(model.parameters())
 
 

@@ -39,7 +39,6 @@ def measure(cfg: DictConfig, speed: Speed) -> dict[str, list[float]]:
     data, model = build_data(cfg), build_model(cfg)
     speed.apply(model)
     data.setup("fit")
-    assert model.optimizer is not None
     optimizer = model.optimizer(model.parameters())
     times: dict[str, list[float]] = {}
 
@@ -57,7 +56,6 @@ def measure(cfg: DictConfig, speed: Speed) -> dict[str, list[float]]:
         now = time.perf_counter()
         images, labels = data.on_after_batch_transfer(next(batches), 0)
         now = clock("data: next batch, to float", now)
-        assert augment is not None
         augment(images)
         now = clock("augmentation (affine; off by default here)", now)
         optimizer.zero_grad()

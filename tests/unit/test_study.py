@@ -53,7 +53,7 @@ def test_every_finished_run_in_git_was_made_with_the_settings_of_today():
     for file in files:
         document, name, protocol = file.relative_to(ROOT / "results/reproduction").parts[:3]
         entry = entries[f"{document}/{name}"]
-        today = settings_digest(composed(entry.experiment, tuple(entry.overrides), protocol))
+        today = settings_digest(composed(entry, protocol))
         record = Record.load(file)
         assert record.settings == today, file
         assert record.version > 1 or record.config_digest != today
