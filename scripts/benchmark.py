@@ -180,12 +180,11 @@ def main() -> None:
         given = read_only_options(__doc__, OPTIONS)
         pages = Path(given.get("pages", "docs/benchmarks"))
         nets = chosen(given.get("nets", ",".join(NETS)))
+        pages.mkdir(parents=True, exist_ok=True)
         if "from" in given:
             measured = json.loads(Path(given["from"]).read_text())
         else:
             measured = measure(nets, given.get("images", 20_000), given.get("epochs", 2), given.get("repeats", 3))
-        pages.mkdir(parents=True, exist_ok=True)
-        if "from" not in given:
             (pages / "speed.json").write_text(json.dumps(measured, indent=1))
         write_page(measured, pages)
 

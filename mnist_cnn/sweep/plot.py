@@ -29,11 +29,9 @@ def curve(groups: Sequence[Group], key: str) -> Figure:
     """Mean over seeds with its 95 % interval, every seed as a point; in order of the value."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    order = _in_order({group.values[key] for group in groups})
-    ordered = sorted(groups, key=lambda group: order.index(group.values[key]))
-    places = _places(axes, [group.values[key] for group in ordered])
+    ordered, places = _placed(axes, groups, key)
     spreads = [group.spread for group in ordered]
-    style = "o-" if all(_number(value) is not None for value in order) else "o"
+    style = "o-" if all(_number(group.values[key]) is not None for group in groups) else "o"
     axes.errorbar(
         places, [s.mean for s in spreads], yerr=[s.half_width or 0.0 for s in spreads], fmt=style, color="black",
         capsize=4, label="mean, 95 %",
@@ -53,8 +51,7 @@ def curve(groups: Sequence[Group], key: str) -> Figure:
 def heat_map(groups: Sequence[Group], keys: Sequence[str]) -> Figure:
     """Mean validation accuracy in every cell: the last key across, the combinations of the others down."""
     *down, across = keys
-    columns = _in_order({group.values.get(across, "") for group in groups})
-    options = [_in_order({group.values.get(key, "") for group in groups}) for key in down]
+    *options, columns = (sorted({group.values.get(key, "") for group in groups}, key=_rank) for key in keys)
     cells = {tuple(group.values.get(key, "") for key in keys): group.spread.mean for group in groups}
     lines = [line for line in itertools.product(*options) if any((*line, c) in cells for c in columns)]
     matrix = np.array([[100 * cells.get((*line, c), np.nan) for c in columns] for line in lines])
@@ -78,9 +75,7 @@ def scatter(groups: Sequence[Group], keys: Sequence[str]) -> Figure:
     figure = Figure(figsize=(3.4 * len(keys), 3.4), layout="constrained")
     panels = figure.subplots(1, len(keys), squeeze=False, sharey=True)[0]
     for axes, key in zip(panels, keys, strict=True):
-        order = _in_order({group.values.get(key, "") for group in groups})
-        ordered = sorted(groups, key=lambda group: order.index(group.values.get(key, "")))
-        places = _places(axes, [group.values.get(key, "") for group in ordered])
+        ordered, places = _placed(axes, groups, key)
         axes.plot(places, [group.spread.mean for group in ordered], "o", color="black", fillstyle="none")
         axes.set_xlabel(key)
         axes.grid(color="0.9")
@@ -89,20 +84,23 @@ def scatter(groups: Sequence[Group], keys: Sequence[str]) -> Figure:
     return figure
 
 
-def _places(axes: Axes, values: Sequence[str]) -> list[float]:
-    """Where sorted values stand on the horizontal axis: numbers to scale, names side by side."""
+def _placed(axes: Axes, groups: Sequence[Group], key: str) -> tuple[list[Group], list[float]]:
+    """Groups in order of a value, and where they stand on the horizontal axis: numbers to scale, names side by side."""
+    ordered = sorted(groups, key=lambda group: _rank(group.values.get(key, "")))
+    values = [group.values.get(key, "") for group in ordered]
     numbers = [number for value in values if (number := _number(value)) is not None]
     if len(numbers) == len(values):
         if min(numbers) > 0 and max(numbers) / min(numbers) > WIDE:
             axes.set_xscale("log")
-        return numbers
+        return ordered, numbers
     names = list(dict.fromkeys(values))
     axes.set_xticks(range(len(names)), names)
-    return [float(names.index(value)) for value in values]
+    return ordered, [float(names.index(value)) for value in values]
 
 
-def _in_order(values: set[str]) -> list[str]:
-    return sorted(values, key=lambda value: (_number(value) is None, _number(value) or 0.0, value))
+def _rank(value: str) -> tuple[bool, float, str]:
+    """Numbers by size, then names."""
+    return _number(value) is None, _number(value) or 0.0, value
 
 
 def _number(text: str) -> float | None:
