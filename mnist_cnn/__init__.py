@@ -35,13 +35,16 @@ if TYPE_CHECKING:
         list_models as list_models,
     )
     from mnist_cnn.interface import (
+        list_runs as list_runs,
+    )
+    from mnist_cnn.interface import (
         load as load,
     )
     from mnist_cnn.interface import (
         summarize as summarize,
     )
 
-__all__ = ["MNISTDataModule", "create_model", "fit", "fit_many", "list_models", "load", "summarize"]
+__all__ = ["MNISTDataModule", "create_model", "fit", "fit_many", "list_models", "list_runs", "load", "summarize"]
 
 
 def __getattr__(name: str) -> Any:

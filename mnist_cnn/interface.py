@@ -29,7 +29,9 @@ from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.reading import Scale
 from mnist_cnn.runs.checkpoint import load_trained
+from mnist_cnn.runs.choosing import choose
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.listing import as_dict, find_runs
 from mnist_cnn.runs.start import find_start
 from mnist_cnn.sweep.groups import rows_of
 from mnist_cnn.sweep.multirun import perform
@@ -126,6 +128,23 @@ def load(path: str | Path, weights: str | None = None) -> Classifier:
         raise RunError(f"{file}: its weights do not fit its net") from error
     model.scale = Scale(**trained.scale)
     return model.eval()
+
+
+def list_runs(
+    folder: str | Path = "runs", *tests: str, sort: str = "age", columns: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """The runs below a folder as dictionaries, as `python -m mnist_cnn.runs` lists them, newest first.
+
+    Args:
+        tests: `"model=gap"`, `"val/acc>99.4%"`, `"age<2d"`: any setting or figure.
+        sort: a setting or figure; accuracies highest first, all else lowest first, and the other way behind a minus.
+        columns: further settings or figures.
+
+    Raises:
+        RunError: no such folder.
+        ConfigError: a test that is none, or a key that no run has.
+    """
+    return [as_dict(run, columns) for run in choose(find_runs(Path(folder)), tests, sort)]
 
 
 def list_models() -> list[str]:

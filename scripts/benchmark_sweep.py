@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from mnist_cnn import cli
 from mnist_cnn.report.spread import Spread
-from mnist_cnn.report.tables import markdown_table
+from mnist_cnn.report.text import markdown_table
 from mnist_cnn.runs.environment import environment
 from mnist_cnn.values import Count
 

@@ -20,7 +20,7 @@ from command_line import UsageError, read
 from mnist_cnn import cli
 from mnist_cnn.errors import RunError
 from mnist_cnn.report.spread import Spread
-from mnist_cnn.report.tables import markdown_table
+from mnist_cnn.report.text import markdown_table
 from mnist_cnn.runs.history import read_history
 from mnist_cnn.runs.record import Record, known
 

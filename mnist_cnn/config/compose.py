@@ -7,7 +7,6 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -22,15 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_cnn.config.build import with_defaults
+from mnist_cnn.config.place import config_dir
 from mnist_cnn.errors import ConfigError
-
-PACKAGE = Path(__file__).parent.parent
-
-
-def config_dir() -> Path:
-    """The wheel carries conf/ inside the package; a checkout has it beside the package."""
-    inside = PACKAGE / "conf"
-    return inside if inside.is_dir() else PACKAGE.parent / "conf"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, ScalarFormatter
 
 from mnist_cnn.data.datamodule import ImageSet
 from mnist_cnn.runs.directory import Run
@@ -23,7 +23,7 @@ def draw_run(run: Run, title: str, train: ImageSet, test: ImageSet) -> None:
     """Draws all pictures of a finished run into its directory; the mistakes only where predictions.csv was written."""
     record = known(run.record())
     drawn = {
-        "curves.png": curves(run.history(), title, known(record.protocol).test_images_watched),
+        "curves.png": curves(run.history(), title, known(record.protocol).test_images_watched, record.test_epoch),
         "confusion.png": confusion_matrix(known(record.confusion), title),
         "samples.png": samples(train),
     }
@@ -34,29 +34,60 @@ def draw_run(run: Run, title: str, train: ImageSet, test: ImageSet) -> None:
         figure.savefig(run.path / name, dpi=110)
 
 
-def curves(history: Sequence[Epoch], title: str, watched: bool) -> Figure:
-    """Loss and accuracy of training and validation (on the test images, if `watched`) by epoch."""
+def curves(history: Sequence[Epoch], title: str, watched: bool, tested: int | None = None) -> Figure:
+    """Loss and accuracy of training and validation (on the test images, if `watched`) by epoch, both by log scales.
+
+    Args:
+        tested: the epoch whose weights were tested, marked.
+    """
     figure = Figure(figsize=(9, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for axes, name in ((left, "loss"), (right, "acc")):
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "acc"), strict=True):
         plot_history(axes, history, name, watched)
+        if tested is not None:
+            axes.axvline(tested, color="0.6", linestyle=":", zorder=0, label=f"tested: epoch {tested}")
         axes.legend(frameon=False)
-    left.set_ylabel("loss")
-    right.set_ylabel("accuracy")
-    right.yaxis.set_major_formatter(PercentFormatter(1.0))
     figure.suptitle(title, fontsize=10)
     return figure
 
 
 def plot_history(axes: Axes, history: Sequence[Epoch], name: str, watched: bool) -> None:
-    """`loss` or `acc` of training and validation by epoch."""
+    """`loss` or `acc` of training and validation by epoch; where they are close to the best, little is much."""
     second = "test images" if watched else "validation"
     epochs = column(history, "epoch")
     axes.plot(epochs, column(history, f"train/{name}"), "o--", color="0.45", markersize=3.5, label="training")
     axes.plot(epochs, column(history, f"val/{name}"), "s-", color="black", markersize=3.5, label=second)
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xticks(epoch_ticks(len(epochs)))
     axes.grid(color="0.9")
+    if name == "loss":
+        axes.set_ylabel("loss (log scale)")
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    else:
+        axes.set_ylabel("accuracy (log scale of the error)")
+        axes.set_yscale("function", functions=(_to_error, _to_accuracy))
+        axes.set_yticks([tick for tick in ACCURACIES if axes.get_ylim()[0] <= tick <= axes.get_ylim()[1]])
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+
+
+def epoch_ticks(epochs: int) -> list[int]:
+    """The first epoch, the last, and round ones between."""
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, epochs) if epochs <= 10 * step)
+    return [1, *(e for e in range(step, epochs, step) if e > 1 and epochs - e > step / 2), epochs][: max(1, epochs)]
+
+
+ACCURACIES = (0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
+_NEVER = 1.0002  # where 100 % still has a place
+
+
+def _to_error(accuracy: Any) -> Any:
+    return -np.log10(np.maximum(_NEVER - np.asarray(accuracy), 1e-9))
+
+
+def _to_accuracy(place: Any) -> Any:
+    return _NEVER - 10.0 ** -np.asarray(place)
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], title: str) -> Figure:

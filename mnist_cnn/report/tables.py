@@ -1,23 +1,20 @@
 """The tables and lines that a run prints and logs, as plain text."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from mnist_cnn.models.layers import LayerRow
+from mnist_cnn.report.text import as_text, start_table, text_grid
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.record import Record, known
 
 
 def layer_table(rows: Sequence[LayerRow]) -> str:
     """Layers with output shape (height, width, channels) and parameters, as Keras prints a model."""
-    table = _table("layer", "output shape", "parameters", right=(2,))
+    table = text_grid("layer", "output shape", "parameters", right=(2,))
     for row in rows:
         shape = (*row.output_shape[1:], *row.output_shape[:1])
         table.add_row(f"{row.name} ({row.kind})", " × ".join(str(n) for n in shape), f"{row.parameters:,}")
@@ -25,7 +22,7 @@ def layer_table(rows: Sequence[LayerRow]) -> str:
     table.add_section()
     table.add_row("total", "", f"{total:,}")
     table.add_row("trainable", "", f"{trainable:,}")
-    return _text(table)
+    return as_text(table)
 
 
 def count(rows: Sequence[LayerRow]) -> tuple[int, int]:
@@ -52,13 +49,6 @@ def start_report(cfg: DictConfig, run: Run, record: Record, layers: Sequence[Lay
     return f"{layer_table(layers)}\n\n{start_table(facts)}\n"
 
 
-def start_table(facts: dict[str, str]) -> str:
-    table = _table("", "", header=False)
-    for name, value in facts.items():
-        table.add_row(name, value)
-    return _text(table)
-
-
 def epoch_line(row: dict[str, Any], max_epochs: int | None) -> str:
     """One line per epoch, all that the progress bar showed."""
     width = len(str(max_epochs))
@@ -79,7 +69,7 @@ def final_table(record: Record, run_dir: Path) -> str:
         "best": f"best epoch, {figures.best_epoch} (chosen {'on the test images' if watched else 'by validation'})",
         "test": f"test ({record.test_weights} weights, epoch {record.test_epoch})",
     }
-    table = _table("", "accuracy", "loss", right=(1, 2))
+    table = text_grid("", "accuracy", "loss", right=(1, 2))
     for key, name in names.items():
         if figures[f"{key}/acc"] is not None:
             table.add_row(name, f"{figures[f'{key}/acc']:.2%}", f"{figures[f'{key}/loss']:.4f}")
@@ -92,33 +82,4 @@ def final_table(record: Record, run_dir: Path) -> str:
         + ", checkpoints/{best,last}.ckpt",
         "again": f"python -m mnist_cnn.evaluate run_dir={run_dir}",
     }
-    return _text(table) + "\n" + start_table(where)
-
-
-def plain_table(lines: Sequence[Sequence[str]]) -> str:
-    """The first line is the head; columns of numbers stand right."""
-    head, *rest = lines
-    right = [i for i in range(len(head)) if rest and all(not line[i] or line[i][0] in "0123456789(" for line in rest)]
-    table = _table(*head, right=right)
-    for line in rest:
-        table.add_row(*line)
-    return _text(table)
-
-
-def markdown_table(lines: Sequence[Sequence[str]]) -> str:
-    """The first line is the head."""
-    head, *rest = lines
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rest])
-
-
-def _table(*columns: str, right: Sequence[int] = (), header: bool = True) -> Table:
-    table = Table(box=box.SIMPLE_HEAD if header else None, show_header=header, pad_edge=False)
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i in right else "left", no_wrap=True, overflow="ignore")
-    return table
-
-
-def _text(table: Table) -> str:
-    target = io.StringIO()
-    Console(file=target, width=200, color_system=None, force_jupyter=False).print(table)
-    return "\n".join(line.rstrip() for line in target.getvalue().splitlines() if line.strip())
+    return as_text(table) + "\n" + start_table(where)

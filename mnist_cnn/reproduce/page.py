@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_cnn.files import write_atomically, write_table
-from mnist_cnn.report.tables import markdown_table
+from mnist_cnn.report.text import markdown_table
 from mnist_cnn.reproduce.plots import draw
 from mnist_cnn.reproduce.rows import Row, read
 from mnist_cnn.reproduce.study import Document, Results

@@ -3,7 +3,6 @@
 import datetime
 import itertools
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,51 +15,16 @@ from yaml import YAMLError
 
 from mnist_cnn.config.build import with_defaults
 from mnist_cnn.errors import RunError
-from mnist_cnn.files import LOCK, is_locked, write_atomically
+from mnist_cnn.files import LOCK, write_atomically
 from mnist_cnn.runs.earlier import with_present_names
-from mnist_cnn.runs.history import Epoch, read_history
+from mnist_cnn.runs.layout import Layout
 from mnist_cnn.runs.record import Record
 
 RUN_VARIABLE = "MNIST_CNN_RUN"  # tells the further processes of a training (DDP) which run it is
-PLAN = "sweep.yaml"  # makes a directory that of a sweep
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run directory on disk; creating the object touches nothing."""
-
-    path: Path
-
-    @property
-    def config_file(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def overrides_file(self) -> Path:
-        return self.path / "overrides.yaml"
-
-    @property
-    def metrics_file(self) -> Path:
-        return self.path / "metrics.json"
-
-    @property
-    def history_file(self) -> Path:
-        return self.path / "metrics.csv"
-
-    @property
-    def predictions_file(self) -> Path:
-        return self.path / "predictions.csv"
-
-    @property
-    def log_file(self) -> Path:
-        return self.path / "train.log"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    def checkpoint(self, which: str) -> Path:
-        return self.checkpoints / f"{which}.ckpt"
+class Run(Layout):
+    """A run directory that can be trained into; creating the object touches nothing."""
 
     def held(self, new: bool = False) -> AbstractContextManager[Any]:
         """Keeps other processes from training the same run, from this call to the end of `with` or of the process.
@@ -79,10 +43,6 @@ class Run:
             with lock:  # lets go of it
                 raise RunError(f"{self.path}: already holds a run; resume={self.path} continues it; or name another")
         return lock
-
-    @property
-    def busy(self) -> bool:
-        return is_locked(self.path / LOCK)
 
     @rank_zero_only
     def save_config(self, cfg: DictConfig, overrides: list[str]) -> None:
@@ -107,13 +67,6 @@ class Run:
             raise RunError(f"{self.config_file}: not the configuration of a run")
         return with_defaults(with_present_names(loaded))
 
-    def overrides(self) -> list[str]:
-        return [str(text) for text in OmegaConf.load(self.overrides_file)] if self.overrides_file.is_file() else []
-
-    def record(self) -> Record | None:
-        """What metrics.json says; None before there is one."""
-        return Record.load(self.metrics_file) if self.metrics_file.is_file() else None
-
     @rank_zero_only
     def save_record(self, record: Record) -> None:
         record.save(self.metrics_file)
@@ -122,9 +75,6 @@ class Run:
     def completed(self) -> bool:
         record = self.record()
         return record is not None and record.completed
-
-    def history(self) -> list[Epoch]:
-        return read_history(self.history_file)
 
     def save_predictions(self, rows: torch.Tensor) -> None:
         """predictions.csv from (N, 3): label, predicted class, its probability; a row per test image, in order."""

@@ -15,7 +15,8 @@ from mnist_cnn.config.schema import find_problems
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.optim import spans_run
 from mnist_cnn.runs.checkpoint import load_checkpoint, newest_good_checkpoint
-from mnist_cnn.runs.directory import PLAN, RUN_VARIABLE, Run, is_first_process, unfinished
+from mnist_cnn.runs.directory import RUN_VARIABLE, Run, is_first_process, unfinished
+from mnist_cnn.runs.layout import PLAN
 
 # What leaves the meaning of the epochs already trained alone, and what a checkpoint does not restore over.
 MAY_CHANGE = [

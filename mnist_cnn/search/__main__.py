@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 from mnist_cnn import cli
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.files import write_atomically
-from mnist_cnn.runs.directory import PLAN, Run
+from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.layout import PLAN
 from mnist_cnn.search.settings import KEYS, check_training, find_directory, leaves, read_settings
 from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
 from mnist_cnn.sweep.multirun import jobs_at_once, stop_on_sigterm

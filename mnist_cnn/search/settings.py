@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from mnist_cnn.config.compose import compose_named, compose_run, line, parse
 from mnist_cnn.config.schema import find_problems
 from mnist_cnn.errors import ConfigError
-from mnist_cnn.runs.directory import PLAN, dated
+from mnist_cnn.runs.directory import dated
+from mnist_cnn.runs.layout import PLAN
 from mnist_cnn.values import Count, Seed, problem
 
 KEYS: dict[str, Any] = {

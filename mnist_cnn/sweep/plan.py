@@ -10,7 +10,8 @@ import yaml
 from mnist_cnn.config.call import CheckedJob
 from mnist_cnn.errors import RunError
 from mnist_cnn.files import write_atomically
-from mnist_cnn.runs.directory import PLAN, Run, dated
+from mnist_cnn.runs.directory import Run, dated
+from mnist_cnn.runs.layout import PLAN
 from mnist_cnn.runs.record import Record
 
 # States of a job. A diverged job would diverge again, and a refused one would be refused again.

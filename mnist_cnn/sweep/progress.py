@@ -9,6 +9,7 @@ from rich.table import Table
 
 from mnist_cnn.report.console import interactive
 from mnist_cnn.sweep.jobs import Job
+from mnist_cnn.report.text import duration
 from mnist_cnn.sweep.plan import RUNNING, TO_RUN, Sweep, SweepJob, seconds_left
 
 REDRAW_SECONDS = 1.0
@@ -92,9 +93,3 @@ class SweepDisplay:
         active = [i for i, job in enumerate(self.sweep.jobs) if self.progress[job.number].state == RUNNING]
         first = max(0, min((active[0] if active else len(self.sweep.jobs)) - 5, len(self.sweep.jobs) - ROWS))
         return self.sweep.jobs[first : first + ROWS]
-
-
-def duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -6,7 +6,7 @@ from statistics import mean
 
 from mnist_cnn.files import write_atomically, write_table
 from mnist_cnn.report.spread import Spread
-from mnist_cnn.report.tables import markdown_table, plain_table
+from mnist_cnn.report.text import markdown_table, plain_table
 from mnist_cnn.runs.record import known
 from mnist_cnn.sweep.groups import Group, JobRow, groups_of, rows_of
 from mnist_cnn.sweep.plan import COMPLETED, PRUNED, RUNNING, STOPPED, WAITING, Sweep

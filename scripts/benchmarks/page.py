@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from mnist_cnn.report.spread import Spread
-from mnist_cnn.report.tables import markdown_table
+from mnist_cnn.report.text import markdown_table
 
 TUTORIAL, KERAS, BARE = "tutorial Lightning", "Keras", "bare PyTorch, same tricks"
 COMPUTING = f"{KERAS}, computing"

@@ -1,0 +1,190 @@
+"""Lists, shows, ranks, compares and cleans up the runs below a folder: `python -m mnist_cnn.runs`."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.filesize import decimal
+
+from mnist_cnn import cli
+from mnist_cnn.errors import ConfigError, RunError, nearest
+from mnist_cnn.report.spread import Spread
+from mnist_cnn.report.text import duration, plain_table, start_table
+from mnist_cnn.runs.choosing import choose, is_test
+from mnist_cnn.runs.cleaning import What, plan_cleaning
+from mnist_cnn.runs.layout import PLAN
+from mnist_cnn.runs.listing import ListedRun, as_dict, find_runs
+from mnist_cnn.runs.record import known
+from mnist_cnn.values import Count
+
+USAGE = """\
+The runs below a folder (runs, unless another is named), newest first.
+
+  python -m mnist_cnn.runs                                    all of them
+  python -m mnist_cnn.runs model=gap 'val/acc>99.4%'          by any setting or figure
+  python -m mnist_cnn.runs sort=val/acc columns=optimizer.lr  best first, with a setting
+  python -m mnist_cnn.runs show runs/gap/TIME                 one run: settings, figures, how to go on
+  python -m mnist_cnn.runs rank                               mean over seeds, best validation first
+  python -m mnist_cnn.runs diff runs/gap/TIME runs/gap/TIME2  what differs between two
+  python -m mnist_cnn.runs clean                              remove what failed; asks first
+
+Tests: key=value, !=, <, <=, >, >=, with any key of config.yaml, metrics.json or status, age, size, epochs, seed;
+  status is completed, running, killed, interrupted, failed, diverged or pruned; age<2d, size>10MB, status=fail*
+sort=KEY        best accuracy first, all else lowest first; sort=-KEY the other way round
+columns=A,B     more columns        top=N   only so many        format=json|table
+clean what=     failed (default): runs without a complete epoch, or diverged; checkpoints: all but the tested weights
+                of completed runs; runs: whole runs, with a test that says which. yes=true does not ask. Nothing that
+                is being trained or that the summary of a sweep reads is ever touched."""
+OPTIONS: dict[str, Any] = {
+    "sort": str, "columns": str, "top": Count, "format": Literal["table", "json"], "what": What, "yes": bool,
+}  # fmt: skip
+
+
+def main() -> None:
+    with cli.user_errors():
+        given = cli.arguments()
+        if {"-h", "--help"} & set(given):
+            print(USAGE)
+            return
+        command = COMMANDS.get(given[0]) if given else None
+        words = given[1:] if command else given
+        tests = [
+            word for word in words if is_test(word) and word.split("=")[0] not in OPTIONS and not Path(word).exists()
+        ]
+        names, options = cli.read_options([word for word in words if word not in tests], OPTIONS)
+        for word in names:
+            if not Path(word).is_dir():
+                raise ConfigError([f"{word}: neither a folder nor a command{nearest(word, COMMANDS)}"])
+        (command or list_runs)([Path(name) for name in names], tests, options)
+
+
+def list_runs(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> None:
+    """One line a run; test figures only where they are asked for, since a list invites to choose."""
+    chosen = _chosen(folders, tests, options)
+    extra = options["columns"].split(",") if "columns" in options else []
+    if options.get("format") == "json":
+        print(json.dumps([as_dict(run, extra) for run in chosen], indent=2))
+        return
+    table = [["run", "status", "epochs", "validation", *extra, "age", "size"]]
+    for run in chosen:
+        best = run.validation
+        figures = [run.status, _epochs(run), f"{best:.2%}" if best is not None else ""]
+        where = [duration(run.value("age")), decimal(run.size)]
+        table.append([run.value("run"), *figures, *(_shown(key, run.value(key)) for key in extra), *where])
+    print(plain_table(table) if chosen else "no runs")
+
+
+def show(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> None:
+    """One run: what was asked for, what came out, and the command that goes on."""
+    [run] = _named(folders, 1, "show")
+    record, path = run.saved, os.path.relpath(run.path)
+    facts = {"run": path, "status": run.status, "asked for": " ".join(run.overrides()) or "the defaults",
+             "epochs": _epochs(run), "age": duration(run.value("age")), "size": decimal(run.size)}  # fmt: skip
+    if record is not None:
+        facts |= {"error": record.error.splitlines()[0]} if record.error else {}
+        facts |= {"protocol": record.protocol.summary} if record.protocol else {}
+        figures = (record.dump().get("figures") or {}).items()
+        facts |= {name: _shown(name, value) for name, value in figures if value is not None}
+        facts |= {"commit": record.git.commit[:10] + " with changes" * record.git.dirty} if record.git else {}
+    again = "evaluate run_dir" if run.status == "completed" else "train resume"
+    if run.status == "completed" or run.checkpoint("last").exists():
+        facts |= {"next": f"python -m mnist_cnn.{again}={path}"}
+    print(start_table(facts))
+
+
+def rank(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> None:
+    """Completed runs grouped over seeds, best mean validation accuracy first."""
+    groups: dict[tuple[Any, ...], list[ListedRun]] = {}
+    for run in _chosen(folders, tests, options):
+        if run.status == "completed":
+            protocol, record = known(known(run.saved).protocol), known(run.saved)
+            key = protocol.dataset, protocol.validate_on, record.settings, record.numerics
+            groups.setdefault(key, []).append(run)
+    rows = [(Spread.of([known(run.validation) for run in members]), members) for members in groups.values()]
+    table = [["model", "asked for", "data", "n", "validation: mean ± sd", "min–max"]]
+    for spread, members in sorted(rows, key=lambda row: -row[0].mean)[: options.get("top")]:
+        record, percent = known(members[0].saved), spread.in_percent
+        asked = " ".join(text for text in members[0].overrides() if not text.startswith(("seed=", "model=")))
+        watched = " (watched test images)" * known(record.protocol).test_images_watched
+        table.append([members[0].model, asked, known(record.protocol).dataset + watched, str(spread.n),
+                      percent.text(3, " %"), percent.range(2, " %")])  # fmt: skip
+    print(plain_table(table) if rows else "no completed runs")
+
+
+def diff(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> None:
+    """Settings, figures and circumstances that two runs do not share."""
+    one, other = _named(folders, 2, "diff")
+    table = [["", os.path.relpath(one.path), os.path.relpath(other.path)]]
+    for read in (lambda run: run.settings, _facts):
+        left, right = read(one), read(other)
+        for key in dict.fromkeys([*left, *right]):
+            if left.get(key) != right.get(key):
+                table.append([key, _shown(key, left.get(key)), _shown(key, right.get(key))])
+    print(plain_table(table) if len(table) > 1 else "the same settings, figures and circumstances")
+
+
+def clean(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> None:
+    """Removes what is no longer needed, once the user has said yes."""
+    what = options.get("what", "failed")
+    removals = plan_cleaning(_chosen(folders, tests, options), what, chosen=bool(tests))
+    if not removals:
+        print("nothing to clean up")
+        return
+    for removal in removals:
+        names = "" if removal.paths == [removal.run.path] else ": " + ", ".join(path.name for path in removal.paths)
+        print(f"{os.path.relpath(removal.run.path)} ({removal.run.status}){names}")
+    text = f"{len(removals)} runs, {decimal(sum(removal.size for removal in removals))}"
+    if not options.get("yes") and not sys.stdin.isatty():
+        raise ConfigError([f"clean: {text} would go; without a terminal to ask in, say yes=true"])
+    if options.get("yes") or input(f"Remove this of {text}? [y/N] ").strip().lower() in ("y", "yes"):
+        for removal in removals:
+            removal.perform()
+        print(f"removed: {text}")
+    else:
+        print("nothing removed")
+
+
+COMMANDS: dict[str, Callable[[Sequence[Path], Sequence[str], dict[str, Any]], None]] = {
+    "list": list_runs, "show": show, "rank": rank, "diff": diff, "clean": clean,
+}  # fmt: skip
+
+
+def _chosen(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> list[ListedRun]:
+    found = [run for folder in folders or [Path("runs")] for run in find_runs(folder)]
+    return choose(found, tests, options.get("sort", "age"))[: options.get("top")]
+
+
+def _named(folders: Sequence[Path], count: int, command: str) -> list[ListedRun]:
+    if len(folders) != count:
+        raise ConfigError([f"{command}: needed: {count} run director{'y' if count == 1 else 'ies'}"])
+    runs = [ListedRun(folder.resolve(), folder) for folder in folders]
+    for run in runs:
+        if not run.config_file.is_file():
+            kind = "a sweep: name one of its jobs" if (run.path / PLAN).is_file() else "not a run directory"
+            raise RunError(f"{run.root}: {kind} (no config.yaml)")
+    return runs
+
+
+def _facts(run: ListedRun) -> dict[str, Any]:
+    record = run.saved.dump() if run.saved is not None else {}
+    groups = ("parameters", "figures", "timing", "versions", "git", "hardware")
+    return {f"{group}.{key}" if group != "figures" else key: value for group in groups
+            for key, value in (record.get(group) or {}).items()}  # fmt: skip
+
+
+def _epochs(run: ListedRun) -> str:
+    done, planned = run.value("epochs"), run.value("max_epochs")
+    return f"{done}/{planned}" if planned else f"{done}"
+
+
+def _shown(key: str, value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.2%}" if key.endswith("acc") else f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+if __name__ == "__main__":
+    main()

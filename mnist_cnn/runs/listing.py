@@ -1,0 +1,170 @@
+"""All runs below a folder and what there is to say of each; without PyTorch, so that ten thousand take seconds."""
+
+import datetime
+import functools
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mnist_cnn.errors import RunError
+from mnist_cnn.runs.layout import LOADER, PLAN, Layout
+from mnist_cnn.runs.record import Record
+
+FACTS = ("run", "model", "seed", "status", "epochs", "max_epochs", "val/acc", "began", "age", "size")
+
+
+@dataclass(frozen=True)
+class ListedRun(Layout):
+    """A run among others, each file of it read when it is first asked for.
+
+    Args:
+        root: the folder that was searched.
+    """
+
+    root: Path
+
+    @cached_property
+    def saved(self) -> Record | None:
+        """The record; None where there is none yet, or one that cannot be read."""
+        try:
+            return self.record()
+        except RunError:
+            return None
+
+    @cached_property
+    def asked(self) -> dict[str, str]:
+        """What was asked for, by key."""
+        return dict(text.lstrip("+").split("=", 1) for text in self.overrides() if "=" in text)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """All of config.yaml by dotted keys."""
+        try:
+            return dict(_leaves(yaml.load(self._config, Loader=LOADER)))
+        except (AttributeError, yaml.YAMLError):  # not a mapping, or no YAML
+            return {}
+
+    @cached_property
+    def _config(self) -> str:
+        try:
+            return self.config_file.read_text()
+        except (OSError, ValueError):
+            return ""
+
+    def setting(self, key: str) -> Any:
+        """One value of `settings`, without reading all the others; a group such as `model` by the name chosen."""
+        found = _line_of(key).search(self._config)
+        if found is None:
+            return self.asked.get(key)
+        return yaml.load(found[1], Loader=LOADER) if found[1] else self.asked.get(key, self.settings.get(key))
+
+    @property
+    def status(self) -> str:
+        """As in the record, but `killed` where nobody trains it, `diverged`, and `unreadable`."""
+        if self.saved is None:
+            return "unreadable" if self.metrics_file.is_file() else "killed"
+        if self.saved.status == "running":
+            return "running" if self.busy else "killed"
+        return "diverged" if self.saved.error_type == "Diverged" else self.saved.status
+
+    @property
+    def in_sweep(self) -> bool:
+        """Whether the summary of a sweep or search reads this run."""
+        return (self.path.parent / PLAN).is_file()
+
+    @property
+    def began(self) -> float:
+        return self.config_file.stat().st_mtime
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(
+            os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(self.path) for name in names
+        )
+
+    @property
+    def validation(self) -> float | None:
+        """Accuracy of the weights that were tested; of the best epoch where the run is not completed."""
+        if self.saved is not None and self.saved.completed:
+            return self.saved.validation
+        try:
+            return max((row["val/acc"] for row in self.history() if "val/acc" in row), default=None)
+        except RunError:
+            return None
+
+    @property
+    def model(self) -> str:
+        """The chosen model or experiment; else, for what conf/train.yaml chooses, the class."""
+        asked = self.asked.get("experiment") or self.asked.get("model")
+        return asked or (self.saved.model if self.saved else None) or "?"
+
+    def value(self, key: str) -> Any:
+        """A fact of `FACTS`, a figure such as `test/acc`, a field of the record or a setting; None without one."""
+        facts: dict[str, Callable[[], Any]] = {
+            "run": lambda: os.path.relpath(self.path, self.root),
+            "val/acc": lambda: self.validation,
+            "age": lambda: time.time() - self.began,
+            "epochs": lambda: self.saved.epochs if self.saved and self.saved.epochs else len(self.history()),
+            "began": lambda: datetime.datetime.fromtimestamp(self.began).isoformat(" ", "seconds"),
+        } | {name: lambda name=name: getattr(self, name) for name in ("status", "size", "model")}
+        if key in facts:
+            return facts[key]()
+        record = self.saved.dump() if self.saved is not None else {}
+        for found in (record.get("figures") or {}, record):
+            if key in found:
+                return found[key]
+        return self.setting(key)
+
+
+def find_runs(root: Path) -> list[ListedRun]:
+    """Every run directory below a folder, or the folder itself.
+
+    Raises:
+        RunError: no such folder.
+    """
+    if not root.is_dir():
+        raise RunError(f"{root}: no such folder")
+    return [ListedRun(Path(path), root) for path in _search(str(root))]
+
+
+def as_dict(run: ListedRun, extra: Sequence[str] = ()) -> dict[str, Any]:
+    """The facts of a run by name, and further settings or figures."""
+    names = ("model", "seed", "status", "epochs", "max_epochs", "val/acc", "began", "size", *extra)
+    return {"directory": str(run.path)} | {name: run.value(name) for name in names}
+
+
+def _search(folder: str) -> Iterator[str]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:  # somebody else's
+        return
+    if any(entry.name == "config.yaml" for entry in entries):
+        yield folder
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _search(entry.path)
+
+
+@functools.cache
+def _line_of(key: str) -> re.Pattern[str]:
+    """Finds a key in what `Run.save_config` writes: a line for each, two spaces for each level."""
+    *groups, leaf = key.split(".")
+    levels = [f"{'  ' * depth}{re.escape(name)}:\n(?:{'  ' * (depth + 1)}.*\n)*?" for depth, name in enumerate(groups)]
+    return re.compile(f"^{''.join(levels)}{'  ' * len(groups)}{re.escape(leaf)}: ?(.*)$", re.MULTILINE)
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

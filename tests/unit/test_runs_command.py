@@ -1,0 +1,164 @@
+"""`python -m mnist_cnn.runs` over directories as runs leave them, written here."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from filelock import FileLock
+
+import mnist_cnn as mc
+from mnist_cnn.errors import ConfigError
+from mnist_cnn.runs import __main__ as runs
+
+
+def make_run(
+    path: Path, model: str = "gap", seed: int = 1, lr: float = 0.01, acc: float = 0.99, age: float = 0, **record: Any
+):
+    (path / "checkpoints").mkdir(parents=True)
+    config = {"seed": seed, "optimizer": {"_target_": "torch.optim.Adam", "lr": lr}, "trainer": {"max_epochs": 2}}
+    (path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (path / "overrides.yaml").write_text(yaml.safe_dump([f"model={model}", f"seed={seed}", f"optimizer.lr={lr}"]))
+    (path / "metrics.csv").write_text(f"epoch,lr,val/acc,images,seconds\n1,{lr},{acc},10,1.5\n2,{lr},{acc},10,1.5\n")
+    protocol = {
+        "dataset": "MNIST", "verified": True, "validate_on": "holdout", "split_seed": 1, "test_images_watched": False,
+        "summary": "test images read once",
+    }  # fmt: skip
+    figures = {"best_epoch": 2, "val/acc": acc, "best/acc": acc, "test/acc": acc - 0.001, "test/loss": 0.1}
+    done = {
+        "version": 2, "status": "completed", "seed": seed, "model": "GAPCNN", "epochs": 2, "max_epochs": 2,
+        "config_digest": f"{model}{lr}", "numerics": 1, "test_weights": "last", "protocol": protocol,
+        "figures": figures,
+    }  # fmt: skip
+    (path / "metrics.json").write_text(json.dumps(done | record))
+    for name in ("best", "last"):
+        (path / "checkpoints" / f"{name}.ckpt").write_bytes(bytes(1000))
+    began = path.stat().st_mtime - age
+    os.utime(path / "config.yaml", (began, began))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """Two seeds of gap, one vanilla run that was killed early, one that diverged, and a sweep of one job."""
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "runs"
+    make_run(root / "gap" / "a", seed=1, acc=0.991, age=10)
+    make_run(root / "gap" / "b", seed=2, acc=0.993, age=3 * 86400)
+    killed = make_run(root / "vanilla" / "c", "vanilla", lr=0.5, acc=0.5, age=30, status="running")
+    (killed / "checkpoints" / "last.ckpt").unlink()
+    make_run(root / "vanilla" / "d", "vanilla", lr=0.9, acc=0.1, age=40, status="failed", error_type="Diverged")
+    job = make_run(root / "multirun" / "s" / "0", lr=0.3, acc=0.98, age=50, status="failed", error="no memory")
+    (job / "checkpoints" / "last.ckpt").unlink()
+    (job.parent / "sweep.yaml").write_text("arguments: []\njobs: []\n")
+    return root
+
+
+@pytest.fixture
+def call(cli, capsys, folder, monkeypatch):
+    def run(*arguments: str) -> str:
+        monkeypatch.chdir(folder.parent)
+        code = cli(*arguments, main=runs.main)
+        printed = capsys.readouterr()
+        return f"exit {code}: {printed.err}" if code else printed.out
+
+    return run
+
+
+def listed(text: str) -> list[str]:
+    return [line.split()[0] for line in text.splitlines()[2:]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("", "gap/a vanilla/c vanilla/d multirun/s/0 gap/b"),
+        ("sort=-age top=2", "gap/b multirun/s/0"),
+        ("sort=val/acc", "gap/b gap/a multirun/s/0 vanilla/c vanilla/d"),
+        ("sort=optimizer.lr optimizer.lr>0.01", "multirun/s/0 vanilla/c vanilla/d"),
+        ("model=gap status=completed", "gap/a gap/b"),
+        ("status=killed", "vanilla/c"),
+        ("status=div*", "vanilla/d"),
+        ("status!=completed seed=1 age<35s", "vanilla/c"),
+        ("test/acc>=99.1%", "gap/b"),
+        ("optimizer.lr=0.01 age>1d size>1kB", "gap/b"),
+        ("runs/vanilla optimizer._target_=*Adam", "c d"),
+    ],
+)
+def test_runs_are_filtered_and_sorted_by_any_setting_or_figure(call, arguments, expected):
+    assert listed(call(*arguments.split())) == expected.split()
+
+
+def test_the_list_fits_80_columns_and_shows_test_figures_only_when_asked(call):
+    text = call()
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "99.10%" in text
+    assert "99.00%" not in text
+    assert "99.00%" in call("columns=test/acc")
+    [first, *_] = json.loads(call("format=json", "columns=optimizer.lr"))
+    assert (first["status"], first["epochs"], first["optimizer.lr"]) == ("completed", 2, 0.01)
+
+
+def test_rank_takes_seeds_together_and_diff_names_what_differs(call):
+    ranked = call("rank").splitlines()[2:]
+    assert len(ranked) == 1
+    assert "99.200 ± 0.141 %" in ranked[0]
+    differences = {line.split()[0] for line in call("diff", "runs/gap/a", "runs/vanilla/c").splitlines()[2:]}
+    assert {"optimizer.lr", "val/acc"} <= differences
+    assert "seed" not in differences
+    assert "no memory" in call("show", "runs/multirun/s/0")
+    assert "python -m mnist_cnn.evaluate run_dir=runs/gap/a" in call("show", "runs/gap/a")
+
+
+def test_clean_removes_what_failed_and_nothing_that_a_summary_reads(call, folder):
+    asked = call("clean")
+    assert "say yes=true" in asked
+    assert (folder / "vanilla/c").exists()
+    call("clean", "yes=true")
+    assert sorted(str(file.parent.relative_to(folder)) for file in folder.rglob("metrics.json")) == [
+        "gap/a", "gap/b", "multirun/s/0",
+    ]  # fmt: skip
+
+
+def test_clean_keeps_the_tested_weights_and_runs_that_are_being_trained(call, folder):
+    with FileLock(folder / "gap/a/.lock"):
+        call("clean", "what=checkpoints", "yes=true")
+        assert "nothing to clean up" in call("clean", "what=runs", "seed=1", "model=gap", "yes=true")
+    left = {str(file.relative_to(folder)) for file in folder.glob("gap/*/checkpoints/*")}
+    assert left == {"gap/a/checkpoints/best.ckpt", "gap/a/checkpoints/last.ckpt", "gap/b/checkpoints/last.ckpt"}
+    assert "say which" in call("clean", "what=runs", "yes=true")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["shw"], "neither a folder nor a command; did you mean 'show'?"),
+        (["optimiser.lr=3"], "optimiser.lr: no run has it; did you mean 'optimizer.lr'?"),
+        (["age>3parsecs"], "with one of the units"),
+        (["sort=val/accc"], "did you mean 'val/acc'?"),
+        (["top=0"], "top = 0: must be int >= 1"),
+        (["show", "runs/multirun/s"], "a sweep: name one of its jobs"),
+        (["diff", "runs/gap/a"], "needed: 2 run directories"),
+        (["nowhere"], "neither a folder nor a command"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line(call, arguments, expected):
+    answer = call(*arguments)
+    assert answer.startswith("exit 2")
+    assert expected in answer
+
+
+def test_runs_as_dictionaries(folder):
+    rows = mc.list_runs(folder, "status=completed", sort="val/acc", columns=["optimizer.lr"])
+    assert [(row["seed"], row["val/acc"], row["optimizer.lr"]) for row in rows] == [(2, 0.993, 0.01), (1, 0.991, 0.01)]
+    with pytest.raises(ConfigError, match="must be a test"):
+        mc.list_runs(folder, "gap")
+
+
+def test_a_list_needs_no_pytorch():
+    code = "import sys, mnist_cnn.runs.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
