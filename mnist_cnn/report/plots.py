@@ -68,7 +68,10 @@ def plot_history(axes: Axes, history: Sequence[Epoch], name: str, watched: bool)
     else:
         axes.set_ylabel("accuracy (log scale of the error)")
         axes.set_yscale("function", functions=(_to_error, _to_accuracy))
-        axes.set_yticks([tick for tick in ACCURACIES if axes.get_ylim()[0] <= tick <= axes.get_ylim()[1]])
+        shown = np.array([column(history, "train/acc"), column(history, "val/acc")])
+        low, high = _to_error(np.nanmin(shown)) - 0.1, _to_error(np.nanmax(shown)) + 0.1
+        axes.set_ylim(_to_accuracy(low), _to_accuracy(high))
+        axes.set_yticks([tick for tick in ACCURACIES if low <= _to_error(tick) <= high])
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 

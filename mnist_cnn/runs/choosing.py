@@ -10,7 +10,7 @@ import yaml
 from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.runs.listing import FACTS, ListedRun
 
-UNITS = {
+UNITS: dict[str, dict[str, float]] = {
     "age": {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400},
     "size": {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9},
 }
