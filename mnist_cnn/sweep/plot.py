@@ -2,100 +2,165 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from mnist_cnn.sweep.groups import Group
+from mnist_cnn.runs.record import known
+from mnist_cnn.sweep.groups import Group, JobRow
 
 FILLED = 0.6  # share of a heat map's cells below which points say more
-WIDE = 20  # ratio of largest to smallest value from which an axis is logarithmic
+WIDE = 8  # ratio of largest to smallest value from which an axis is logarithmic
+FEW = 8  # values that each get a tick of their own
 
 
-def draw(groups: Sequence[Group], keys: Sequence[str]) -> Figure | None:
-    """Validation accuracy over the swept keys (without the seed); None where there is nothing to compare."""
+def draw(
+    groups: Sequence[Group], keys: Sequence[str], rows: Sequence[JobRow] = (), search: bool = False
+) -> Figure | None:
+    """Validation accuracy over the swept keys (without the seed); None where there is nothing to compare.
+
+    Args:
+        groups: best first.
+        rows: all jobs, for what became of those that are not complete.
+        search: the jobs are trials of a search, in the order of their numbers.
+    """
     if len(groups) < 2 or not keys:
         return None
-    if len(keys) == 1:
-        return curve(groups, keys[0])
     cells = math.prod(len({group.values.get(key) for group in groups}) for key in keys)
-    return scatter(groups, keys) if len(groups) < FILLED * cells else heat_map(groups, keys)
+    if search or (len(keys) > 1 and len(groups) < FILLED * cells):
+        return scatter(groups, keys, rows, search)
+    return curve(groups, keys[0]) if len(keys) == 1 else heat_map(groups, keys, rows)
 
 
 def curve(groups: Sequence[Group], key: str) -> Figure:
     """Mean over seeds with its 95 % interval, every seed as a point; in order of the value."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    ordered, places = _placed(axes, groups, key)
+    place = _axis(axes, key, (group.values[key] for group in groups))
+    ordered = sorted(groups, key=lambda group: place[group.values[key]])
+    places = [place[group.values[key]] for group in ordered]
     spreads = [group.spread for group in ordered]
     style = "o-" if all(_number(group.values[key]) is not None for group in groups) else "o"
+    low = [min(s.half_width or 0.0, s.mean) for s in spreads]  # accuracies end at 0 and 1, and so do intervals
+    high = [min(s.half_width or 0.0, 1 - s.mean) for s in spreads]
     axes.errorbar(
-        places, [s.mean for s in spreads], yerr=[s.half_width or 0.0 for s in spreads], fmt=style, color="black",
-        capsize=4, label="mean, 95 %",
-    )  # fmt: skip
-    repeated = [(place, group) for place, group in zip(places, ordered, strict=True) if len(group.rows) > 1]
-    seeds = [(place, row.validation) for place, group in repeated for row in group.rows]
+        places, [s.mean for s in spreads], yerr=[low, high], fmt=style, color="black", capsize=4, label="mean, 95 %"
+    )
+    repeated = [group for group in ordered if len(group.rows) > 1]
+    seeds = [(place[group.values[key]], row.validation) for group in repeated for row in group.rows]
     if seeds:
         axes.plot(*zip(*seeds, strict=True), "x", color="0.5", markersize=5, label="one seed")
-        axes.legend(frameon=False)
-    axes.set_xlabel(key)
+    _mark(axes, place[groups[0].values[key]], groups[0])
+    axes.legend(frameon=False)
     axes.set_ylabel("validation accuracy")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(color="0.9")
     return figure
 
 
-def heat_map(groups: Sequence[Group], keys: Sequence[str]) -> Figure:
+def heat_map(groups: Sequence[Group], keys: Sequence[str], rows: Sequence[JobRow]) -> Figure:
     """Mean validation accuracy in every cell: the last key across, the combinations of the others down."""
-    *down, across = keys
-    *options, columns = (sorted({group.values.get(key, "") for group in groups}, key=_rank) for key in keys)
-    cells = {tuple(group.values.get(key, "") for key in keys): group.spread.mean for group in groups}
-    lines = [line for line in itertools.product(*options) if any((*line, c) in cells for c in columns)]
-    matrix = np.array([[100 * cells.get((*line, c), np.nan) for c in columns] for line in lines])
-    figure = Figure(figsize=(3.2 + 1.1 * len(columns), 1.4 + 0.45 * len(lines)), layout="constrained")
+    values = [group.values for group in groups] + [row.values for row in rows]
+    *options, columns = (sorted({each.get(key, "") for each in values}, key=_rank) for key in keys)
+    cells = {_cell(group.values, keys): group for group in groups}
+    states = {_cell(row.values, keys): row.progress.state for row in rows if row.done is None}
+    lines = [line for line in itertools.product(*options) if any((*line, c) in cells.keys() | states for c in columns)]
+    means = [[100 * cells[*line, c].spread.mean if (*line, c) in cells else np.nan for c in columns] for line in lines]
+    error = np.log10(100.001 - np.array(means))  # near the top small differences matter
+    figure = Figure(figsize=(3.2 + 1.1 * len(columns), 1.6 + 0.45 * len(lines)), layout="constrained")
     axes = figure.subplots()
-    error = np.log10(100.001 - matrix)  # near the top small differences matter
     axes.imshow(error, cmap="Greys", aspect="auto", vmin=np.nanmin(error) - 0.2, vmax=np.nanmax(error) + 0.6)
-    for i, j in itertools.product(range(len(lines)), range(len(columns))):
-        axes.text(j, i, f"{matrix[i, j]:.2f}" if not np.isnan(matrix[i, j]) else "–", ha="center", va="center",
-                  color="black", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})  # fmt: skip
+    counts = {len(group.rows) for group in groups}
+    for (i, line), (j, column) in itertools.product(enumerate(lines), enumerate(columns)):
+        group = cells.get((*line, column))
+        best = group is groups[0]
+        if group is not None:
+            text = f"{means[i][j]:.2f}" + (f" ({len(group.rows)})" if len(counts) > 1 else "")
+        else:  # white would look like the best
+            text = states.get((*line, column), "–")
+            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="0.5", hatch="///", linewidth=0))
+        frame = {"facecolor": "white", "edgecolor": "black" if best else "none", "pad": 2}
+        axes.text(j, i, text, ha="center", va="center", weight="bold" if best else "normal", bbox=frame)
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(lines)), [", ".join(line) for line in lines])
-    axes.set_xlabel(across)
-    axes.set_ylabel(", ".join(down))
-    axes.set_title("validation accuracy in % (darker: worse)", fontsize=10)
+    axes.set_xlabel(keys[-1])
+    axes.set_ylabel(", ".join(keys[:-1]))
+    seeds = f"mean of {counts.pop()} seeds" if counts != {1} and len(counts) == 1 else "mean (of so many seeds)"
+    axes.set_title(
+        f"validation accuracy in %{f', {seeds}' if counts != {1} else ''}\ndarker: worse; framed: highest", fontsize=10
+    )
     return figure
 
 
-def scatter(groups: Sequence[Group], keys: Sequence[str]) -> Figure:
-    """A panel per key: every set of values at its validation accuracy."""
-    figure = Figure(figsize=(3.4 * len(keys), 3.4), layout="constrained")
-    panels = figure.subplots(1, len(keys), squeeze=False, sharey=True)[0]
+def scatter(groups: Sequence[Group], keys: Sequence[str], rows: Sequence[JobRow], search: bool) -> Figure:
+    """A panel per key: every set of values at its validation accuracy; of a search also one in the order of trials."""
+    figure = Figure(figsize=(3.4 * (len(keys) + search), 3.6), layout="constrained")
+    panels = list(figure.subplots(1, len(keys) + search, squeeze=False, sharey=True)[0])
+    stopped = [row for row in rows if row.done is None and row.progress.best is not None]
+    if search:
+        _in_order_of_trials(panels.pop(0), groups, stopped)
     for axes, key in zip(panels, keys, strict=True):
-        ordered, places = _placed(axes, groups, key)
-        axes.plot(places, [group.spread.mean for group in ordered], "o", color="black", fillstyle="none")
-        axes.set_xlabel(key)
+        values = [each.get(key, "") for each in [g.values for g in groups] + [row.values for row in stopped]]
+        place = _axis(axes, key, values)
+        places = [place[group.values.get(key, "")] for group in groups]
+        axes.plot(places, [group.spread.mean for group in groups], "o", color="black", fillstyle="none")
+        _crosses(axes, stopped, [place[row.values.get(key, "")] for row in stopped])
+        _mark(axes, places[0], groups[0])
+    for axes in figure.axes:
         axes.grid(color="0.9")
-    panels[0].set_ylabel("validation accuracy")
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1.0))
+    figure.axes[0].set_ylabel("validation accuracy")
+    figure.axes[0].yaxis.set_major_formatter(PercentFormatter(1.0))
+    figure.axes[0].set_ylim(
+        bottom=min(group.spread.mean for group in groups) - 0.01
+    )  # what was stopped may be far below
+    figure.axes[0].legend(frameon=False, fontsize=8)
     return figure
 
 
-def _placed(axes: Axes, groups: Sequence[Group], key: str) -> tuple[list[Group], list[float]]:
-    """Groups in order of a value, and where they stand on the horizontal axis: numbers to scale, names side by side."""
-    ordered = sorted(groups, key=lambda group: _rank(group.values.get(key, "")))
-    values = [group.values.get(key, "") for group in ordered]
-    numbers = [number for value in values if (number := _number(value)) is not None]
-    if len(numbers) == len(values):
-        if min(numbers) > 0 and max(numbers) / min(numbers) > WIDE:
-            axes.set_xscale("log")
-        return ordered, numbers
-    names = list(dict.fromkeys(values))
-    axes.set_xticks(range(len(names)), names)
-    return ordered, [float(names.index(value)) for value in values]
+def _in_order_of_trials(axes: Axes, groups: Sequence[Group], stopped: Sequence[JobRow]) -> None:
+    done = sorted((row.job.number, row.validation) for group in groups for row in group.rows)
+    numbers, values = zip(*done, strict=True)
+    axes.plot(numbers, values, "o", color="black", fillstyle="none")
+    axes.step(numbers, np.maximum.accumulate(values), where="post", color="0.5", linestyle="--", label="best so far")
+    _crosses(axes, stopped, [row.job.number for row in stopped], "stopped early: best epoch")
+    _mark(axes, groups[0].rows[0].job.number, groups[0])
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("trial")
+
+
+def _crosses(axes: Axes, stopped: Sequence[JobRow], places: Sequence[float], label: str | None = None) -> None:
+    if stopped:
+        axes.plot(places, [known(row.progress.best) for row in stopped], "x", color="0.5", markersize=5, label=label)
+
+
+def _mark(axes: Axes, place: float, best: Group) -> None:
+    """A ring around the highest."""
+    mean = best.spread.mean
+    axes.plot([place], [mean], "o", color="black", fillstyle="none", markersize=12, label=f"highest: {mean:.2%}")
+
+
+def _cell(values: dict[str, str], keys: Sequence[str]) -> tuple[str, ...]:
+    return tuple(values.get(key, "") for key in keys)
+
+
+def _axis(axes: Axes, key: str, values: Iterable[str]) -> dict[str, float]:
+    """Labels the horizontal axis, and says where each value stands: numbers to scale, names side by side."""
+    axes.set_xlabel(key)
+    names = sorted(set(values), key=_rank)
+    numbers = [number for name in names if (number := _number(name)) is not None]
+    if len(numbers) < len(names):
+        axes.set_xticks(range(len(names)), names)
+        return {name: float(place) for place, name in enumerate(names)}
+    if numbers[0] > 0 and numbers[-1] / numbers[0] >= WIDE:
+        axes.set_xscale("log")
+        if len(names) <= FEW:
+            axes.set_xticks(numbers, names)
+            axes.set_xticks([], minor=True)
+    return dict(zip(names, numbers, strict=True))
 
 
 def _rank(value: str) -> tuple[bool, float, str]:

@@ -8,8 +8,8 @@ from rich.live import Live
 from rich.table import Table
 
 from mnist_cnn.report.console import interactive
-from mnist_cnn.sweep.jobs import Job
 from mnist_cnn.report.text import duration
+from mnist_cnn.sweep.jobs import Job
 from mnist_cnn.sweep.plan import RUNNING, TO_RUN, Sweep, SweepJob, seconds_left
 
 REDRAW_SECONDS = 1.0

@@ -31,7 +31,7 @@ def write_summary(sweep: Sweep, all_tests: bool = False) -> str:
     lines = (row.as_dict() | {"directory": row.job.number} for row in rows)
     write_table(sweep.path / "summary.csv", columns, lines)
     files = ["summary.csv", "summary.md"]
-    picture = draw(groups, [key for key in sweep.swept() if key != "seed"])
+    picture = draw(groups, [key for key in sweep.swept() if key != "seed"], rows, sweep.is_search)
     if picture is not None:
         picture.savefig(sweep.path / "summary.png", dpi=110)
         files.append("summary.png")

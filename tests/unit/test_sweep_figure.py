@@ -1,5 +1,8 @@
 """Which picture a sweep gets, and what it shows."""
 
+from dataclasses import dataclass
+from types import SimpleNamespace
+
 import pytest
 
 from mnist_cnn.report.spread import Spread
@@ -7,9 +10,15 @@ from mnist_cnn.sweep.groups import Group
 from mnist_cnn.sweep.plot import draw
 
 
+@dataclass
+class Numbered:
+    number: int
+
+
 class Row:
     def __init__(self, validation: float) -> None:
         self.validation = validation
+        self.job = Numbered(0)
 
 
 def group(*accuracies: float, **values: str) -> Group:
@@ -58,3 +67,35 @@ def test_interval_is_students():
     many = Spread.of([0.1 * (i % 2) for i in range(33)])  # 32 degrees of freedom
     assert many.half_width == pytest.approx(2.0369 * many.sd / 33**0.5, rel=1e-4)
     assert Spread.of([0.9]).half_width is None
+
+
+def job(state: str, best: float | None = None, **values: str) -> SimpleNamespace:
+    return SimpleNamespace(values=values, done=None, progress=SimpleNamespace(state=state, best=best), job=Numbered(9))
+
+
+def test_a_diverged_cell_is_hatched_not_white_and_the_highest_is_framed():
+    done = [("gap", "1", 0.9), ("gap", "2", 0.8), ("v", "1", 0.7)]
+    groups = [group(acc, acc + 0.02, model=model, lr=lr) for model, lr, acc in done]
+    [axes] = draw(groups, ["model", "lr"], [job("diverged", model="v", lr="2")]).axes
+    assert [text.get_text() for text in axes.texts if text.get_weight() == "bold"] == ["91.00"]
+    assert "diverged" in {text.get_text() for text in axes.texts}
+    assert [patch.get_hatch() for patch in axes.patches] == ["///"]
+    assert "mean of 2 seeds" in axes.get_title()
+
+
+def test_intervals_end_where_accuracies_do():
+    [axes] = draw([group(0.1, 0.99, 0.5, lr="1"), group(0.98, 0.99, 0.98, lr="2")], ["lr"]).axes
+    [segments, *_] = [bars.get_segments() for bars in axes.collections]
+    assert all(0 <= y <= 1 for segment in segments for _, y in segment)
+
+
+def test_a_search_shows_its_course_what_was_stopped_and_the_best():
+    groups = [group(0.9 - i / 100, batch=str(2 ** (5 + i))) for i in range(4)]
+    for number, each in enumerate(reversed(groups)):
+        each.rows[0].job = Numbered(number)
+    course, panel = draw(groups, ["batch"], [job("pruned", 0.5, batch="32")], search=True).axes
+    assert panel.get_xscale() == "log"
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["32", "64", "128", "256"]
+    best = next(line for line in course.lines if line.get_label() == "best so far")
+    assert list(best.get_ydata()) == pytest.approx([0.87, 0.88, 0.89, 0.9])
+    assert any(list(line.get_ydata()) == [0.5] for line in panel.lines)
