@@ -1,26 +1,17 @@
 """The command line: read once, here; and how a user's mistake ends."""
 
-import argparse
 import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from mnist_cnn.config.call import Call
-from mnist_cnn.config.compose import answer_question
 from mnist_cnn.errors import ConfigError, Interrupted, UserError, nearest
 from mnist_cnn.values import problem
-
-# Hydra's own options that ask something; Hydra answers them.
-QUESTIONS = {
-    "help": ("--help", "-h"), "hydra_help": ("--hydra-help",), "version": ("--version",),
-    "shell_completion": ("--shell-completion", "-sc"), "cfg": ("--cfg", "-c"), "info": ("--info", "-i"),
-}  # fmt: skip
 
 
 def arguments(usage: str = "") -> list[str]:
@@ -34,41 +25,6 @@ def arguments(usage: str = "") -> list[str]:
         print(usage, flush=True)
         sys.exit()
     return given
-
-
-def training_call() -> Call | None:
-    """The call of an entry point that takes what training takes; None after a question, which has been answered."""
-    parser = _Parser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--multirun", "-m", action="store_true")
-    parser.add_argument("--config-dir", "-cd")
-    given = parser.answered("train")
-    return None if given is None else Call(given.overrides, given.multirun, given.config_dir)
-
-
-def evaluation_overrides() -> list[str] | None:
-    """What evaluation is told; None after a question, which has been answered."""
-    given = _Parser(add_help=False, allow_abbrev=False).answered("evaluate")
-    return None if given is None else given.overrides
-
-
-class _Parser(argparse.ArgumentParser):
-    def answered(self, config_name: str) -> argparse.Namespace | None:
-        """The overrides and options of the command line; a question is put to Hydra instead."""
-        self.add_argument("overrides", nargs="*")
-        for name in ("help", "hydra_help", "version", "shell_completion"):
-            self.add_argument(*QUESTIONS[name], dest=name, action="store_true")
-        self.add_argument(*QUESTIONS["cfg"], dest="cfg")
-        self.add_argument(*QUESTIONS["info"], dest="info", nargs="?", const="all")
-        self.add_argument("--package", "-p")
-        self.add_argument("--resolve", action="store_true")
-        given = self.parse_intermixed_args(arguments())
-        if not any(getattr(given, name) for name in QUESTIONS):
-            return given
-        answer_question(config_name)
-        return None
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError([message])
 
 
 def read_options(given: Sequence[str], allowed: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:

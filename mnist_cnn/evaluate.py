@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from mnist_cnn import cli
 from mnist_cnn.config.build import build
+from mnist_cnn.config.command_line import evaluation_overrides
 from mnist_cnn.config.compose import compose_named, compose_run
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import problems_to_evaluate
@@ -87,7 +88,7 @@ def config_of_lone(checkpoint: Path) -> DictConfig:
 
 def main() -> None:
     with cli.user_errors(), logging_to(), quiet_libraries():
-        overrides = cli.evaluation_overrides()
+        overrides = evaluation_overrides(cli.arguments())
         if overrides is not None:
             evaluate(compose_named("evaluate", overrides))
 

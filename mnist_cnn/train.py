@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from mnist_cnn import cli
 from mnist_cnn.callbacks import AtomicCheckpointIO, History, SeedEpochs, SelfContained, every_epoch
 from mnist_cnn.config.build import build, build_data, build_model
+from mnist_cnn.config.command_line import training_call
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.data.datamodule import MNISTDataModule
 from mnist_cnn.errors import Interrupted
@@ -195,7 +196,7 @@ def draw(run: Run, record: Record, data: MNISTDataModule) -> None:
 
 def main() -> None:
     with cli.user_errors():
-        call = cli.training_call()
+        call = training_call(cli.arguments())
         if call is None:
             return
         if not call.multirun:

@@ -1,11 +1,12 @@
 """Checks a configuration, or every job of a sweep, without running it: the same arguments as for training."""
 
-from mnist_cnn.cli import training_call, user_errors
+from mnist_cnn import cli
+from mnist_cnn.config.command_line import training_call
 
 
 def main() -> None:
-    with user_errors():
-        call = training_call()
+    with cli.user_errors():
+        call = training_call(cli.arguments())
         if call is not None:
             jobs = call.check()
             print(f"ok: {len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}")

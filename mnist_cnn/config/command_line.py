@@ -1,0 +1,50 @@
+"""The arguments of the entry points that take overrides: what they ask for, and Hydra's own questions."""
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from mnist_cnn.config.call import Call
+from mnist_cnn.config.compose import answer_question
+from mnist_cnn.errors import ConfigError
+
+# Hydra's own options that ask something; Hydra answers them.
+QUESTIONS = {
+    "help": ("--help", "-h"), "hydra_help": ("--hydra-help",), "version": ("--version",),
+    "shell_completion": ("--shell-completion", "-sc"), "cfg": ("--cfg", "-c"), "info": ("--info", "-i"),
+}  # fmt: skip
+
+
+def training_call(given: Sequence[str]) -> Call | None:
+    """The call of an entry point that takes what training takes; None after a question, which has been answered."""
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--config-dir", "-cd")
+    found = parser.answered(given, "train")
+    return None if found is None else Call(found.overrides, found.multirun, found.config_dir)
+
+
+def evaluation_overrides(given: Sequence[str]) -> list[str] | None:
+    """What evaluation is told; None after a question, which has been answered."""
+    found = _Parser(add_help=False, allow_abbrev=False).answered(given, "evaluate")
+    return None if found is None else found.overrides
+
+
+class _Parser(argparse.ArgumentParser):
+    def answered(self, given: Sequence[str], config_name: str) -> argparse.Namespace | None:
+        """The overrides and options of the command line; a question is put to Hydra instead."""
+        self.add_argument("overrides", nargs="*")
+        for name in ("help", "hydra_help", "version", "shell_completion"):
+            self.add_argument(*QUESTIONS[name], dest=name, action="store_true")
+        self.add_argument(*QUESTIONS["cfg"], dest="cfg")
+        self.add_argument(*QUESTIONS["info"], dest="info", nargs="?", const="all")
+        self.add_argument("--package", "-p")
+        self.add_argument("--resolve", action="store_true")
+        found = self.parse_intermixed_args(given)
+        if not any(getattr(found, name) for name in QUESTIONS):
+            return found
+        answer_question(config_name)
+        return None
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError([message])
