@@ -1,27 +1,49 @@
-"""Tiny data sets in the IDX format, and a way to run the command line in this process."""
+"""Tiny data sets in the IDX format, and a way to run the command line in this process.
 
+The process that hands the tests out loads this file too, and would import torch and Lightning (5 s) before the workers
+start: so the fixtures import what they need of the package.
+"""
+
+import gc
 import os
 import signal
 import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
 
-from mnist_cnn import train
-from mnist_cnn.runs.directory import Run
-from mnist_cnn.runs.environment import environment
+if TYPE_CHECKING:
+    from mnist_cnn.runs.directory import Run
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one to a core
-torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # tests run side by side, one to a core
 
 # A command started in the background may have been told to ignore Ctrl-C, and the processes that the tests stop with it
 # would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Tests that start processes come first: they wait for one another least then, and one worker's server forks for them
+# all. Many short ones come last: they are handed from one worker to the other.
+PROCESSES = ("test_sweep", "test_resume", "test_search", "test_reproduce", "test_jobs")
+SHORT = ("test_conf", "test_refusals")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: (item.path.stem not in PROCESSES) + (item.path.stem in SHORT))
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: half a million objects that the collector need not look through in every test."""
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()  # else extension modules report what is left of them
+
 
 NAMES = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
 
@@ -50,13 +72,6 @@ def read_idx(file: Path) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
-def same_rounding(recorded: dict[str, Any]) -> bool:
-    """Whether torch's version and the processor are those that a recording names, so that figures agree bit for bit."""
-    here = environment(torch.device("cpu"), [])
-    found = here["versions"]["torch"], torch.backends.cpu.get_cpu_capability(), here["hardware"]["cpu"]
-    return found == (recorded["versions"]["torch"], recorded["cpu_capability"], recorded["cpu"])
-
-
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Root of a data set in MNIST's format with 320 + 100 images, for `data=custom`."""
@@ -65,7 +80,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_overrides(tiny: Path) -> list[str]:
     return [
         "data=custom",
@@ -77,7 +92,7 @@ def tiny_overrides(tiny: Path) -> list[str]:
     ]
 
 
-def metrics_of(run: Run) -> dict[str, Any]:
+def metrics_of(run: "Run") -> dict[str, Any]:
     """What metrics.json holds; nothing before there is one."""
     record = run.record()
     return record.dump() if record is not None else {}
@@ -86,6 +101,8 @@ def metrics_of(run: Run) -> dict[str, Any]:
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
     """Runs an entry point in this process, inside a fresh folder, and returns its exit code."""
+    from mnist_cnn import train
+
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: str, main: Callable[[], None] = train.main) -> int:
@@ -100,10 +117,11 @@ def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
 
 
 @pytest.fixture
-def run_of(tmp_path: Path) -> Callable[[], Run]:
+def run_of(tmp_path: Path) -> Callable[[], "Run"]:
     """The only run directory below the test's folder."""
+    from mnist_cnn.runs.directory import Run
 
-    def find() -> Run:
+    def find() -> "Run":
         [file] = tmp_path.rglob("config.yaml")
         return Run(file.parent)
 

@@ -5,6 +5,7 @@ must start as a user's do use `subprocess`.
 """
 
 import contextlib
+import gc
 import importlib
 import multiprocessing
 import os
@@ -58,6 +59,7 @@ def start(arguments: list[str], folder: Path, module: str = "mnist_cnn.train") -
 
 def _run(module: str, arguments: list[str], folder: str, printed: str, environment: dict[str, str]) -> None:
     os.setsid()
+    gc.freeze()
     with open(printed, "ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

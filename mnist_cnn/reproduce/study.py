@@ -132,7 +132,9 @@ class Results:
 
 
 @cache
+@cache
 def documents() -> list[Document]:
+    """All documents; always the same objects, so that an entry is composed once."""
     tree: Any = OmegaConf.to_container(OmegaConf.load(HERE / "documents.yaml"))
     logs: Any = OmegaConf.to_container(OmegaConf.load(HERE / "printed_logs.yaml"))
     found = []

@@ -5,6 +5,7 @@ a job that crashes, runs out of memory or is killed takes no other with it, and 
 """
 
 import contextlib
+import gc
 import itertools
 import multiprocessing
 import os
@@ -154,6 +155,7 @@ def _for_new_processes() -> Iterator[None]:
 def _train(task: Task, job: Job, threads: int, environment: dict[str, str]) -> None:
     if hasattr(os, "setpgrp"):  # Ctrl-C in a terminal reaches the caller alone, which then stops its jobs
         os.setpgrp()
+    gc.freeze()  # what the server imported stays: nothing to look through, and its memory stays shared
     threading.Thread(target=_stop_with_caller, daemon=True).start()
     os.environ.update(environment | {"OMP_NUM_THREADS": str(threads)})
     with job.log_file.open("ab") as log:

@@ -7,9 +7,11 @@ from mnist_cnn.config.call import Call
 from mnist_cnn.config.checks import LOGGER_PACKAGES
 from mnist_cnn.config.compose import config_dir
 from mnist_cnn.config.schema import OPTIMIZERS
+from mnist_cnn.reproduce.study import documents
 
 CONF = config_dir()
 FOLDERS = {f.parent.relative_to(CONF).parts[0] for f in CONF.rglob("*.yaml") if f.parent != CONF}
+PLANNED = {f"experiment={entry.experiment}" for document in documents() for entry in document.entries}
 GROUPS = sorted(FOLDERS - {"hydra", "space"})  # space belongs to the search: test_search.py
 NEEDS = {
     "trainer=gpu": "no usable CUDA GPU",
@@ -20,11 +22,13 @@ NEEDS = {
 
 
 def options() -> list[str]:
-    return [
+    """All but the experiments of the documents: tests/unit/test_study.py composes and validates those, to plan them."""
+    found = [
         f"{group}={file.relative_to(CONF / group).with_suffix('')}"
         for group in GROUPS
         for file in sorted((CONF / group).rglob("*.yaml"))
     ]
+    return [option for option in found if option not in PLANNED]
 
 
 @pytest.mark.parametrize("option", options())

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import read_idx, same_rounding, write_images
+from conftest import read_idx, write_images
+from rounding import same_rounding
 
 import mnist_cnn as mc
 import mnist_cnn.sweep.__main__ as sweep_entry

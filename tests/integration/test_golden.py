@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import same_rounding
+from rounding import same_rounding
 
 from mnist_cnn import interface
 from mnist_cnn.runs.checkpoint import load_checkpoint
@@ -45,6 +45,7 @@ def again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[str
 
 def compare(result: Result, recorded: dict[str, Any], held: tuple[str, ...]) -> None:
     """All figures on the same processor; elsewhere those of `held`, and what no rounding can change."""
+    assert result.record.numerics == 1  # whose figures these are: see mnist_cnn.NUMERICS
     pairs = [*zip(result.history, recorded["rows"], strict=True), (result.figures, recorded["figures"])]
     for found, expected in pairs:
         found = {name: value for name, value in found.items() if name not in ("train_seconds", "seconds")}
@@ -77,6 +78,7 @@ def test_two_hundred_steps_give_the_recorded_figures_and_weights(again, name):
 
 
 @pytest.mark.parametrize("name", GOLDEN["short"]["runs"])
+@pytest.mark.skipif(SAME, reason="all nets are held for 200 steps, bit for bit")
 def test_five_steps_give_the_recorded_figures(again, name):
     held = ("train/loss",) if name == "gap_plain" else LOSSES
     compare(again(GOLDEN["short"], name), GOLDEN["short"]["runs"][name], held)

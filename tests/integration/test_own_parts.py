@@ -107,18 +107,6 @@ def test_adafactors_eps_is_its_own_affair(cli, own_nets):
     assert cli(*own_nets, *adafactor, main=validate.main) == 0
 
 
-def test_run_root_and_bad_jobs_count_in_a_file_too(cli, tiny_overrides, tmp_path):
-    folder = tmp_path / "mine" / "experiment"
-    folder.mkdir(parents=True)
-    (folder / "mine.yaml").write_text("# @package _global_\nrun_root: elsewhere\nbad_jobs: skip\njobs: 1\n")
-    call = ["-m", "--config-dir", str(tmp_path / "mine"), "experiment=mine", "optimizer.lr=0.001,fast"]
-    assert cli(*call, *tiny_overrides, "debug=one_batch") == 1  # one job is refused
-    [plan] = tmp_path.rglob("sweep.yaml")
-    assert plan.parent.parent == tmp_path / "elsewhere" / "multirun"
-    assert Run(plan.parent / "0").completed
-    assert cli("-m", "--config-dir", str(tmp_path / "mine"), "experiment=mine", "resume=auto") == 2  # nothing to run
-
-
 def test_an_error_of_training_is_not_hidden_by_another(tmp_path, monkeypatch, tiny_overrides):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Diverged, match="diverged: "):

@@ -138,12 +138,6 @@ def test_a_typo_inside_an_experiment_file_is_found(cli, capsys, tmp_path):
         assert words in message
 
 
-def test_a_value_that_only_some_models_have_can_be_swept_with_them(cli, tiny_overrides, tmp_path):
-    swept = ["-m", "model=gap,bn_dropout", "model.bn_momentum=0.05", "debug=one_batch"]
-    assert cli(*swept, *tiny_overrides) == 0
-    assert len(list(tmp_path.rglob("metrics.json"))) == 2
-
-
 def test_validate_accepts_what_is_right_and_counts_the_jobs(cli, capsys):
     assert cli("model=gap", main=validate.main) == 0
     assert cli("-m", "model=gap,vanilla", "seed=range(1,4)", main=validate.main) == 0
@@ -189,7 +183,7 @@ def finished(tmp_path_factory, tiny) -> Run:
         patch.chdir(folder)
         patch.setattr("sys.argv", [
             "train", "model=gap", "data=custom", f"data.root={tiny}", "data.validation_size=80", "data.limit_train=64",
-            "trainer=cpu", "trainer.max_epochs=1", f"hydra.run.dir={folder}/run",
+            "trainer=cpu", "trainer.max_epochs=1", "figures=false", f"hydra.run.dir={folder}/run",
         ])  # fmt: skip
         from mnist_cnn import train
 

@@ -13,10 +13,12 @@ import torch
 from conftest import metrics_of
 from program import start
 
+import mnist_cnn as mc
 from mnist_cnn.callbacks import AtomicCheckpointIO, SeedEpochs
 from mnist_cnn.runs.checkpoint import load_checkpoint
 from mnist_cnn.runs.directory import Run
 
+FEW = ["data.limit_train=96", "data.limit_val=40", "data.limit_test=40"]  # three batches are an epoch
 RECIPES = {
     "inverse_time": ["model=bn_dropout"],
     "one_cycle": ["model=gap"],
@@ -93,7 +95,7 @@ def killed_in_epoch(epoch: int, cli, monkeypatch: pytest.MonkeyPatch, folder: Pa
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_stopped_in_mid_epoch_and_resumed_equals_uninterrupted(cli, tiny_overrides, tmp_path, name, monkeypatch):
-    recipe = [*RECIPES[name], *tiny_overrides, "trainer.max_epochs=4"]
+    recipe = [*RECIPES[name], *tiny_overrides, *FEW, "trainer.max_epochs=4"]
     assert cli(*recipe, f"hydra.run.dir={tmp_path}/whole") == 0
     parts = killed_in_epoch(2, cli, monkeypatch, tmp_path / "parts", recipe)
     assert metrics_of(parts)["status"] == "failed"
@@ -105,11 +107,10 @@ def test_stopped_in_mid_epoch_and_resumed_equals_uninterrupted(cli, tiny_overrid
 LONG = ["model=bn_dropout", "scheduler=one_cycle", "trainer.max_epochs=4"]
 
 
-@pytest.fixture
-def whole(cli, tiny_overrides, tmp_path) -> Run:
+@pytest.fixture(scope="module")
+def whole(tiny_overrides, tmp_path_factory) -> Run:
     """The uninterrupted run that the others must equal."""
-    assert cli(*LONG, *tiny_overrides, f"hydra.run.dir={tmp_path}/whole") == 0
-    return Run(tmp_path / "whole")
+    return mc.fit(*LONG, *tiny_overrides, f"hydra.run.dir={tmp_path_factory.mktemp('whole')}/run").run
 
 
 def test_killed_in_mid_epoch_and_resumed_with_auto_equals_uninterrupted(cli, whole, tiny_overrides, tmp_path):
@@ -158,7 +159,7 @@ def test_a_told_stop_ends_the_whole_sweep(tiny_overrides, tmp_path):
 
 
 def test_a_half_written_checkpoint_is_not_taken_for_a_good_one(cli, tiny_overrides, tmp_path, monkeypatch, capsys):
-    recipe = ["model=gap", *tiny_overrides, "trainer.max_epochs=4"]
+    recipe = ["model=gap", *tiny_overrides, *FEW, "trainer.max_epochs=4"]
     assert cli(*recipe, f"hydra.run.dir={tmp_path}/whole") == 0
     parts = killed_in_epoch(2, cli, monkeypatch, tmp_path / "parts", recipe)
     last = parts.checkpoint("last")
@@ -213,7 +214,7 @@ def test_a_kill_in_mid_write_leaves_the_previous_checkpoint(tmp_path, monkeypatc
 
 
 def test_a_finished_run_can_be_prolonged(cli, tiny_overrides, tmp_path):
-    recipe = ["model=bn_dropout", *tiny_overrides]
+    recipe = ["model=bn_dropout", *tiny_overrides, *FEW]
     assert cli(*recipe, "trainer.max_epochs=3", f"hydra.run.dir={tmp_path}/whole") == 0
     assert cli(*recipe, "trainer.max_epochs=2", f"hydra.run.dir={tmp_path}/parts") == 0
     assert cli(f"resume={tmp_path}/parts", "trainer.max_epochs=3") == 0

@@ -5,8 +5,6 @@ import os
 import re
 import signal
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -38,6 +36,10 @@ def test_every_job_is_in_the_summary_best_first_and_over_seeds(cli, tiny_overrid
     runs = {job.number: metrics_of(Run(sweep.path / str(job.number))) for job in sweep.jobs}
     rows = list(csv.DictReader((sweep.path / "summary.csv").read_text().splitlines()))
     assert len(rows) == 4
+    assert {(metrics["model"], metrics["seed"]) for metrics in runs.values()} == {
+        (model, seed) for model in ("SequentialCNN", "VanillaCNN") for seed in (1, 2)
+    }
+    assert all((sweep.path / str(number) / "train.log").read_text() for number in runs)
     found = [float(row["val_acc"]) for row in rows]
     assert found == sorted(found, reverse=True)
     for row in rows:
@@ -57,18 +59,16 @@ def test_every_job_is_in_the_summary_best_first_and_over_seeds(cli, tiny_overrid
     assert f"{worse:.3f} ±" in capsys.readouterr().out
 
 
+def test_a_value_that_only_some_models_have_can_be_swept_with_them(cli, tiny_overrides, tmp_path):
+    swept = ["-m", "model=gap,bn_dropout", "model.bn_momentum=0.05", "debug=one_batch"]
+    assert cli(*swept, *tiny_overrides) == 0
+    assert len(list(tmp_path.rglob("metrics.json"))) == 2
+
+
 def test_a_bad_job_is_refused_before_anything_runs(cli, tiny_overrides, tmp_path, capsys):
     assert cli("-m", *FAST, "optimizer.lr=0.001,fast", *tiny_overrides) == 2
     assert "optimizer.lr = 'fast'" in capsys.readouterr().err
     assert not list(tmp_path.rglob("sweep.yaml"))
-
-
-def command(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
-    """As a user starts it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "mnist_cnn.train", *arguments], cwd=folder, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
 
 
 def wait_for(condition, seconds: float = 120) -> None:
@@ -78,8 +78,8 @@ def wait_for(condition, seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-def test_twelve_jobs_one_diverges_one_is_refused_one_is_killed(tiny_overrides, tmp_path):
-    rates = ",".join([*(f"0.{n:03}" for n in range(1, 11)), "1e30", "fast"])
+def test_of_eight_jobs_one_diverges_one_is_refused_one_is_killed(tiny_overrides, tmp_path):
+    rates = ",".join([*(f"0.{n:03}" for n in range(1, 7)), "1e30", "fast"])
     call = ["-m", "model=sequential", f"optimizer.lr={rates}", "bad_jobs=skip", "trainer.max_epochs=15",
             "jobs=2", *tiny_overrides, *FEW]  # fmt: skip
     process = start(call, tmp_path)
@@ -89,26 +89,26 @@ def test_twelve_jobs_one_diverges_one_is_refused_one_is_killed(tiny_overrides, t
     os.kill(metrics_of(killed)["pid"], signal.SIGKILL)
     output = process.output(timeout=300)
     assert process.returncode == 1, output
-    expected = dict.fromkeys(range(12), "completed") | {3: "killed", 10: "diverged", 11: "refused"}
+    expected = dict.fromkeys(range(8), "completed") | {3: "killed", 6: "diverged", 7: "refused"}
     assert states(sweep) == expected
     assert re.search(r"job 3 .*killed by SIGKILL", output)
-    assert re.search(r"job 10 diverged: \w+ loss is (nan|inf)", output)
-    assert "job 11 refused: optimizer.lr = 'fast'" in output
+    assert re.search(r"job 6 diverged: \w+ loss is (nan|inf)", output)
+    assert "job 7 refused: optimizer.lr = 'fast'" in output
     assert "optimizer.lr=0.005" in output
-    made = {n: Run(sweep.path / str(n)).metrics_file.stat().st_mtime_ns for n in range(11)}
+    made = {n: Run(sweep.path / str(n)).metrics_file.stat().st_mtime_ns for n in range(7)}
     done = len(killed.history_file.read_text().splitlines()) - 1
     assert 1 <= done < 15
 
     again = start(["-m", "resume=auto"], tmp_path)
     output = again.output(timeout=300)
     assert again.returncode == 1, output
-    assert "12 jobs, 1 to run" in output
+    assert "8 jobs, 1 to run" in output
     assert states(sweep) == expected | {3: "completed"}
-    changed = {n for n in range(11) if Run(sweep.path / str(n)).metrics_file.stat().st_mtime_ns != made[n]}
+    changed = {n for n in range(7) if Run(sweep.path / str(n)).metrics_file.stat().st_mtime_ns != made[n]}
     assert changed == {3}
     assert f"epoch {done + 1:>2}/15" in killed.path.joinpath("train.log").read_text()
     rows = list(csv.DictReader((sweep.path / "summary.csv").read_text().splitlines()))
-    assert [row["state"] for row in rows].count("completed") == 10
+    assert [row["state"] for row in rows].count("completed") == 6
 
     third = start(["-m", "resume=auto"], tmp_path)
     output = third.output(timeout=60)
@@ -162,12 +162,11 @@ def test_a_group_that_lost_a_seed_stands_behind_and_says_so(cli, tiny_overrides,
 
 
 def test_ctrl_c_says_how_to_go_on(tiny_overrides, tmp_path):
-    """Started as in a terminal."""
     call = ["-m", "model=sequential", "seed=1,2", "trainer.max_epochs=500", "jobs=2", *tiny_overrides]
-    process = command(call, tmp_path)
+    process = start(call, tmp_path)
     wait_for(lambda: len(list(tmp_path.rglob("metrics.csv"))) == 2)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    output = process.output(timeout=120)
     assert process.returncode == 130, output
     sweep = sweep_in(tmp_path)
     assert f"-m resume={sweep.path}" in output
@@ -183,6 +182,18 @@ def test_two_sweeps_at_once_do_not_share_files(tiny_overrides, tmp_path):
     plans = [Sweep.load(plan.parent) for plan in tmp_path.rglob("sweep.yaml")]
     assert sorted(job.seed for plan in plans for job in plan.jobs) == [1, 2, 3, 4]
     assert all(set(states(plan).values()) == {"completed"} for plan in plans)
+
+
+def test_run_root_and_bad_jobs_count_in_a_file_too(cli, tiny_overrides, tmp_path):
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("# @package _global_\nrun_root: elsewhere\nbad_jobs: skip\njobs: 1\n")
+    call = ["-m", "--config-dir", str(tmp_path / "mine"), "experiment=mine", "optimizer.lr=0.001,fast"]
+    assert cli(*call, *tiny_overrides, "debug=one_batch") == 1  # one job is refused
+    [plan] = tmp_path.rglob("sweep.yaml")
+    assert plan.parent.parent == tmp_path / "elsewhere" / "multirun"
+    assert Run(plan.parent / "0").completed
+    assert cli("-m", "--config-dir", str(tmp_path / "mine"), "experiment=mine", "resume=auto") == 2  # nothing to run
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,9 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from mnist_cnn.config.build import build, build_model
-from mnist_cnn.config.compose import compose_run, config_dir
-from mnist_cnn.config.schema import find_problems
+from mnist_cnn.config.compose import config_dir
 from mnist_cnn.report.tables import count
-from mnist_cnn.reproduce.study import documents
+from mnist_cnn.reproduce.study import Entry, composed, documents
 
 FACTS = Path(__file__).parent.parent / "facts"
 DOCUMENT = {"000": "squeezed", "001": "sigmoid", "002": "five_models", "003": "ablation", "004": "under_15k"}
@@ -54,9 +53,12 @@ def facts() -> dict[str, dict[str, Any]]:
 ALL = facts()
 
 
-def model_of(experiment: str, *overrides: str) -> tuple[Any, Any]:
-    cfg = compose_run([f"experiment={experiment}", *overrides]).cfg
-    assert find_problems(cfg) == []
+ENTRIES = {entry.key: entry for document in documents() for entry in document.entries}
+
+
+def model_of(key: str) -> tuple[Any, Any]:
+    entry = ENTRIES.get(key) or Entry("ablation", "grid", key)  # of the grid only the cells are entries
+    cfg = composed(entry, "document")  # validates it
     return cfg, build_model(cfg)
 
 
@@ -157,7 +159,7 @@ def test_layer_table_line_by_line(name):
 
 def rates(key: str, epochs: int, steps_per_epoch: int) -> list[float]:
     """Learning rate at the start of each epoch."""
-    cfg = compose_run([f"experiment={key}"]).cfg
+    cfg = composed(ENTRIES[key], "document")
     optimizer = build(cfg.optimizer)([torch.zeros(1, requires_grad=True)])
     node = {k: v for k, v in cfg.scheduler.items() if k != "interval"}
     scheduler = build(node)(optimizer)
@@ -188,7 +190,7 @@ def test_the_grid_is_the_documents_eight_cells(monkeypatch):
     found = []
     for cell in document.entries:
         if cell.experiment == "ablation/grid":
-            cfg, _ = model_of("ablation/grid", *cell.overrides)
+            cfg, _ = model_of(cell.key)
             kind = cfg.optimizer._target_.rpartition(".")[2].lower()
             found.append([kind, cfg.optimizer.lr, cfg.data.batch_size, cell.reported["acc"]])
     assert sorted(found) == sorted(entry["cells"])
