@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         MNISTDataModule as MNISTDataModule,
     )
     from mnist_cnn.interface import (
+        compare_runs as compare_runs,
+    )
+    from mnist_cnn.interface import (
         create_model as create_model,
     )
     from mnist_cnn.interface import (
@@ -44,7 +47,17 @@ if TYPE_CHECKING:
         summarize as summarize,
     )
 
-__all__ = ["MNISTDataModule", "create_model", "fit", "fit_many", "list_models", "list_runs", "load", "summarize"]
+__all__ = [
+    "MNISTDataModule",
+    "compare_runs",
+    "create_model",
+    "fit",
+    "fit_many",
+    "list_models",
+    "list_runs",
+    "load",
+    "summarize",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.seed import isolate_rng
 
+from mnist_cnn.compare.judge import compare_runs as compare_runs
 from mnist_cnn.config.build import build, build_model
 from mnist_cnn.config.call import Call
 from mnist_cnn.config.checks import starts_processes

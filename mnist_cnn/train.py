@@ -104,9 +104,12 @@ def train(
             model.load_state_dict(state["state_dict"])
             with stoppable(trainer, run):
                 tested = trainer.test(model, datamodule=data, verbose=False)[0]
+                on_validation = predict_validation(trainer, model, data) if trainer.world_size == 1 else []
         best = final_figures(history.rows, cfg.callbacks.checkpoint.monitor, cfg.callbacks.checkpoint.mode)
         if trainer.world_size == 1:
             run.save_predictions(torch.cat(model.predictions))
+            if on_validation:
+                run.save_predictions(torch.cat(on_validation), "val")
         keeper.add(
             status="completed",
             protocol=data.protocol(),
@@ -121,6 +124,14 @@ def train(
             draw(run, keeper.record, data)
         log.info("\n" + final_table(keeper.record, run.path))
     return Result(run, keeper.record, model, trainer)
+
+
+def predict_validation(trainer: pl.Trainer, model: Classifier, data: pl.LightningDataModule) -> list[torch.Tensor]:
+    """What the tested weights say of the validation images; a prediction, which callbacks and loggers do not count."""
+    data.predict_dataloader = data.val_dataloader  # type: ignore[method-assign]
+    trainer.limit_predict_batches = trainer.limit_val_batches
+    rows: Any = trainer.predict(model, datamodule=data)
+    return rows or []
 
 
 def build_trainer(cfg: DictConfig, run: Run, history: History, scale: Scale) -> pl.Trainer:

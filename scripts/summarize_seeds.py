@@ -43,21 +43,6 @@ class Seed:
         return str(self.file.parent.parent if self.file.name == "metrics.json" else self.file.parent)
 
     @property
-    def settings(self) -> Hashable:
-        """The same for runs that may stand in one row: the digest, or what the earliest records have instead of it."""
-        record = self.record
-        instead = (record.epochs, record.max_epochs, record.batch_size, record.precision, record.test_weights)
-        return (
-            known(record.protocol).model_dump_json(), record.model or "", known(record.parameters).trainable,
-            record.numerics or 0, record.settings or repr(instead),
-        )  # fmt: skip
-
-    @property
-    def outcome(self) -> str:
-        """The same for a run and its copy or exact repetition: timings may differ."""
-        return f"{self.record.seed} {self.record.results.model_dump_json()} {self.record.confusion}"
-
-    @property
     def images(self) -> int:
         """Trained on in all epochs; earliest records tell neither this nor whether an epoch was cut short."""
         timing, protocol = known(self.record.timing), known(self.record.protocol)
@@ -99,12 +84,12 @@ def rows(runs: Iterable[Seed]) -> list[list[str]]:
     """
     groups: dict[tuple[str, Hashable], dict[int, Seed]] = defaultdict(dict)
     for run in runs:
-        first = groups[run.folder, run.settings].setdefault(run.record.seed, run)
-        if first.outcome != run.outcome:
+        first = groups[run.folder, run.record.alike].setdefault(run.record.seed, run)
+        if first.record.outcome != run.record.outcome:
             raise UsageError(f"{run.file}: seed {run.record.seed} with the settings of {first.file}, other figures")
     shared: dict[Hashable, list[list[Seed]]] = defaultdict(list)
     for (_, settings), seeds in groups.items():
-        shared[settings, frozenset(run.outcome for run in seeds.values())].append(list(seeds.values()))
+        shared[settings, frozenset(run.record.outcome for run in seeds.values())].append(list(seeds.values()))
     return sorted((row(folders) for folders in shared.values()), key=lambda cells: cells[:3])
 
 

@@ -116,9 +116,13 @@ class Classifier(pl.LightningModule):
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         _, logits = self._step(batch, "test")
-        probability, predicted = logits.float().softmax(1).max(1)
-        self.confusion.update(predicted, batch[1])
-        self.predictions.append(torch.stack([batch[1].double(), predicted.double(), probability.double()], 1).cpu())
+        rows = _predictions(logits, batch[1])
+        self.confusion.update(rows[:, 1].long(), batch[1])
+        self.predictions.append(rows.cpu())
+
+    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """(N, 3): label, predicted class, its probability."""
+        return _predictions(self(batch[0]), batch[1]).cpu()
 
     def on_test_epoch_start(self) -> None:
         self.predictions = []
@@ -185,6 +189,11 @@ class Classifier(pl.LightningModule):
                 f"diverged: {what} is {value} in epoch {self.current_epoch + 1}, step {self.global_step}; "
                 "try a lower optimizer.lr or trainer.gradient_clip_val=1"
             )
+
+
+def _predictions(logits: Tensor, labels: Tensor) -> Tensor:
+    probability, predicted = logits.float().softmax(1).max(1)
+    return torch.stack([labels.float(), predicted.float(), probability], 1)
 
 
 class SplitMetrics(torch.nn.Module):

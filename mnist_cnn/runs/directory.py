@@ -76,11 +76,11 @@ class Run(Layout):
         record = self.record()
         return record is not None and record.completed
 
-    def save_predictions(self, rows: torch.Tensor) -> None:
-        """predictions.csv from (N, 3): label, predicted class, its probability; a row per test image, in order."""
+    def save_predictions(self, rows: torch.Tensor, split: str = "test") -> None:
+        """predictions.csv from (N, 3): label, predicted class, its probability; a row per image, in order."""
         lines = [f"{i},{label:.0f},{predicted:.0f},{p:.4f}" for i, (label, predicted, p) in enumerate(rows.tolist())]
         text = "\n".join(["image,label,predicted,probability", *lines, ""])
-        write_atomically(self.predictions_file, text.encode())
+        write_atomically(self.predictions_of(split), text.encode())
 
 
 def is_first_process() -> bool:

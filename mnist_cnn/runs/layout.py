@@ -38,7 +38,11 @@ class Layout:
 
     @property
     def predictions_file(self) -> Path:
-        return self.path / "predictions.csv"
+        return self.predictions_of("test")
+
+    def predictions_of(self, split: str) -> Path:
+        """What the tested weights said of the images of `test` or `val`."""
+        return self.path / f"predictions{'' if split == 'test' else f'_{split}'}.csv"
 
     @property
     def log_file(self) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -148,10 +149,30 @@ class Record(_Part):
         return known(self.figures)
 
     @property
+    def alike(self) -> Hashable:
+        """The same for runs that differ in nothing but the seed: by digest, or by what the earliest have instead."""
+        instead = (self.epochs, self.max_epochs, self.batch_size, self.precision, self.test_weights)
+        return (
+            known(self.protocol).model_dump_json(), self.model or "", known(self.parameters).trainable,
+            self.numerics or 0, self.settings or repr(instead),
+        )  # fmt: skip
+
+    @property
+    def outcome(self) -> str:
+        """The same for a run and its copy or exact repetition: timings may differ."""
+        return f"{self.seed} {self.results.model_dump_json()} {self.confusion}"
+
+    @property
     def validation(self) -> float:
         """Accuracy of the weights that the test measured; of the best epoch where the last had no validation."""
-        last = self.results.val_acc if self.test_weights == "last" else None
-        return last if last is not None else known(self.results.best_acc)
+        return self.measured()["val/acc"]
+
+    def measured(self) -> dict[str, float]:
+        """All figures of a completed run; `val/...` are those of the weights that the test measured."""
+        figures = self.results.model_dump(exclude_none=True, exclude={"best_epoch"})
+        best = {name.replace("best/", "val/"): value for name, value in figures.items() if name.startswith("best/")}
+        last = {name: value for name, value in figures.items() if not name.startswith("best/")}
+        return last | best if self.test_weights != "last" else best | last
 
     def dump(self) -> dict[str, Any]:
         """As metrics.json has it: only what has been set."""

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from mnist_cnn.report.difference import Difference
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.runs.record import Record, known
 from mnist_cnn.sweep.plan import COMPLETED, Progress, Sweep, SweepJob
+
+NAMED = 3  # settings in a note
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class JobRow:
             facts |= {
                 "parameters": self.parameters,
                 "val_acc": self.validation,
-                "val_loss": figures["best/loss" if self.done.test_weights == "best" else "val/loss"],
+                "val_loss": self.done.measured().get("val/loss"),
                 "test_acc": figures.test_acc,
                 "test_loss": figures.test_loss,
                 "best_epoch": figures.best_epoch,
@@ -56,6 +59,10 @@ class Group:
     values: dict[str, str]
     rows: list[JobRow]
     planned: int  # with those that failed or are still to run
+
+    @property
+    def name(self) -> str:
+        return " ".join(f"{key}={value}" for key, value in self.values.items())
 
     @cached_property
     def spread(self) -> Spread:
@@ -86,3 +93,20 @@ def groups_of(rows: Sequence[JobRow]) -> list[Group]:
         found.setdefault(tuple((k, v) for k, v in row.values.items() if k != "seed"), []).append(row)
     groups = [Group(dict(key), [r for r in members if r.done], len(members)) for key, members in found.items()]
     return sorted((g for g in groups if g.rows), key=lambda group: (not group.whole, -group.spread.mean))
+
+
+def highest(groups: Sequence[Group]) -> list[str]:
+    """Which groups the highest by validation cannot be told apart from; nothing where it has a single seed."""
+    if len(groups) < 2 or len(groups[0].rows) < 2:
+        return []
+    images = known(known(groups[0].rows[0].done).protocol).val_images
+    best, *others = ({known(row.done).seed: row.validation for row in group.rows} for group in groups)
+    near = []
+    for group, other in zip(groups[1:], others, strict=True):
+        found = Difference.of(best, other, images)
+        if not found.found:
+            near.append(f"{group.name} ({f'p = {found.p:.2g}' if found.enough else found.size})")
+    if not near:
+        return []
+    more = f" and {len(near) - NAMED} others" if len(near) > NAMED else ""
+    return [f"highest: {groups[0].name}, not distinguishable from {', '.join(near[:NAMED])}{more}"]

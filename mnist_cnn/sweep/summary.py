@@ -8,7 +8,7 @@ from mnist_cnn.files import write_atomically, write_table
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import markdown_table, plain_table
 from mnist_cnn.runs.record import known
-from mnist_cnn.sweep.groups import Group, JobRow, groups_of, rows_of
+from mnist_cnn.sweep.groups import Group, JobRow, groups_of, highest, rows_of
 from mnist_cnn.sweep.plan import COMPLETED, PRUNED, RUNNING, STOPPED, WAITING, Sweep
 
 
@@ -35,7 +35,7 @@ def write_summary(sweep: Sweep, all_tests: bool = False) -> str:
     if picture is not None:
         picture.savefig(sweep.path / "summary.png", dpi=110)
         files.append("summary.png")
-    notes = notes_on(sweep, rows, chosen, all_tests)
+    notes = [*highest(groups), *notes_on(sweep, rows, chosen, all_tests)]
     text = as_markdown(sweep, jobs, seeds if repeated else [], notes, picture is not None)
     write_atomically(sweep.path / "summary.md", text.encode())
     parts = [plain_table(jobs), plain_table(seeds) if repeated else "", "\n".join(notes)]

@@ -19,8 +19,8 @@ def test_a_run_learns_and_leaves_everything_behind(cli, tiny_overrides, run_of, 
     run = run_of()
     files = {str(f.relative_to(run.path)) for f in run.path.rglob("*") if f.is_file() and f.name[0] != "."}
     assert files == {
-        "config.yaml", "overrides.yaml", "metrics.csv", "metrics.json", "predictions.csv", "train.log",
-        "checkpoints/best.ckpt", "checkpoints/last.ckpt",
+        "config.yaml", "overrides.yaml", "metrics.csv", "metrics.json", "predictions.csv",
+        "predictions_val.csv", "train.log", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
     }  # fmt: skip
     metrics = metrics_of(run)
     assert metrics["status"] == "completed"

@@ -1,0 +1,86 @@
+"""From what a user names to a comparison: what can be compared, by which figure, and what a reader must be told."""
+
+from pathlib import Path
+
+from mnist_cnn.compare.comparison import Comparison
+from mnist_cnn.compare.images import on_same_images
+from mnist_cnn.compare.sides import Place, Side, find_side, sides_of_sweep
+from mnist_cnn.errors import ConfigError, RunError, nearest
+from mnist_cnn.report.difference import Difference
+from mnist_cnn.runs.record import known
+
+REPORTED, CHOOSES = "test/acc", "val/acc"  # of finished recipes; of what is still to be chosen from
+
+
+def compare_runs(a: Place, b: Place, figure: str = REPORTED) -> Comparison:
+    """Whether B is better than A, by runs of each over seeds; `print` it for a table.
+
+    Seeds in common are pairs; a side without enough of them is compared as a group (Welch). Choose by `val/acc`: the
+    test figures are for judging what has been chosen.
+
+    Args:
+        a, b: a run directory, a folder of runs, a sweep of one setting over seeds, a file such as metrics.json, a
+            pattern of such as `'results/recipes/gap_seed*.json'`, or a list of them.
+        figure: `test/acc`, `test/loss`, `train/...`; `val/...` is that of the weights that the test measured.
+
+    Raises:
+        RunError: nothing there, nothing finished, several settings on a side, other data, the same runs twice.
+        ConfigError: no such figure.
+    """
+    return compare_sides(find_side(a), find_side(b), figure)
+
+
+def compare_settings(sweep: str | Path, figure: str = CHOOSES) -> list[Comparison]:
+    """The best setting of a sweep (by validation, over its seeds) as A against each of the others; raises as above."""
+    best, *others = sides_of_sweep(sweep)
+    return [compare_sides(best, other, figure, beside=False) for other in others]
+
+
+def compare_sides(a: Side, b: Side, figure: str, beside: bool = True) -> Comparison:
+    """Args: beside: the same figure of the other images too."""
+    notes = _notes(a, b)
+    both = [name for name in a.first.measured() if all(len(side.figure(name)) == len(side.runs) for side in (a, b))]
+    if figure not in both:
+        raise ConfigError([f"figure = {figure!r}: not a figure of all these runs{nearest(figure, both)}"])
+    split, _, metric = figure.partition("/")
+    names = [name for name in (f"val/{metric}", f"test/{metric}") if beside and name in both] or [figure]
+    differences = {}
+    for name in dict.fromkeys([*names, figure]):
+        images = {side.images.get(name.partition("/")[0]) for side in (a, b)}
+        whole = images.pop() if len(images) == 1 and metric == "acc" else None
+        differences[name] = Difference.of(a.figure(name), b.figure(name), whole)
+    same = None
+    if len(a.runs) == len(b.runs) == 1 and metric == "acc" and split in ("val", "test"):
+        [one], [other] = a.runs.values(), b.runs.values()
+        same = on_same_images(one, other, split)
+        notes += [] if same else ["Predictions of both are not kept, so they cannot be compared image by image."]
+    judged = differences[figure]
+    unused = len(a.runs) + len(b.runs) - judged.a.n - judged.b.n
+    if unused:
+        notes.append(f"Without a partner of the same seed, and left out: {unused}.")
+    return Comparison(a, b, figure, differences, same, notes)
+
+
+def _notes(a: Side, b: Side) -> list[str]:
+    """Raises RunError for what cannot be compared."""
+    one, other = known(a.first.protocol), known(b.first.protocol)
+    if one.dataset != other.dataset:
+        raise RunError(f"A is on {one.dataset}, B on {other.dataset}: figures of different images say nothing")
+    same = {(run.record.alike, run.record.outcome) for run in a.runs.values()} & {
+        (run.record.alike, run.record.outcome) for run in b.runs.values()
+    }
+    if same:
+        raise RunError(f"{a.name}, {b.name}: {len(same)} of the runs are the same on both sides")
+    notes = [f"Unfinished and left out of {x}: {side.left_out}." for x, side in (("A", a), ("B", b)) if side.left_out]
+    how = [_protocol(side) for side in (a, b)]
+    if how[0] != how[1]:
+        notes.append(f"The protocols differ: A {how[0]}; B {how[1]}.")
+    elif one.test_images_watched:
+        notes.append("Validation was on the test images themselves: nothing was held out.")
+    return notes
+
+
+def _protocol(side: Side) -> str:
+    of = known(side.first.protocol)
+    images = f"{of.train_images} training, {of.val_images} validation and {of.test_images} test images"
+    return f"{of.summary}, {images}" + ("" if of.split_seed is None else f", split {of.split_seed}")
