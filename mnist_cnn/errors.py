@@ -1,9 +1,11 @@
 """Errors that a user can act on: one message, no traceback, a fixed exit code."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 LISTED = 30  # of allowed names: more are not listed
+LONGEST = 300  # characters of a word in a message
 
 
 class UserError(Exception):
@@ -20,7 +22,8 @@ class ConfigError(UserError):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         noun = "error" if len(problems) == 1 else "errors"
-        super().__init__("\n".join([f"{len(problems)} {noun} in the configuration:", *(f"  - {p}" for p in problems)]))
+        text = "\n".join([f"{len(problems)} {noun} in the configuration:", *(f"  - {p}" for p in problems)])
+        super().__init__(re.sub(rf"(\S{{{LONGEST}}})\S+", r"\1...", text))
 
     def __reduce__(self) -> tuple[type, tuple[list[str]]]:
         return type(self), (self.problems,)
@@ -69,8 +72,13 @@ class Interrupted(KeyboardInterrupt):
 def nearest(name: object, allowed: Iterable[object], prefix: str = "") -> str:
     """The end of a message about an unknown name: the closest allowed one, else all of them if they are few."""
     names = [str(option) for option in allowed]
-    lower = {option.lower(): option for option in names}
-    near = [lower[n] for n in difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)]
-    hint = f"; did you mean {prefix + near[0]!r}?" if near else ""
+    near = closest(name, names)
+    hint = f"; did you mean {prefix + near!r}?" if near else ""
     listed = 0 < len(names) <= LISTED and not (near and prefix)
     return f"{hint}; allowed: {', '.join(sorted(names))}" if listed else hint
+
+
+def closest(name: object, allowed: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """The allowed name most like this one, whatever the case; None where none is (`cutoff`: as difflib's ratio)."""
+    lower = {option.lower(): option for option in allowed}
+    return next((lower[n] for n in difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=cutoff)), None)

@@ -2,10 +2,10 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn import cli
 from mnist_cnn.config.build import build
@@ -13,12 +13,22 @@ from mnist_cnn.config.command_line import evaluation_overrides
 from mnist_cnn.config.compose import compose_named, compose_run
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import problems_to_evaluate
+from mnist_cnn.config.signatures import Precision, check_keys
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.report.console import logging_to
 from mnist_cnn.runs.checkpoint import load_checkpoint, load_trained
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.layout import PLAN
 
 log = logging.getLogger(__name__)
+SETTINGS: dict[str, Any] = {
+    "run_dir": str | None,
+    "checkpoint": str | None,
+    "weights": Literal["best", "last"] | None,
+    "data_root": str | None,
+    "accelerator": Literal["auto", "cpu", "gpu"],
+    "precision": Precision | None,
+}
 
 
 def evaluate(cfg: DictConfig) -> dict[str, float]:
@@ -61,16 +71,20 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 
 def locate(cfg: DictConfig) -> tuple[Run, Path]:
     """The run directory and the checkpoint that the configuration names."""
-    if (cfg.run_dir is None) == (cfg.checkpoint is None):
+    plain: Any = OmegaConf.to_container(cfg)
+    if problems := check_keys(plain, SETTINGS, ""):
+        raise ConfigError(problems)
+    if bool(cfg.run_dir) == bool(cfg.checkpoint):
         raise ConfigError(["give either run_dir=<run directory> or checkpoint=<file>"])
-    if cfg.weights not in (None, "best", "last"):
-        raise ConfigError([f"weights = {cfg.weights!r}: must be best, last or null"])
-    if cfg.accelerator not in ("auto", "cpu", "gpu"):
-        raise ConfigError([f"accelerator = {cfg.accelerator!r}: must be auto, cpu or gpu"])
-    if cfg.checkpoint is not None:
+    if cfg.checkpoint:
         path = Path(cfg.checkpoint)
         return Run(path.resolve().parent.parent), path
     run = Run(Path(cfg.run_dir))
+    if run.path.is_file():
+        raise RunError(f"{cfg.run_dir}: a file; for a checkpoint: checkpoint={cfg.run_dir}")
+    if (run.path / PLAN).is_file():
+        first = next((file.parent for file in sorted(run.path.glob("*/config.yaml"))), run.path / "0")
+        raise RunError(f"{cfg.run_dir}: a sweep; evaluate one of its jobs: run_dir={first}")
     return run, run.checkpoint(cfg.weights or run.config().test_weights)
 
 
@@ -90,7 +104,7 @@ def main() -> None:
     with cli.user_errors(), logging_to(), quiet_libraries():
         overrides = evaluation_overrides(cli.arguments())
         if overrides is not None:
-            evaluate(compose_named("evaluate", overrides))
+            evaluate(compose_named("evaluate", [o if o.startswith("~") else f"++{o.lstrip('+')}" for o in overrides]))
 
 
 if __name__ == "__main__":

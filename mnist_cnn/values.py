@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, Validati
 from pydantic.errors import PydanticSchemaGenerationError
 from pydantic.fields import FieldInfo
 
-from mnist_cnn.errors import nearest
+from mnist_cnn.errors import closest, nearest
 
 Count = Annotated[int, Field(ge=1)]
 NotNegativeInt = Annotated[int, Field(ge=0)]
@@ -38,11 +38,15 @@ def problem(path: str, value: Any, hint: Any) -> str | None:
     """What is wrong with a value that is to stand for the annotated type; None if nothing is."""
     if fits(value, hint):
         return None
-    choices = [c for h in _options(hint) if typing.get_origin(h) is Literal for c in typing.get_args(h)]
+    options = [h for h in _options(hint) if h is not types.NoneType]
+    choices = [c for h in options if typing.get_origin(h) is Literal for c in typing.get_args(h)]
     shown = repr(value) if len(repr(value)) <= SHOWN else f"{repr(value)[:SHOWN]}..."
-    if choices and isinstance(value, str):
+    if not choices or not isinstance(value, str):
+        return f"{path} = {shown}: must be {describe(hint)}"
+    if all(typing.get_origin(h) is Literal for h in options):
         return f"{path} = {shown}: unknown value{nearest(value, choices)}"
-    return f"{path} = {shown}: must be {describe(hint)}"
+    near = closest(value, choices)
+    return f"{path} = {shown}: must be {describe(hint)}" + (f"; did you mean {near!r}?" if near else "")
 
 
 def fits(value: Any, hint: Any) -> bool:

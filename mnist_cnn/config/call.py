@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig
 
 from mnist_cnn.config.checks import starts_processes
 from mnist_cnn.config.compose import Composed, compose_run, config_dir, line, parse
-from mnist_cnn.config.schema import find_problems
+from mnist_cnn.config.schema import GROUPS, NAMED, find_problems
 from mnist_cnn.errors import ConfigError, nearest
+
+NO_VALUES = "a sweep needs values, such as 1,2,3, choice(...) or range(...)"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class Call:
         if not multirun and (swept := [line(o) for o in self.overrides if o.is_sweep_override()]):
             words = "several values make a sweep: python -m mnist_cnn.train -m, in Python mc.fit_many"
             raise ConfigError([f"{text}: {words}" for text in swept])
+        for override in self.overrides:
+            if override.is_sweep_override() and override.key_or_group == "resume":
+                raise ConfigError([f"{line(override)}: one at a time"])
+            if override.is_sweep_override() and isinstance(override.value(), Glob):
+                raise ConfigError([f"{line(override)}: {NO_VALUES}"])
         self.folders = [config_dir()] + ([Path(extra_dir)] if extra_dir else [])
         given = self.value("hydra.searchpath") or []  # how a sweep passes --config-dir on to its jobs
         self.folders += [Path(str(folder).removeprefix("file://")) for folder in given]
@@ -132,7 +139,7 @@ class Call:
             elif override.is_discrete_sweep():
                 choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
             else:
-                raise ConfigError([f"{line(override)}: a sweep needs values, such as 1,2,3, choice(...) or range(...)"])
+                raise ConfigError([f"{line(override)}: {NO_VALUES}"])
         return [list(job) for job in itertools.product(*choices.values())]
 
     def _add_swept_values(self) -> None:
@@ -164,6 +171,11 @@ class Call:
             files = [(file, root) for root in roots if root.is_dir() for file in root.rglob("*.yaml")]
             options = sorted({str(file.relative_to(root).with_suffix("")) for file, root in files})
             chosen: Any = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
+            if isinstance(several := override.value(), list) and group in GROUPS and group not in NAMED:
+                problems.append(
+                    f"{line(override)}: one at a time; a sweep takes several: -m {group}={','.join(map(str, several))}"
+                )
+                continue
             names = [name for choice in chosen for name in (choice if isinstance(choice, list) else [choice])]
             problems += [
                 f"{group}={name}: no such {group}{nearest(name, options)}"

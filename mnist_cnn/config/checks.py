@@ -12,13 +12,14 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from mnist_cnn.config.build import build, build_schedule
 from mnist_cnn.config.quiet import quiet_libraries
+from mnist_cnn.config.signatures import Precision
 from mnist_cnn.data.source import PACKAGES
 from mnist_cnn.errors import nearest
 from mnist_cnn.optim import spans_run
+from mnist_cnn.values import problem
 
 METRICS = ["train/loss", "train/acc", "val/loss", "val/acc"]
 LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
-PRECISIONS = ["32-true", "bf16-mixed", "16-mixed"]
 TOTAL_STEPS = 100  # of a schedule that is only tried
 
 
@@ -87,8 +88,8 @@ def check_machine(trainer: dict[str, Any]) -> list[str]:
     problems = []
     precision, accelerator = trainer["precision"], trainer["accelerator"]
     has_gpu = torch.cuda.is_available()
-    if precision not in PRECISIONS:
-        problems.append(f"trainer.precision = {precision!r}: unknown value{nearest(precision, PRECISIONS)}")
+    if wrong := problem("trainer.precision", precision, Precision):
+        problems.append(wrong)
     if accelerator in ("gpu", "cuda") and not has_gpu:
         problems.append("trainer.accelerator = 'gpu': this machine has no usable CUDA GPU; use trainer=cpu or auto")
     if precision == "16-mixed" and (accelerator == "cpu" or not has_gpu):

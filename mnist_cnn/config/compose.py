@@ -129,7 +129,11 @@ def parse(texts: Sequence[str]) -> list[Override]:
         try:
             parsed += OverridesParser.create().parse_overrides([text])
         except HydraException as error:
-            problems.append(f"{text!r}: not a valid override ({str(error).splitlines()[0]})")
+            key, sign, _ = text.partition("=")
+            if key.strip() and sign and key == key.strip() and " " not in key:
+                problems.append(f"{text!r}: not a valid override ({str(error).splitlines()[0]})")
+            else:
+                problems.append(f"{text!r}: expected key=value" + ", without spaces" * (" " in text))
     if problems:
         raise ConfigError(problems)
     return parsed

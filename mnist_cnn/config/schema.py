@@ -4,6 +4,7 @@ All problems are reported at once. A node with a `_target_` is held against the 
 when values are held together is in `config.checks`.
 """
 
+from collections.abc import Collection, Iterator
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -15,7 +16,7 @@ from pytorch_lightning.loggers import Logger
 from mnist_cnn.config.checks import check_layers, check_machine, check_meaning
 from mnist_cnn.config.signatures import check_keys, check_node
 from mnist_cnn.data.datamodule import MNISTDataModule
-from mnist_cnn.errors import ConfigError, nearest
+from mnist_cnn.errors import ConfigError, closest, nearest
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.speed.measures import Speed
 from mnist_cnn.values import Count, Positive, Seed, problem
@@ -58,14 +59,18 @@ def validate(cfg: DictConfig) -> None:
         raise ConfigError(problems)
 
 
-def find_problems(cfg: DictConfig) -> list[str]:
-    """Everything that is wrong with a configuration, a line each."""
+def find_problems(cfg: DictConfig, further: Collection[str] = ()) -> list[str]:
+    """Everything that is wrong with a configuration, a line each.
+
+    Args:
+        further: names that the caller knows beside those of the root; one of them may have been meant.
+    """
     try:
         tree = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         return [str(error).splitlines()[0]]
     assert isinstance(tree, dict)
-    return _check_tree({str(key): value for key, value in tree.items()})
+    return _check_tree({str(key): value for key, value in tree.items()}, further)
 
 
 def problems_to_evaluate(cfg: DictConfig) -> list[str]:
@@ -76,9 +81,10 @@ def problems_to_evaluate(cfg: DictConfig) -> list[str]:
     return problems or check_machine(plain) + check_layers(tree["model"])
 
 
-def _check_tree(tree: dict[str, Any]) -> list[str]:
+def _check_tree(tree: dict[str, Any], further: Collection[str]) -> list[str]:
     keys = ROOT_KEYS | dict.fromkeys(GROUPS, dict)
-    problems = check_keys(tree, keys, "") + [f"{key}: missing" for key in keys if key not in tree]
+    problems = check_keys(tree, keys, "", open_ended=True) + [f"{key}: missing" for key in keys if key not in tree]
+    problems += [f"{key}: unknown key{_meant(key, tree, [*keys, *further])}" for key in tree if key not in keys]
     if any(not isinstance(tree.get(key), dict) for key, hint in keys.items() if hint is dict):
         return problems  # the rest reads into these
     for group, base in GROUPS.items():
@@ -95,3 +101,21 @@ def _check_tree(tree: dict[str, Any]) -> list[str]:
         elif wrong := problem(path, rate, Positive):
             problems.append(wrong)
     return problems or check_meaning(tree)
+
+
+def _meant(name: str, tree: dict[str, Any], roots: list[str]) -> str:
+    """The end of a message about an unknown name: a key of the root or, anywhere in the tree, one that ends like it."""
+    places: dict[str, list[str]] = {}
+    for path in _paths({key: node for key, node in tree.items() if key in roots}):
+        places.setdefault(path.rpartition(".")[2], []).append(path)
+    near = name if name in places else closest(name, roots, cutoff=0.6) or closest(name, places, cutoff=0.6)
+    if near is None:
+        return f"; allowed: {', '.join(sorted(roots))}"
+    return f"; did you mean {' or '.join(map(repr, [near] if near in roots else places[near]))}?"
+
+
+def _paths(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _paths(value, f"{prefix}{key}.")

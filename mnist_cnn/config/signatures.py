@@ -6,7 +6,7 @@ import importlib.util
 import inspect
 import typing
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -35,7 +35,8 @@ INJECTED = {
 # Filled in code where the configuration leaves it out.
 FILLED = {"logger": {"save_dir"}}
 # Keys that the package reads before the target sees the node.
-OWN_KEYS = {"scheduler": {"interval": typing.Literal["epoch", "step"]}}
+OWN_KEYS = {"scheduler": {"interval": Literal["epoch", "step"]}}
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 # What other people's signatures do not say and their classes do not refuse in a line; all else is theirs to judge.
 RANGES: dict[type, dict[str, Any]] = {
     torch.optim.Optimizer: {
@@ -50,6 +51,7 @@ RANGES: dict[type, dict[str, Any]] = {
     pl.callbacks.EarlyStopping: {"patience": Count, "min_delta": NotNegative},
     pl.callbacks.EMAWeightAveraging: {"decay": Share},
     pl.Trainer: {
+        "precision": Precision,
         "max_epochs": Count,
         "gradient_clip_val": Positive | None,
         "accumulate_grad_batches": Count,

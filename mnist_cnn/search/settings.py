@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn.config.compose import compose_named, compose_run, line, parse
-from mnist_cnn.config.schema import find_problems
+from mnist_cnn.config.place import config_dir
+from mnist_cnn.config.schema import ROOT_KEYS, find_problems
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.runs.directory import dated
 from mnist_cnn.runs.layout import PLAN
@@ -34,6 +36,8 @@ def read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
         ConfigError: a setting out of its range, or an override that does not parse.
     """
     parsed = parse(texts)
+    if problems := [_one_value(o) for o in parsed if o.is_sweep_override()]:
+        raise ConfigError(problems)
     own = [line(o) for o in parsed if o.key_or_group.split(".")[0] in KEYS]
     cfg = compose_named("search", [f"++{text.lstrip('+')}" if text.startswith("space.") else text for text in own])
     plain: Any = OmegaConf.to_container(cfg)
@@ -42,7 +46,21 @@ def read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
         problems.append('optuna is not installed; pip install "mnist-cnn[search]"')
     if problems:
         raise ConfigError(problems)
-    return cfg, ["++" + line(o).lstrip("+") if "." in o.key_or_group else line(o) for o in parsed if line(o) not in own]
+    return cfg, [
+        line(o) if _known(o.key_or_group) else "++" + line(o).lstrip("+") for o in parsed if line(o) not in own
+    ]
+
+
+def _known(key: str) -> bool:
+    """Whether Hydra knows a key; others are added to the configuration, for the schema to say what was meant."""
+    return key in ROOT_KEYS or (config_dir() / key).is_dir() or key.startswith("hydra")
+
+
+def _one_value(override: Override) -> str:
+    key, values = override.key_or_group, ", ".join(override.sweep_string_iterator())
+    if (config_dir() / key).is_dir():
+        return f"{line(override)}: a search takes one {key}"
+    return f"{line(override)}: several values are searched as 'space.{key}={{choices: [{values}]}}'"
 
 
 def find_directory(cfg: DictConfig, overrides: list[str]) -> tuple[Path, list[str], dict[str, Any]]:
@@ -72,7 +90,7 @@ def leaves(space: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[
         if not isinstance(node, dict):
             raise ConfigError([f"space.{path} = {node!r}: must be {{low, high}}, {{choices}} or a group of such"])
         if {"low", "high", "choices"} & set(node):
-            yield path, node
+            yield path, {name: value for name, value in node.items() if value is not None}
         else:
             yield from leaves(node, f"{path}.")
 
@@ -86,7 +104,7 @@ def check_training(overrides: list[str], values: dict[str, Sequence[Any]]) -> Di
     problems: list[str] = []
     for turn in range(max((len(each) for each in values.values()), default=1)):
         cfg = compose_run([*overrides, *(f"++{key}={each[turn % len(each)]}" for key, each in values.items())]).cfg
-        problems += [found for found in find_problems(cfg) if found not in problems]
+        problems += [found for found in find_problems(cfg, KEYS) if found not in problems]
     if problems:
         raise ConfigError(problems)
     return cfg

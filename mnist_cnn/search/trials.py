@@ -113,13 +113,18 @@ def distribution(key: str, leaf: dict[str, Any]) -> BaseDistribution:
         if set(leaf) == {"choices"}:
             return CategoricalDistribution(leaf["choices"])
         if not {"low", "high"} <= set(leaf) <= {"low", "high", "log"}:
-            raise ValueError("no other keys")
+            raise ValueError(f"what else stands there goes by a null, such as space.{key}.{_other(leaf)}=null")
         whole = isinstance(leaf["low"], int) and isinstance(leaf["high"], int)
         return (IntDistribution if whole else FloatDistribution)(leaf["low"], leaf["high"], log=leaf.get("log", False))
     except (TypeError, ValueError) as error:
         raise ConfigError(
             [f"space.{key} = {leaf}: must be {{low, high}}, perhaps log, or {{choices}} ({error})"]
         ) from None
+
+
+def _other(leaf: dict[str, Any]) -> str:
+    """A key that does not go with the rest, the values of the file rather than those of the call."""
+    return next(name for name in leaf if name not in ("low", "high", "log") or "choices" in leaf)
 
 
 def ends(found: BaseDistribution) -> tuple[Any, ...]:
