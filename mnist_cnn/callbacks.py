@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,13 +12,13 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
+from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.files import write_atomically, write_table
-from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.reading import Scale
 from mnist_cnn.report.tables import epoch_line
-from mnist_cnn.runs.history import COLUMNS, Epoch
+from mnist_cnn.runs.history import Epoch, columns_of
 
 log = logging.getLogger(__name__)
 
@@ -36,19 +37,26 @@ class SeedEpochs(pl.Callback):
         torch.manual_seed(int(words[0]) << 32 | int(words[1]))
 
 
-class History(pl.Callback):
+class History(Checkpoint):
     """One row per complete epoch: a log line, `metrics.csv`, and a place in the checkpoint, so resuming keeps it.
+
+    All that the module logged is in the row. For Lightning it is a `Checkpoint`, as only these come after the module's
+    own end of an epoch, where figures are logged; and it comes before those that save.
 
     `start_seconds`: from the start of this process to the end of its first step; None where the system does not tell.
 
     Args:
         began: by the monotonic clock, when a process that had done other things before began with this run.
+        monitors: figures that callbacks follow; a name that nobody logs ends the first epoch.
     """
 
-    def __init__(self, file: Path, began: float | None = None) -> None:
-        self.file, self.began = file, began
+    def __init__(self, file: Path, began: float | None = None, monitors: Mapping[str, str] | None = None) -> None:
+        self.file, self.began, self.monitors = file, began, monitors or {}
         self.rows: list[Epoch] = []
         self.start_seconds: float | None = None
+        self._images = 0
+        self._before: set[str] = set()
+        self._of_validation: set[str] = set()
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -60,7 +68,7 @@ class History(pl.Callback):
         self._began = self._trained = time.perf_counter()
         self._images = 0
         self._validated = False
-        self._lr = trainer.optimizers[0].param_groups[0]["lr"]
+        self._lr = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -71,29 +79,51 @@ class History(pl.Callback):
         if trainer.is_last_batch:
             self._trained = time.perf_counter()
 
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._before = set(trainer.callback_metrics)
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._validated = not trainer.sanity_checking
+        self._of_validation |= set(trainer.callback_metrics) - self._before
+
+    def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A monitor that looks like validation's must be there after its rehearsal; else a whole epoch is lost."""
+        self._require({path: name for path, name in self.monitors.items() if name.startswith("val")}, trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, Classifier)
-        figures = pl_module.running("train")
-        if not figures:  # Lightning ends an epoch once more when it resumes after it
+        if not self._images:  # Lightning ends an epoch once more when it resumes after it
             return
-        named = trainer.callback_metrics.items() if self._validated else ()  # else left over from an earlier epoch
-        measured = {name: float(value) for name, value in named if name.startswith("val/")}
+        left_over = set() if self._validated else self._of_validation
+        logged = {name: value for name, value in trainer.callback_metrics.items() if name not in left_over}
+        if self._validated:
+            self._require(self.monitors, trainer)
         row = {
             "epoch": trainer.current_epoch + 1,
             "lr": self._lr,
-            **figures,
-            **measured,
+            **_figures(logged),
             "images": self._images,
             "train_seconds": self._trained - self._began,
             "seconds": time.perf_counter() - self._began,
         }
         self.rows.append(row)
+        self._images = 0
         if trainer.is_global_zero:
             log.info(epoch_line(row, trainer.max_epochs))
-            write_table(self.file, COLUMNS, self.rows)
+            write_table(self.file, columns_of(self.rows), self.rows)
+
+    def _require(self, monitors: Mapping[str, str], trainer: pl.Trainer) -> None:
+        logged = sorted(trainer.callback_metrics)
+        missing = [
+            f"{p}.monitor = {n!r}: nobody logs it{nearest(n, logged)}" for p, n in monitors.items() if n not in logged
+        ]
+        if missing:
+            raise ConfigError(missing)
+
+
+def _figures(logged: Mapping[str, Any]) -> dict[str, float]:
+    """Without the rates of a LearningRateMonitor, and without the parts of what was logged by step and by epoch."""
+    parts = [f"{name}_{when}" for name in logged for when in ("step", "epoch")]
+    return {n: float(value) for n, value in logged.items() if n not in parts and not n.startswith("lr-")}
 
 
 def _process_age() -> float | None:
@@ -142,7 +172,10 @@ def every_epoch(run_dir: Path) -> ModelCheckpoint:
 
 
 class SelfContained(pl.Callback):
-    """Writes into every checkpoint what it takes to use it alone: the node of the net, and the scale of its images."""
+    """Writes into every checkpoint what it takes to use it alone: the node of the net, and the scale of its images.
+
+    What a LightningModule keeps of its arguments beside plain values is left out: a checkpoint must load without code.
+    """
 
     def __init__(self, model: dict[str, Any], scale: Scale) -> None:
         self.content = {"model": model, "scale": vars(scale)}
@@ -151,6 +184,18 @@ class SelfContained(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["mnist_cnn"] = self.content
+        kept = checkpoint.get(pl_module.CHECKPOINT_HYPER_PARAMS_KEY)
+        if kept:
+            plain = {name: value for name, value in kept.items() if _is_plain(value)}
+            checkpoint[pl_module.CHECKPOINT_HYPER_PARAMS_KEY] = plain
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(each) for each in value)
+    return value is None or isinstance(value, bool | int | float | str | torch.Tensor)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

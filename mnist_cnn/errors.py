@@ -1,11 +1,22 @@
 """Errors that a user can act on: one message, no traceback, a fixed exit code."""
 
 import difflib
+<<<<<<< HEAD
 import re
+=======
+import sysconfig
+import traceback
+>>>>>>> adaf467 (Any net, metrics of torchmetrics, any loss, own LightningModules, weights to start from: a first form)
 from collections.abc import Iterable
+from pathlib import Path
 
 LISTED = 30  # of allowed names: more are not listed
+<<<<<<< HEAD
 LONGEST = 300  # characters of a word in a message
+=======
+PACKAGE = Path(__file__).resolve().parent
+STANDARD = Path(sysconfig.get_path("stdlib")).resolve()
+>>>>>>> adaf467 (Any net, metrics of torchmetrics, any loss, own LightningModules, weights to start from: a first form)
 
 
 class UserError(Exception):
@@ -61,6 +72,10 @@ class Pruned(UserError):
     """A search stopped the run because it looked hopeless."""
 
 
+class ForeignError(UserError):
+    """An error of a library, or inside a user's own code; the message has the user's own lines."""
+
+
 class Interrupted(KeyboardInterrupt):
     """The run was told to stop (Ctrl-C or SIGTERM); not an Exception, so that it ends a whole sweep."""
 
@@ -78,7 +93,43 @@ def nearest(name: object, allowed: Iterable[object], prefix: str = "") -> str:
     return f"{hint}; allowed: {', '.join(sorted(names))}" if listed else hint
 
 
+<<<<<<< HEAD
 def closest(name: object, allowed: Iterable[str], cutoff: float = 0.5) -> str | None:
     """The allowed name most like this one, whatever the case; None where none is (`cutoff`: as difflib's ratio)."""
     lower = {option.lower(): option for option in allowed}
     return next((lower[n] for n in difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=cutoff)), None)
+=======
+def in_one_line(error: BaseException) -> str:
+    """What an error says, with the place in the user's own code where there is one."""
+    words = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame)]
+    return f"{words} ({Path(own[-1].filename).name}, line {own[-1].lineno}: {own[-1].line})" if own else words
+
+
+def foreign(error: Exception, resumes: str) -> ForeignError | None:
+    """The error as a user can use it: their own lines, or one line of a library's; None for a mistake of ours.
+
+    Args:
+        resumes: how to go on.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    first = next((i for i, frame in enumerate(frames) if _is_own(frame)), None)
+    words = "".join(traceback.format_exception_only(error)).strip()
+    if first is not None:
+        shown = [frame for frame in frames[first:] if not _is_ours(frame)]
+        return ForeignError("\n".join([f"in your own code; {resumes}", "".join(traceback.format_list(shown)) + words]))
+    if frames and _is_ours(frames[-1]):
+        return None
+    return ForeignError(f"{resumes}\n{words.splitlines()[0]} (the whole traceback is in train.log)")
+
+
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    return PACKAGE in Path(frame.filename).resolve().parents
+
+
+def _is_own(frame: traceback.FrameSummary) -> bool:
+    """Neither this package's, nor an installed library's, nor Python's."""
+    path = Path(frame.filename).resolve()
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    return path.is_file() and not installed and not _is_ours(frame) and STANDARD not in path.parents
+>>>>>>> adaf467 (Any net, metrics of torchmetrics, any loss, own LightningModules, weights to start from: a first form)

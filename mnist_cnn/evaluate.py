@@ -8,13 +8,15 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn import cli
-from mnist_cnn.config.build import build
+from mnist_cnn.config.build import build, build_metrics
 from mnist_cnn.config.command_line import evaluation_overrides
 from mnist_cnn.config.compose import compose_named, compose_run
+from mnist_cnn.config.module import build_module, plain_node
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import problems_to_evaluate
 from mnist_cnn.config.signatures import Precision, check_keys
 from mnist_cnn.errors import ConfigError, RunError
+from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.report.console import logging_to
 from mnist_cnn.runs.checkpoint import load_checkpoint, load_trained
 from mnist_cnn.runs.directory import Run
@@ -45,11 +47,15 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         saved.data.root = cfg.data_root
     saved.trainer.accelerator = cfg.accelerator
     saved.trainer.precision = cfg.precision or saved.trainer.precision
+    state = load_checkpoint(path)
+    own = state.get("mnist_cnn")  # also says how many classes there are
+    saved.model = own["model"] if own else saved.model
     problems = problems_to_evaluate(saved)
     if problems:
         raise ConfigError([f"{source}: {p}" for p in problems])
-    state = load_checkpoint(path)
-    data, model = build(saved.data), build(saved.model)
+    data, model = build(saved.data), build_module(plain_node(saved.model))
+    if isinstance(model, Classifier):
+        model.watch(build_metrics(plain_node(saved.metrics), model.num_classes))
     try:
         model.load_state_dict(state["state_dict"])
     except (KeyError, RuntimeError) as error:
@@ -62,9 +68,11 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     )  # fmt: skip
     figures: dict[str, Any] = dict(trainer.test(model, datamodule=data, verbose=False)[0])
     log.info(f"{path}, {state['epoch'] + 1} epochs trained")
-    log.info(
-        f"test accuracy {figures['test/acc']:.2%}, loss {figures['test/loss']:.4f}, {len(data.splits['test']):,} images"
-    )
+    shown = {name.removeprefix("test/"): f"{value:.4f}" for name, value in figures.items()}
+    if "test/acc" in figures:
+        shown = {"accuracy": f"{figures['test/acc']:.2%}"} | {k: v for k, v in shown.items() if k != "acc"}
+    words = ", ".join(f"{name} {value}" for name, value in shown.items())
+    log.info(f"test {words}, {len(data.splits['test']):,} images")
     log.info(f"protocol of the run: {'not known' if alone else data.protocol()['summary']}")
     return figures
 

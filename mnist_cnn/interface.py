@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from mnist_cnn.compare.judge import compare_runs as compare_runs
-from mnist_cnn.config.build import build, build_model
+from mnist_cnn.config.build import build_model
 from mnist_cnn.config.call import Call
 from mnist_cnn.config.checks import starts_processes
 from mnist_cnn.config.compose import config_dir, data_defaults, parse
+from mnist_cnn.config.module import build_module, check_module, plain_node
 from mnist_cnn.config.python_values import as_override, plain
-from mnist_cnn.config.schema import GROUPS, find_problems
+from mnist_cnn.config.schema import find_problems
 from mnist_cnn.config.signatures import check_node
 from mnist_cnn.data import datamodule
 from mnist_cnn.errors import ConfigError, RunError
@@ -104,8 +104,11 @@ def summarize(directory: str | Path) -> list[dict[str, Any]]:
     ]
 
 
-def load(path: str | Path, weights: str | None = None) -> Classifier:
+def load(path: str | Path, weights: str | None = None) -> Any:
     """The trained net of a run directory or of a checkpoint, ready for `predict`; on the CPU.
+
+    A `Classifier`; or somebody's own LightningModule, which has what its class has. The file of a class of one's own
+    must lie in the working folder or on the Python path.
 
     Args:
         weights: `best` or `last` of a run directory; by default those that the run itself tested.
@@ -118,16 +121,17 @@ def load(path: str | Path, weights: str | None = None) -> Classifier:
     if file.is_dir():
         file = run.checkpoint(weights or run.config().test_weights)
     trained = load_trained(file)
-    problems = check_node(trained.model, "model", GROUPS["model"])
+    problems = check_module(trained.model)
     if problems:
         raise ConfigError([f"{file}: {problem}" for problem in problems])
     with _guest():  # building draws random numbers, for weights that are replaced at once
-        model = build(trained.model)
+        model = build_module(trained.model)
     try:
         model.load_state_dict(trained.weights)
     except RuntimeError as error:
         raise RunError(f"{file}: its weights do not fit its net") from error
-    model.scale = Scale(**trained.scale)
+    if isinstance(model, Classifier):
+        model.scale = Scale(**trained.scale)
     return model.eval()
 
 
@@ -153,7 +157,7 @@ def list_models() -> list[str]:
     return sorted(file.stem for file in (config_dir() / "model").glob("*.yaml"))
 
 
-def create_model(name: str, **options: Any) -> Classifier:
+def create_model(name: str, **options: Any) -> Any:
     """An untrained net with the optimizer and the schedule of its recipe, for anyone's Trainer.
 
     Its weights come from PyTorch's random numbers, as those of any module: `torch.manual_seed` before it.
@@ -166,8 +170,8 @@ def create_model(name: str, **options: Any) -> Classifier:
     """
     with _guest():
         cfg = Call([f"model={name}"]).check()[0].cfg
-        node = _tree(cfg.model) | {key: plain(value) for key, value in options.items()}
-        problems = check_node(node, "model", GROUPS["model"])
+        node = plain_node(cfg.model) | {key: plain(value) for key, value in options.items()}
+        problems = check_module(node)
         if not problems:
             cfg.model = node
             problems = find_problems(cfg)
@@ -214,11 +218,6 @@ class MNISTDataModule(datamodule.MNISTDataModule):
             raise ConfigError(problems)
         del node["_target_"]
         super().__init__(**node, augment=options.get("augment"))
-
-
-def _tree(node: DictConfig) -> dict[str, Any]:
-    tree: Any = OmegaConf.to_container(node, resolve=True)
-    return tree
 
 
 def _call(overrides: Sequence[str], settings: dict[str, Any], multirun: bool) -> Call:

@@ -5,12 +5,9 @@ if __name__ == "__main__":  # before anything makes a tensor
 
     huge_pages.ask_for()
 
-import contextlib
 import logging
-import signal
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +15,18 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from mnist_cnn import cli
 from mnist_cnn.callbacks import AtomicCheckpointIO, History, SeedEpochs, SelfContained, every_epoch
-from mnist_cnn.config.build import build, build_data, build_model
+from mnist_cnn.config.build import build, build_data
 from mnist_cnn.config.command_line import training_call
+from mnist_cnn.config.metrics import OURS, monitors
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.data.datamodule import MNISTDataModule
-from mnist_cnn.errors import Interrupted
 from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.models.layers import LayerRow, rows_of
+from mnist_cnn.models.net import NetClassifier
 from mnist_cnn.models.reading import Scale
 from mnist_cnn.report.console import ProgressBar, interactive, logging_to
 from mnist_cnn.report.tables import count, final_table, start_report
@@ -35,9 +35,11 @@ from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.environment import environment
 from mnist_cnn.runs.history import Epoch, final_figures, timing
 from mnist_cnn.runs.keeper import Keeper
+from mnist_cnn.runs.model import ready_model
 from mnist_cnn.runs.record import Record
 from mnist_cnn.runs.settings import settings_digest
 from mnist_cnn.runs.start import find_start
+from mnist_cnn.runs.stopping import stoppable
 from mnist_cnn.sweep.multirun import launch_sweep, run_sweep
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ class Result:
 
     run: Run
     record: Record
-    model: Classifier
+    model: pl.LightningModule
     trainer: pl.Trainer
 
     @property
@@ -87,26 +89,34 @@ def train(
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         speed = build(cfg.speed)
         with speed.memory():
-            data, model = build_data(cfg), build_model(cfg)
-            speed.apply(model, clips_mixed=bool(cfg.trainer.gradient_clip_val) and "mixed" in cfg.trainer.precision)
+            data = build_data(cfg)
             data.prepare_data()
             data.setup("fit")
-            model.scale = Scale(data.divide_by, data.mean())
-            history = History(run.history_file, began)
-            trainer = build_trainer(cfg, run, history, model.scale)
-            keeper.add(**describe(cfg, overrides, data, model, trainer))
-            log.info(start_report(cfg, run, keeper.record, model.layer_rows, checkpoint))
+            model, node, start = ready_model(cfg, data, checkpoint)
+            if isinstance(model, Classifier):
+                clips_mixed = bool(cfg.trainer.gradient_clip_val) and "mixed" in cfg.trainer.precision
+                speed.apply(model, clips_mixed=clips_mixed)
+            scale = Scale(data.divide_by, data.mean())
+            history = History(run.history_file, began, monitors(OmegaConf.to_container(cfg)))
+            trainer = build_trainer(cfg, run, history, node, scale)
+            rows = model.layer_rows if isinstance(model, Classifier) else rows_of(model)
+            keeper.add(**describe(cfg, overrides, data, model, rows, trainer))
+            log.info(start_report(cfg, run, keeper.record, rows, start))
 
             with stoppable(trainer, run):
                 trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
 
             state = load_checkpoint(run.checkpoint(cfg.test_weights))
             model.load_state_dict(state["state_dict"])
+            tested: dict[str, float] = {}
+            on_validation: list[torch.Tensor] = []
             with stoppable(trainer, run):
-                tested = trainer.test(model, datamodule=data, verbose=False)[0]
-                on_validation = predict_validation(trainer, model, data) if trainer.world_size == 1 else []
-        best = final_figures(history.rows, cfg.callbacks.checkpoint.monitor, cfg.callbacks.checkpoint.mode)
-        if trainer.world_size == 1:
+                if is_overridden("test_step", model):
+                    tested = dict(trainer.test(model, datamodule=data, verbose=False)[0])
+                if isinstance(model, Classifier) and trainer.world_size == 1:
+                    on_validation = predict_validation(trainer, model, data)
+        chosen = cfg.callbacks.checkpoint
+        if isinstance(model, Classifier) and trainer.world_size == 1:
             run.save_predictions(torch.cat(model.predictions))
             if on_validation:
                 run.save_predictions(torch.cat(on_validation), "val")
@@ -116,8 +126,11 @@ def train(
             test_weights=cfg.test_weights,
             test_epoch=len(state["callbacks"][history.state_key]["rows"]),
             epochs=len(history.rows),
-            figures=best | {name: float(value) for name, value in tested.items()},
-            confusion=model.confusion.compute().tolist(),  # rows: true class
+            figures=final_figures(history.rows, chosen.monitor, chosen.mode)
+            | {name: float(value) for name, value in tested.items()},
+            **({"monitor": chosen.monitor, "mode": chosen.mode} if chosen.monitor not in OURS else {}),
+            # rows: true class
+            **({"confusion": model.confusion.compute().tolist()} if isinstance(model, Classifier) else {}),
             timing=timing(history.rows) | {"start_seconds": history.start_seconds},
         )
         if cfg.figures and trainer.is_global_zero:
@@ -134,9 +147,8 @@ def predict_validation(trainer: pl.Trainer, model: Classifier, data: pl.Lightnin
     return rows or []
 
 
-def build_trainer(cfg: DictConfig, run: Run, history: History, scale: Scale) -> pl.Trainer:
+def build_trainer(cfg: DictConfig, run: Run, history: History, node: dict[str, Any], scale: Scale) -> pl.Trainer:
     """With the callbacks that every run has, and those of the configuration."""
-    node: Any = OmegaConf.to_container(cfg.model, resolve=True)
     callbacks = [SeedEpochs(cfg.seed), history, SelfContained(node, scale)]
     for name, given in entries(cfg.callbacks):
         callbacks.append(build(given, **({"dirpath": str(run.checkpoints)} if name == "checkpoint" else {})))
@@ -160,32 +172,19 @@ def entries(group: DictConfig) -> list[tuple[str, Any]]:
     return [(str(name), node) for name, node in group.items() if node is not None]
 
 
-@contextlib.contextmanager
-def stoppable(trainer: pl.Trainer, run: Run) -> Iterator[None]:
-    """Turns Lightning's exit after Ctrl-C or SIGTERM into ours, which says how to go on."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
-        exit_code = 143 if trainer.received_sigterm else 130
-        if not run.checkpoint("last").exists():
-            raise Interrupted("stopped before the first epoch was complete: nothing to resume", exit_code) from None
-        raise Interrupted(
-            f"stopped in epoch {trainer.current_epoch + 1}; every complete epoch is saved. "
-            f"Continue with:\n  python -m mnist_cnn.train resume={run.path}",
-            exit_code,
-        ) from None
-
-
 def describe(
-    cfg: DictConfig, overrides: list[str], data: MNISTDataModule, model: Classifier, trainer: pl.Trainer
+    cfg: DictConfig,
+    overrides: list[str],
+    data: MNISTDataModule,
+    model: pl.LightningModule,
+    rows: Sequence[LayerRow],
+    trainer: pl.Trainer,
 ) -> dict[str, Any]:
     """What the record says before the first step."""
-    total, trainable = count(model.layer_rows)
+    total, trainable = count(rows)
+    net = model.net if isinstance(model, NetClassifier) else model
     return {
-        "model": type(model).__name__,
+        "model": type(net).__name__,
         "parameters": {"total": total, "trainable": trainable},
         "protocol": data.protocol(),
         "batch_size": cfg.data.batch_size,

@@ -1,25 +1,35 @@
 """The one place that turns a node of the configuration into an object."""
 
-import inspect
-from pkgutil import resolve_name
 from typing import Any
 
-from hydra.utils import instantiate
+import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
+from torchmetrics import Metric
 
+from mnist_cnn.config.instantiate import build as build
+from mnist_cnn.config.metrics import metric_node
+from mnist_cnn.config.module import build_module, own_options, plain_node
 from mnist_cnn.data.datamodule import MNISTDataModule
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.optim import Schedule
 
 
-def build(node: Any, **injected: Any) -> Any:
-    """Instantiates one configuration node; every `instantiate` of the package goes through here."""
-    return instantiate(node, _convert_="all", **injected)
+def build_model(cfg: DictConfig, classes: int | None = None) -> pl.LightningModule:
+    """The model of a configuration with its optimizer, schedule and metrics; a LightningModule brings its own.
+
+    Args:
+        classes: of the data; None for 10.
+    """
+    node = plain_node(cfg.model)
+    model = build_module(node, classes, optimizer=build(cfg.optimizer), scheduler=build_schedule(cfg.scheduler))
+    if isinstance(model, Classifier):
+        model.watch(build_metrics(plain_node(cfg.metrics), model.num_classes))
+    return model
 
 
-def build_model(cfg: DictConfig) -> Classifier:
-    """The net of a configuration with its optimizer and schedule."""
-    return build(cfg.model, optimizer=build(cfg.optimizer), scheduler=build_schedule(cfg.scheduler))
+def build_metrics(nodes: Any, classes: int) -> dict[str, Metric]:
+    """The group `metrics` by name."""
+    return {name: build(metric_node(node, classes)) for name, node in nodes.items() if node is not None}
 
 
 def build_data(cfg: DictConfig) -> MNISTDataModule:
@@ -40,15 +50,10 @@ def with_defaults(cfg: DictConfig) -> DictConfig:
     So config.yaml names every value that a run was made with, whatever becomes of a default.
     """
     model = OmegaConf.select(cfg, "model", throw_on_missing=False)
-    if not isinstance(model, DictConfig) or not isinstance(name := model.get("_target_"), str):
+    if not isinstance(model, DictConfig) or (options := own_options(model.get("_target_"))) is None:
         return cfg
-    try:
-        found = resolve_name(name)
-    except Exception:  # validation says what is wrong with it
-        return cfg
-    if inspect.isclass(found) and issubclass(found, Classifier):
-        OmegaConf.set_struct(cfg, False)
-        for option, parameter in inspect.signature(Classifier.__init__).parameters.items():
-            if isinstance(parameter.default, str | bool | int | float):
-                model.setdefault(option, parameter.default)
+    OmegaConf.set_struct(cfg, False)
+    for option, default in options.items():
+        if isinstance(default, str | bool | int | float):
+            model.setdefault(option, default)
     return cfg

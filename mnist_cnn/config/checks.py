@@ -11,14 +11,16 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from mnist_cnn.config.build import build, build_schedule
+from mnist_cnn.config.metrics import OURS, try_metrics
+from mnist_cnn.config.module import is_classifier, try_module
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.signatures import Precision
 from mnist_cnn.data.source import PACKAGES
 from mnist_cnn.errors import nearest
+from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.optim import spans_run
 from mnist_cnn.values import problem
 
-METRICS = ["train/loss", "train/acc", "val/loss", "val/acc"]
 LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 TOTAL_STEPS = 100  # of a schedule that is only tried
 
@@ -31,19 +33,25 @@ def check_meaning(tree: dict[str, Any]) -> list[str]:
     if tree["data"].get("md5") is not None and tree["data"]["dataset"] not in PACKAGES:
         dataset = tree["data"]["dataset"]
         problems.append(f"data.dataset = {dataset!r}: unknown value{nearest(dataset, PACKAGES)} (any with data=custom)")
-    return problems + check_machine(tree["trainer"]) + check_layers(tree["model"]) + _check_optimizer(tree)
+    return problems + check_machine(tree["trainer"]) + try_module(tree["model"], CLASSES) + _check_optimizer(tree)
 
 
 def _check_monitors(tree: dict[str, Any]) -> list[str]:
-    problems = []
+    """Is what is watched measured, and in the right direction? A LightningModule's figures show when it trains."""
+    if not is_classifier(tree["model"]):
+        return [f"metrics.{name}: the model is a LightningModule, which logs its own" for name in tree["metrics"]]
+    tried = try_metrics(tree["metrics"], CLASSES)
+    problems = [found for each in tried.values() for found in each.problems]
+    modes: dict[str, str | None] = {name: "min" if name.endswith("loss") else "max" for name in OURS}
+    modes |= {name: each.mode for each in tried.values() for name in each.names}
     monitors = {f"callbacks.{name}": node for name, node in tree["callbacks"].items() if node}
     for path, node in (monitors | {"scheduler": tree["scheduler"]}).items():
         monitor, mode = node.get("monitor"), node.get("mode")
         if monitor is None:
             continue
-        if monitor not in METRICS:
-            problems.append(f"{path}.monitor = {monitor!r}: unknown value{nearest(monitor, METRICS)}")
-        elif mode != (right := "min" if monitor.endswith("loss") else "max"):
+        if monitor not in modes:
+            problems.append(f"{path}.monitor = {monitor!r}: unknown value{nearest(monitor, modes)}")
+        elif mode != (right := modes[monitor] or mode):
             problems.append(f"{path}.mode = {mode!r}: with monitor {monitor} it must be {right!r}")
     return problems
 
@@ -63,11 +71,18 @@ def _check_loggers(tree: dict[str, Any]) -> list[str]:
 
 def _check_model(tree: dict[str, Any]) -> list[str]:
     problems = []
-    if tree["model"].get("loss") == "mse" and tree["model"].get("label_smoothing"):
-        problems.append("model.label_smoothing: is for cross_entropy; with loss mse it must be 0")
+    loss = tree["model"].get("loss", "cross_entropy")
+    if loss != "cross_entropy" and tree["model"].get("label_smoothing"):
+        problems.append(f"model.label_smoothing: is for cross_entropy; with {_named(loss)} it must be 0")
+    if loss != "cross_entropy" and tree["model"].get("class_weights") is not None:
+        problems.append(f"model.class_weights: are for cross_entropy; with {_named(loss)} they must be null")
     if tree["trainer"].get("sync_batchnorm") and tree["model"].get("bn_debias"):
         problems.append("trainer.sync_batchnorm: torch's has no bn_debias; it needs model.bn_debias=false")
     return problems
+
+
+def _named(loss: Any) -> str:
+    return f"loss {loss['_target_'] if isinstance(loss, dict) else loss}"
 
 
 def _check_epochs(tree: dict[str, Any]) -> list[str]:
@@ -115,16 +130,6 @@ def _try_trainer(trainer: str) -> tuple[list[str], bool]:
     except Exception as error:
         return [f"trainer: {_words(error)}"], False
     return [], not isinstance(made.strategy, SingleDeviceStrategy)
-
-
-def check_layers(model: dict[str, Any]) -> list[str]:
-    """Builds the net without memory or random numbers: do its layers fit?"""
-    try:
-        with torch.device("meta"):
-            net = build(model)
-    except Exception as error:
-        return [f"model: {_words(error)}"]
-    return [] if hasattr(net, "net") else [f"model: {type(net).__name__} has no `net`: call set_layers, or assign one"]
 
 
 def _check_optimizer(tree: dict[str, Any]) -> list[str]:

@@ -13,11 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.loggers import Logger
 
-from mnist_cnn.config.checks import check_layers, check_machine, check_meaning
+from mnist_cnn.config.checks import check_machine, check_meaning
+from mnist_cnn.config.metrics import check_metrics
+from mnist_cnn.config.module import check_module, try_module
 from mnist_cnn.config.signatures import check_keys, check_node
 from mnist_cnn.data.datamodule import MNISTDataModule
 from mnist_cnn.errors import ConfigError, closest, nearest
-from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.speed.measures import Speed
 from mnist_cnn.values import Count, Positive, Seed, problem
 
@@ -30,10 +31,13 @@ ROOT_KEYS: dict[str, Any] = {
     "jobs": Literal["auto"] | Count,
     "bad_jobs": Literal["refuse", "skip"],
     "learning_rates": dict,
+    "metrics": dict,
+    "weights": str | None,
+    "freeze": list[str] | None,
 }
 # What a group's `_target_` must be: a configuration file that came with a run cannot name anything else to be called.
 GROUPS: dict[str, type | None] = {
-    "model": Classifier,
+    "model": pl.LightningModule,  # or a net; `config.module`
     "optimizer": torch.optim.Optimizer,
     "scheduler": None,  # a scheduler class or a function that makes one: takes an `optimizer`
     "data": MNISTDataModule,
@@ -76,9 +80,9 @@ def find_problems(cfg: DictConfig, further: Collection[str] = ()) -> list[str]:
 def problems_to_evaluate(cfg: DictConfig) -> list[str]:
     """What keeps a saved run from being evaluated here; its loggers and callbacks need not be there any more."""
     tree: Any = OmegaConf.to_container(cfg, resolve=True)
-    problems = [problem for group in ("model", "data") for problem in check_node(tree[group], group, GROUPS[group])]
+    problems = check_module(tree["model"]) + check_node(tree["data"], "data", GROUPS["data"])
     plain = {key: tree["trainer"][key] for key in ("_target_", "accelerator", "precision")}
-    return problems or check_machine(plain) + check_layers(tree["model"])
+    return problems or check_machine(plain) + try_module(tree["model"], None)
 
 
 def _check_tree(tree: dict[str, Any], further: Collection[str]) -> list[str]:
@@ -93,7 +97,8 @@ def _check_tree(tree: dict[str, Any], further: Collection[str]) -> list[str]:
         else:
             nodes = {group: tree[group]} if tree[group] or group not in MAY_BE_EMPTY else {}
         for path, node in nodes.items():
-            problems += check_node(node, path, base)
+            problems += check_module(node) if group == "model" else check_node(node, path, base)
+    problems += check_metrics(tree["metrics"])
     for name, rate in tree["learning_rates"].items():
         path = f"learning_rates.{name}"
         if name not in OPTIMIZERS:

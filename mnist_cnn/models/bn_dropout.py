@@ -23,4 +23,5 @@ class BNDropoutCNN(Classifier):
         self, stage1: Sequence[Count], squeeze: Count, stage2: Sequence[Count], dropout: Share, **options: Any
     ) -> None:
         super().__init__(**options)
-        self.set_layers(squeezed_layers(stage1, squeeze, stage2, after=["batch_norm", {"dropout": dropout}]))
+        after = ["batch_norm", {"dropout": dropout}]
+        self.set_layers(squeezed_layers(stage1, squeeze, stage2, self.num_classes, after))

@@ -1,22 +1,24 @@
 """What every variant shares: the step, the loss, the metrics, the optimiser, the guard against a broken loss."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassConfusionMatrix
 
-from mnist_cnn.errors import Diverged
+from mnist_cnn.errors import Diverged, LayerError
 from mnist_cnn.models.layers import CLASSES, LayerRow, build_sequential, rows_of
+from mnist_cnn.models.metrics import SplitMetrics, columns
 from mnist_cnn.models.reading import Images, Scale, as_input
 from mnist_cnn.optim import Schedule
-from mnist_cnn.values import Positive, PositiveShare, Share
+from mnist_cnn.values import Count, NotNegative, Positive, PositiveShare, Share
 
+Loss = Callable[[Tensor, Tensor], Tensor]  # of logits (N, classes) and labels (N,)
 PREDICTED_AT_ONCE = 1000
 FINITE_EVERY = 100  # steps between two looks at the loss: a look waits for the device
 
@@ -24,22 +26,28 @@ FINITE_EVERY = 100  # steps between two looks at the loss: a look waits for the 
 class Classifier(pl.LightningModule):
     """Base of the variants, which turn their own arguments into a layer list and pass it to `set_layers`.
 
-    A subclass may as well assign any module from (N, 1, 28, 28) to logits (N, 10) to `net`.
+    A subclass may as well assign any module from (N, 1, 28, 28) to logits (N, classes) to `net`.
 
     Metrics are logged once per epoch as `train/loss`, `train/acc` (running means in training mode, as Keras prints
-    them), `val/...` and `test/...`.
+    them), `val/...` and `test/...`; those of `watch` for validation and test.
 
     Args:
         activation: follows every convolution and dense layer but the last.
         init: `pytorch` (its layers' own) or `glorot_uniform` with zero biases (Keras).
         bn_momentum: weight of the newest batch in the moving averages (Keras' momentum is one minus this).
         bn_debias: leave the start out of the moving averages, as Keras 2.1.3 to 2.2 (see `models.batch_norm`).
-        loss: `cross_entropy`, or `mse`: mean over classes and images of (softmax - one-hot) squared, as Keras.
-        label_smoothing: for cross-entropy.
+        loss: `cross_entropy`, or `mse`: mean over classes and images of (softmax - one-hot) squared, as Keras; or any
+            function of logits and labels.
+        label_smoothing: for cross-entropy, while training.
+        class_weights: for cross-entropy, while training: a weight per class.
+        num_classes: None for those of the data; 10 without data.
         optimizer: makes the optimiser from the parameters.
         scheduler: makes the schedule from the optimiser (and `total_steps`, if it has such an argument);
             None for a constant rate.
     """
+
+    net: torch.nn.Module
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -48,15 +56,24 @@ class Classifier(pl.LightningModule):
         bn_momentum: PositiveShare = 0.1,
         bn_eps: Positive = 1e-5,
         bn_debias: bool = False,
-        loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+        loss: Literal["cross_entropy", "mse"] | Loss = "cross_entropy",
         label_smoothing: Share = 0.0,
+        class_weights: Sequence[NotNegative] | None = None,
+        num_classes: Count | None = None,
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
         scheduler: Schedule | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
+        # A checkpoint holds plain values alone; what it takes to build the net again is written by `SelfContained`.
+        objects = ["net"] if isinstance(loss, str) else ["net", "loss"]
+        self.save_hyperparameters(ignore=["optimizer", "scheduler", *objects])
         self.optimizer, self.scheduler = optimizer, scheduler
         self.loss, self.label_smoothing = loss, label_smoothing
+        self.num_classes = num_classes or CLASSES
+        if class_weights is not None and len(class_weights) != self.num_classes:
+            raise LayerError(f"class_weights: {len(class_weights)} weights for {self.num_classes} classes")
+        weights = torch.tensor(class_weights, dtype=torch.float32) if class_weights is not None else None
+        self.register_buffer("class_weights", weights, persistent=False)
         self.scale: Scale | None = None  # of the images it was trained on; `load` fills it in
         self.layer_options: dict[str, Any] = {
             "activation": activation,
@@ -67,12 +84,23 @@ class Classifier(pl.LightningModule):
         }
         self.compiled: Callable[[torch.nn.Module, Tensor], Tensor] | None = None  # calls the net; while training only
         self.compiled_batch = 0
-        self.confusion = MulticlassConfusionMatrix(CLASSES)
+        self.confusion = MulticlassConfusionMatrix(self.num_classes)
         self.predictions: list[Tensor] = []  # (N, 3) per batch: label, predicted class, its probability
-        self.metrics = torch.nn.ModuleDict({f"{split}_": SplitMetrics() for split in ("train", "val", "test")})
+        splits = ("train", "val", "test")
+        self.metrics = torch.nn.ModuleDict({f"{split}_": SplitMetrics(self.num_classes) for split in splits})
+        self.watched = torch.nn.ModuleDict({f"{split}_": torch.nn.ModuleDict() for split in splits})
 
     def set_layers(self, layers: Sequence[Any]) -> None:
-        self.net, self._rows = build_sequential(layers, **self.layer_options)
+        self.net, self._rows = build_sequential(layers, **self.layer_options, classes=self.num_classes)
+
+    def watch(self, metrics: Mapping[str, Metric]) -> None:
+        """Measures more, of validation and test: `val/<name>`, or `val/<name>_<i>` for each number of a vector.
+
+        Args:
+            metrics: of torchmetrics, or the like: updated with probabilities (N, classes) and labels (N,).
+        """
+        for split in ("val", "test"):
+            self.watched[f"{split}_"] = torch.nn.ModuleDict({name: metrics[name].clone() for name in metrics})
 
     @property
     def layer_rows(self) -> list[LayerRow]:
@@ -80,7 +108,7 @@ class Classifier(pl.LightningModule):
         return getattr(self, "_rows", None) or rows_of(self.net)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 1, 28, 28) in [0, 1] to logits (N, 10)."""
+        """(N, 1, 28, 28) in [0, 1] to logits (N, classes)."""
         if self.compiled is None or not self.training:
             return self.net(images)
         self.compiled_batch = self.compiled_batch or len(images)
@@ -160,19 +188,32 @@ class Classifier(pl.LightningModule):
         """Loss and logits of a batch, counted in the metrics of its split."""
         images, labels = batch
         logits = self(images)
-        loss = self._loss(logits, labels, self.label_smoothing if split == "train" else 0.0)
+        loss = self.loss_of(logits, labels, split)
         self._metrics(split).batches.append((loss.detach(), logits.detach().argmax(1), labels))
+        if watched := self._watched(split):
+            probabilities = logits.float().softmax(1)
+            for metric in watched.values():
+                metric.update(probabilities, labels)
         return loss, logits
 
-    def _metrics(self, split: str) -> "SplitMetrics":
+    def _metrics(self, split: str) -> SplitMetrics:
         metrics = self.metrics[f"{split}_"]  # with a `_`: `train` is a method of nn.Module
         assert isinstance(metrics, SplitMetrics)
         return metrics
 
-    def _loss(self, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    def _watched(self, split: str) -> Mapping[str, Metric]:
+        found: Any = self.watched[f"{split}_"]
+        return found
+
+    def loss_of(self, logits: Tensor, labels: Tensor, split: str) -> Tensor:
+        """Of a batch; label smoothing and weights of the classes count while training alone."""
+        if not isinstance(self.loss, str):
+            return self.loss(logits, labels)
         if self.loss == "mse":
-            return F.mse_loss(logits.float().softmax(1), F.one_hot(labels, CLASSES).float())
-        return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+            return F.mse_loss(logits.float().softmax(1), F.one_hot(labels, self.num_classes).float())
+        if split == "train":
+            return F.cross_entropy(logits, labels, self.class_weights, label_smoothing=self.label_smoothing)
+        return F.cross_entropy(logits, labels)
 
     def _finish_epoch(self, split: str) -> None:
         figures = self.running(split)
@@ -181,6 +222,10 @@ class Classifier(pl.LightningModule):
         self._require_finite(f"{split} loss", figures[f"{split}/loss"])
         self.log_dict(figures)
         self._metrics(split).batches.clear()
+        for name, metric in self._watched(split).items():
+            values = columns(f"{split}/{name}", metric.compute())
+            self.log_dict(values, prog_bar=len(values) == 1)
+            metric.reset()
 
     def _require_finite(self, what: str, loss: Tensor | float) -> None:
         value = float(loss)
@@ -194,26 +239,3 @@ class Classifier(pl.LightningModule):
 def _predictions(logits: Tensor, labels: Tensor) -> Tensor:
     probability, predicted = logits.float().softmax(1).max(1)
     return torch.stack([labels.float(), predicted.float(), probability], 1)
-
-
-class SplitMetrics(torch.nn.Module):
-    """Mean loss and accuracy of one split; a NaN loss stays a NaN.
-
-    A step only puts its results into `batches`: updating the metrics there costs as much as a small layer.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.batches: list[tuple[Tensor, Tensor, Tensor]] = []  # loss (), predicted classes (N,), labels (N,)
-        self.loss = MeanMetric(nan_strategy="disable")
-        self.accuracy = MulticlassAccuracy(CLASSES, average="micro", validate_args=False)
-
-    def compute(self) -> tuple[float, float]:
-        """Over all images in `batches`, those of the other processes included."""
-        losses, predicted, labels = zip(*self.batches, strict=True)
-        self.loss.reset()
-        self.accuracy.reset()
-        sizes = torch.tensor([len(of_batch) for of_batch in labels], device=losses[0].device)
-        self.loss.update(torch.stack(losses).repeat_interleave(sizes))  # once per image: `disable` ignores weights
-        self.accuracy.update(torch.cat(predicted), torch.cat(labels))
-        return float(self.loss.compute()), float(self.accuracy.compute())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mnist_cnn.models.classifier import Classifier
-from mnist_cnn.models.layers import CLASSES, stage
+from mnist_cnn.models.layers import stage
 from mnist_cnn.values import Count
 
 
@@ -26,4 +26,4 @@ class GAPCNN(Classifier):
             plain = {"padding": "same", "bias": False, "activation": "none"}
             layers += stage(inner, "batch_norm", "activation", **plain)
             layers += stage([last], "batch_norm", *(["pool"] if i < len(stages) - 1 else []), "activation", **plain)
-        self.set_layers([*layers, "gap", {"dense": CLASSES}])
+        self.set_layers([*layers, "gap", {"dense": self.num_classes}])

@@ -7,6 +7,7 @@ stride 1 and no padding unless they say so. `conv` and `dense` are followed by t
 them: its output are the logits.
 """
 
+import contextlib
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,13 @@ class LayerRow:
 
 
 def build_sequential(
-    layers: Sequence[Any], activation: str, init: str, bn_momentum: float, bn_eps: float, bn_debias: bool = False
+    layers: Sequence[Any],
+    activation: str,
+    init: str,
+    bn_momentum: float,
+    bn_eps: float,
+    bn_debias: bool = False,
+    classes: int = CLASSES,
 ) -> tuple[nn.Sequential, list[LayerRow]]:
     """Builds the network of a layer list, with the rows of its summary.
 
@@ -105,8 +112,8 @@ def build_sequential(
         for module in modules:
             net.append(module)
         rows.append(LayerRow(f"{kind}_{i + 1}", type(modules[0]).__name__, shape, *_counts(modules[0])))
-    if shape != (CLASSES,):
-        raise LayerError(f"the last layer gives {_text(shape)}; needed: {CLASSES} logits, e.g. from flatten or dense")
+    if shape != (classes,):
+        raise LayerError(f"the last layer gives {_text(shape)}; needed: {classes} logits, e.g. from flatten or dense")
     return net, rows
 
 
@@ -168,7 +175,7 @@ def _module(
 def _output_shape(module: nn.Module, shape: tuple[int, ...], where: str) -> tuple[int, ...]:
     """Of one image, by running a copy of the module without memory."""
     try:
-        return tuple(_on_meta(module)(torch.empty(1, *shape, device="meta")).shape[1:])
+        return tuple(copy.deepcopy(module).to("meta").eval()(torch.empty(1, *shape, device="meta")).shape[1:])
     except RuntimeError:  # only a window can be too large here
         size = getattr(module, "kernel_size", None)
         window = size if isinstance(size, tuple) else (size, size)
@@ -176,28 +183,31 @@ def _output_shape(module: nn.Module, shape: tuple[int, ...], where: str) -> tupl
         raise LayerError(f"{where}: {text}") from None
 
 
-def _on_meta(module: nn.Module) -> nn.Module:
-    return copy.deepcopy(module).to("meta").eval()
-
-
 def rows_of(net: nn.Module) -> list[LayerRow]:
-    """The summary of any net: its children in the order in which an image first meets them, with their parameters."""
-    found: list[LayerRow] = []
-    trial = _on_meta(net)
-    names = {module: name for name, module in trial.named_children()}
+    """The summary of any net: its children in the order in which an image first meets them, with their parameters.
 
-    def note(module: nn.Module, _: Any, output: Any) -> None:
+    Of what cannot be run on an image by itself the shapes are unknown.
+    """
+    found: dict[str, LayerRow] = {}
+
+    def note(module: nn.Module, name: str, output: Any) -> None:
         shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
-        if names[module] not in [row.name for row in found]:
-            found.append(LayerRow(names[module], type(module).__name__, shape, *_counts(module)))
+        found.setdefault(name, LayerRow(name, type(module).__name__, shape, *_counts(module)))
 
-    for module in names:
-        module.register_forward_hook(note)
-    with torch.no_grad():
-        trial(torch.empty(2, *INPUT_SHAPE, device="meta"))
+    for device in ("meta", "cpu"):  # without memory, unless the net must see numbers
+        trial = copy.deepcopy(net).to(device).eval()
+        for name, module in trial.named_children():
+            module.register_forward_hook(lambda module, _, output, name=name: note(module, name, output))
+        with contextlib.suppress(Exception), torch.no_grad():
+            trial(torch.zeros(2, *INPUT_SHAPE, device=device))
+            break
+    for name, module in net.named_children():
+        if any(_counts(module)):
+            note(module, name, None)
     total, trainable = _counts(net)
-    rest = total - sum(row.parameters for row in found), trainable - sum(row.trainable for row in found)
-    return [*found, LayerRow("others", type(net).__name__, (), *rest)] if any(rest) or not found else found
+    rest = total - sum(row.parameters for row in found.values()), trainable - sum(r.trainable for r in found.values())
+    others = [LayerRow("others", type(net).__name__, (), *rest)] if any(rest) or not found else []
+    return [*found.values(), *others]
 
 
 def _counts(module: nn.Module) -> tuple[int, int]:

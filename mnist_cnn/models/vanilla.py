@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mnist_cnn.models.classifier import Classifier
-from mnist_cnn.models.layers import CLASSES, stage
+from mnist_cnn.models.layers import stage
 from mnist_cnn.values import Count
 
 
@@ -20,16 +20,18 @@ class VanillaCNN(Classifier):
 
     def __init__(self, stage1: Sequence[Count], squeeze: Count, stage2: Sequence[Count], **options: Any) -> None:
         super().__init__(**options)
-        self.set_layers(squeezed_layers(stage1, squeeze, stage2))
+        self.set_layers(squeezed_layers(stage1, squeeze, stage2, self.num_classes))
 
 
-def squeezed_layers(stage1: Sequence[int], squeeze: int, stage2: Sequence[int], after: Sequence[Any] = ()) -> list[Any]:
+def squeezed_layers(
+    stage1: Sequence[int], squeeze: int, stage2: Sequence[int], classes: int, after: Sequence[Any] = ()
+) -> list[Any]:
     """The layer list that document 004's nets share; `after` follows each 3x3 convolution."""
     return [
         *stage(stage1, *after),
         {"conv": {"filters": squeeze, "kernel": 1}},
         "pool",
         *stage(stage2, *after),
-        {"conv": {"filters": CLASSES, "kernel": 4}},
+        {"conv": {"filters": classes, "kernel": 4}},
         "flatten",
     ]

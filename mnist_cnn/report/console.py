@@ -47,11 +47,13 @@ class ProgressBar(RichProgressBar):
         return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}"
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        assert isinstance(pl_module, Classifier)
         # computing would wait for the other processes, which do not draw a bar
-        running = pl_module.running("train") if trainer.world_size == 1 else {}
+        alone = trainer.world_size == 1
+        running = pl_module.running("train") if alone and isinstance(pl_module, Classifier) else {}
         figures = {k.removeprefix("train/"): f"{v:.4f}" for k, v in running.items()}
-        return figures | {"lr": f"{trainer.optimizers[0].param_groups[0]['lr']:.6f}"}
+        if trainer.optimizers:
+            figures["lr"] = f"{trainer.optimizers[0].param_groups[0]['lr']:.6f}"
+        return figures | {name: f"{value:.4f}" for name, value in trainer.progress_bar_metrics.items()}
 
 
 def interactive() -> bool:

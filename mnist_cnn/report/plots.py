@@ -24,9 +24,10 @@ def draw_run(run: Run, title: str, train: ImageSet, test: ImageSet) -> None:
     record = known(run.record())
     drawn = {
         "curves.png": curves(run.history(), title, known(record.protocol).test_images_watched, record.test_epoch),
-        "confusion.png": confusion_matrix(known(record.confusion), title),
         "samples.png": samples(train),
     }
+    if record.confusion is not None:
+        drawn["confusion.png"] = confusion_matrix(record.confusion, title)
     if run.predictions_file.is_file():
         with run.predictions_file.open(newline="") as file:
             drawn["mistakes.png"] = mistakes(test, list(csv.DictReader(file)), title)

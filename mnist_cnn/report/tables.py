@@ -1,6 +1,6 @@
 """The tables and lines that a run prints and logs, as plain text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from mnist_cnn.models.layers import LayerRow
 from mnist_cnn.report.text import as_text, start_table, text_grid
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.history import COLUMNS, extras
 from mnist_cnn.runs.record import Record, known
 
 
@@ -30,8 +31,10 @@ def count(rows: Sequence[LayerRow]) -> tuple[int, int]:
     return sum(r.parameters for r in rows), sum(r.trainable for r in rows)
 
 
-def start_report(cfg: DictConfig, run: Run, record: Record, layers: Sequence[LayerRow], checkpoint: Path | None) -> str:
-    """Layers and settings, before training begins."""
+def start_report(
+    cfg: DictConfig, run: Run, record: Record, layers: Sequence[LayerRow], start: Mapping[str, str]
+) -> str:
+    """Layers and settings, before training begins; `start`: what is said of the weights."""
     protocol, parameters, hardware = known(record.protocol), known(record.parameters), known(record.hardware)
     schedule = cfg.scheduler.get("_target_", "constant").rpartition(".")[2] if cfg.scheduler else "constant"
     rate = cfg.optimizer.get("lr", "by default")
@@ -44,35 +47,52 @@ def start_report(cfg: DictConfig, run: Run, record: Record, layers: Sequence[Lay
         + ("" if protocol.verified else " (files not verified)"),
         "protocol": protocol.summary,
         "device": f"{hardware.device}, {hardware.threads} threads, {record.precision}",
+        **start,
         "run": str(run.path),
-    } | ({"resumed": str(checkpoint)} if checkpoint is not None else {})
+    }
     return f"{layer_table(layers)}\n\n{start_table(facts)}\n"
 
 
 def epoch_line(row: dict[str, Any], max_epochs: int | None) -> str:
-    """One line per epoch, all that the progress bar showed."""
+    """One line per epoch, all that the progress bar showed; of the figures of each class none."""
     width = len(str(max_epochs))
-    parts = [f"epoch {row['epoch']:>{width}}/{max_epochs}", f"lr {row['lr']:.6f}"]
+    parts = [f"epoch {row['epoch']:>{width}}/{max_epochs}"]
+    parts += [f"lr {row['lr']:.6f}"] if row["lr"] is not None else []
     for split in ("train", "val"):
-        if f"{split}/loss" in row:
-            parts.append(f"{split} loss {row[f'{split}/loss']:.4f} acc {row[f'{split}/acc']:.2%}")
+        figures = {
+            name: row[f"{split}/{name}"] for name in ("loss", "acc", *extras(row, split)) if f"{split}/{name}" in row
+        }
+        if figures:
+            parts.append(" ".join([split, *(f"{name} {_number(name, value)}" for name, value in figures.items())]))
+    parts += [f"{name} {value:.4f}" for name, value in row.items() if "/" not in name and name not in COLUMNS]
     return "  ".join([*parts, f"{row['seconds']:.1f} s"])
+
+
+def _number(name: str, value: float) -> str:
+    return f"{value:.2%}" if name == "acc" else f"{value:.4f}"
 
 
 def final_table(record: Record, run_dir: Path) -> str:
     """Accuracy and loss of every split, then what a reader needs to judge and find them."""
-    figures, timing, protocol = record.results, known(record.timing), known(record.protocol)
+    figures, timing, protocol = record.results.model_dump(), known(record.timing), known(record.protocol)
     watched = protocol.test_images_watched
     names = {
         "train": "train (running mean, last epoch)",
         "val": "test images, watched (last epoch)" if watched else "validation (last epoch)",
-        "best": f"best epoch, {figures.best_epoch} (chosen {'on the test images' if watched else 'by validation'})",
+        "best": f"best epoch, {figures['best_epoch']} (chosen {'on the test images' if watched else 'by validation'})",
         "test": f"test ({record.test_weights} weights, epoch {record.test_epoch})",
     }
-    table = text_grid("", "accuracy", "loss", right=(1, 2))
-    for key, name in names.items():
-        if figures[f"{key}/acc"] is not None:
-            table.add_row(name, f"{figures[f'{key}/acc']:.2%}", f"{figures[f'{key}/loss']:.4f}")
+    more = dict.fromkeys(name for split in names for name in extras(figures, split))
+    columns = {"acc": "accuracy", "loss": "loss"} | {name: name for name in more}
+    table = text_grid("", *columns.values(), right=range(1, len(columns) + 1))
+    for split, words in names.items():
+        values = [figures.get(f"{split}/{name}") for name in columns]
+        if any(value is not None for value in values):
+            numbers = zip(columns, values, strict=True)
+            table.add_row(words, *("" if value is None else _number(name, value) for name, value in numbers))
+    for name, value in figures.items():
+        if "/" not in name and isinstance(value, float):  # as somebody's own LightningModule calls it
+            table.add_row(name, *[""] * (len(columns) - 1), f"{value:.4f}")
     where = {
         "protocol": protocol.summary,
         "time": f"{timing.fit_seconds:.1f} s for {record.epochs} epoch{'s' * (record.epochs != 1)}, "

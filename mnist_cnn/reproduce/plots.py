@@ -33,7 +33,7 @@ def errors(rows: Sequence[Row], title: str) -> Figure:
     figure = Figure(figsize=(9, 1.3 + 0.33 * len(rows)), layout="constrained")
     axes = figure.subplots()
     for y, row in enumerate(rows):
-        ours = [100 * (1 - run.results.test_acc) for run in row.runs]
+        ours = [100 * (1 - known(run.results.test_acc)) for run in row.runs]
         axes.plot(
             ours, [y] * len(ours), "o", color="0.45", fillstyle="none", label="ours, one seed" if y == 0 else None
         )

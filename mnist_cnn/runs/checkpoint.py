@@ -77,3 +77,19 @@ def newest_good_checkpoint(run: Run) -> tuple[Path, dict[str, Any]]:
     if not good:
         raise RunError(f"{run.path}: nothing to resume from: {'; '.join(bad)}")
     return max(good, key=lambda pair: pair[1]["global_step"])
+
+
+def weights_of(path: Path) -> dict[str, Any]:
+    """Tensors by name, of a run directory (those that it tested), of a checkpoint, or of a file of a bare net's.
+
+    Raises:
+        RunError: missing, damaged, or no weights.
+    """
+    if path.is_dir():
+        run = Run(path)
+        path = run.checkpoint(run.config().test_weights)
+    state: Any = load_checkpoint(path)
+    weights = state.get("state_dict", state) if isinstance(state, dict) else None
+    if not isinstance(weights, dict):
+        raise RunError(f"{path}: holds no weights by name")
+    return weights

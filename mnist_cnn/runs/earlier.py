@@ -8,6 +8,8 @@ MOVED = {
     "mnist_cnn.speed.Speed": "mnist_cnn.speed.measures.Speed",
     "mnist_cnn.pruning.PruneTrial": "mnist_cnn.search.pruning.PruneTrial",
 }
+# Keys of the root that came later, with what was done before.
+CAME_LATER: dict[str, Any] = {"metrics": {}, "weights": None, "freeze": None}
 # Old digest -> `settings_digest` of the same configuration, by composing every entry at commit de03733 and today.
 DIGESTS: dict[str, str] = {
     "04a205bff5fd": "b08d573f2128", "0946da0cd63f": "d70b7e432288", "1354a327d522": "b4971e4a78fd",
@@ -37,8 +39,8 @@ DIGESTS: dict[str, str] = {
 
 
 def with_present_names(cfg: DictConfig) -> DictConfig:
-    """A saved configuration with the class paths of today."""
-    return OmegaConf.create(_renamed(OmegaConf.to_container(cfg)))
+    """A saved configuration with the class paths and the keys of today."""
+    return OmegaConf.create(CAME_LATER | _renamed(OmegaConf.to_container(cfg)))
 
 
 def _renamed(node: Any) -> Any:

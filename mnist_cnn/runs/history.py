@@ -2,7 +2,8 @@
 
 import csv
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,14 @@ from mnist_cnn.errors import RunError
 
 # lr: the rate of the epoch's first step. images: trained on. train_seconds leaves validation out.
 COLUMNS = ["epoch", "lr", "train/loss", "train/acc", "val/loss", "val/acc", "images", "train_seconds", "seconds"]
+MEASURED = ("train/acc", "train/loss", "val/acc", "val/loss")
 WHOLE = ("epoch", "images")
 Epoch = dict[str, Any]  # by column; a figure that an epoch does not have (no validation) is missing
+
+
+def columns_of(epochs: Sequence[Epoch]) -> list[str]:
+    """What every run has, then whatever else was measured in some epoch."""
+    return list(dict.fromkeys([*COLUMNS, *(name for row in epochs for name in row)]))
 
 
 def read_history(file: Path) -> list[Epoch]:
@@ -37,13 +44,20 @@ def column(epochs: Sequence[Epoch], name: str) -> list[float]:
 
 def final_figures(epochs: Sequence[Epoch], monitor: str, mode: str) -> dict[str, Any]:
     """Fields of `Figures`: the last epoch's, and those of the best epoch by a column, highest or lowest (`min`)."""
-    names = ("train/acc", "train/loss", "val/acc", "val/loss")
-    final = {name: epochs[-1].get(name) for name in names}
-    measured = [row for row in epochs if "val/acc" in row]
+    others = [name for name in dict.fromkeys(name for row in epochs for name in row) if name not in COLUMNS]
+    final = {name: epochs[-1].get(name) for name in (*MEASURED, *others)}
+    measured = [row for row in epochs if monitor in row and ("val/acc" in row or not monitor.startswith("train/"))]
     if not measured:
         return {"best_epoch": None} | final
     best = (min if mode == "min" else max)(measured, key=lambda row: row[monitor])
-    return final | {"best_epoch": best["epoch"], "best/acc": best["val/acc"], "best/loss": best["val/loss"]}
+    names = [name for name in ("val/acc", "val/loss", *others) if name in best and not name.startswith("train")]
+    return final | {"best_epoch": best["epoch"]} | {f"best/{name.removeprefix('val/')}": best[name] for name in names}
+
+
+def extras(names: Iterable[str], split: str) -> list[str]:
+    """What a split has beside accuracy and loss, without the numbers of vectors: `f1` of `val/f1`."""
+    own = [name.removeprefix(f"{split}/") for name in names if name.startswith(f"{split}/")]
+    return [name for name in own if name not in ("acc", "loss") and not re.search(r"_\d+$", name)]
 
 
 def timing(epochs: Sequence[Epoch]) -> dict[str, float]:

@@ -4,7 +4,7 @@ import logging
 import os
 from typing import Any
 
-from mnist_cnn.errors import Pruned, UserError
+from mnist_cnn.errors import ForeignError, Pruned, UserError
 from mnist_cnn.runs.directory import RUN_VARIABLE, Run
 from mnist_cnn.runs.record import VERSION, Record
 
@@ -34,7 +34,7 @@ class Keeper:
         words = {KeyboardInterrupt: "interrupted", Pruned: "pruned"}
         status = next((word for known, word in words.items() if isinstance(error, known)), "failed")
         # Into the run's own log; whoever called shows it.
-        known = isinstance(error, UserError | KeyboardInterrupt)
+        known = isinstance(error, UserError | KeyboardInterrupt) and not isinstance(error, ForeignError)
         log.error(f"the run failed: {error}", exc_info=not known, extra={"file_only": True})
         if not self.record.completed:  # a plot that fails takes no figures with it
             self.add(status=status, error=str(error) or type(error).__name__, error_type=type(error).__name__)

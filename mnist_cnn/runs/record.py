@@ -51,9 +51,11 @@ class Protocol(_Part):
 
 
 class Figures(_Part):
-    """Accuracies in [0, 1] and mean losses: of the last epoch, of the best one, and of the test.
+    """Accuracies in [0, 1] and mean losses: of the last epoch, of the best one, and of the test; with whatever else
+    was measured, under its own name.
 
-    The last epoch's validation is None where it had none; without any validation there is no best epoch.
+    The last epoch's validation is None where it had none; without any validation there is no best epoch. A run whose
+    model is somebody's own LightningModule has what that logs.
     """
 
     best_epoch: int | None
@@ -63,12 +65,12 @@ class Figures(_Part):
     val_loss: float | None = Field(None, alias="val/loss")
     best_acc: float | None = Field(None, alias="best/acc")
     best_loss: float | None = Field(None, alias="best/loss")
-    test_loss: float = Field(alias="test/loss")
-    test_acc: float = Field(alias="test/acc")
+    test_loss: float | None = Field(None, alias="test/loss")
+    test_acc: float | None = Field(None, alias="test/acc")
 
     def __getitem__(self, name: str) -> Any:
-        """By the name that metrics.json has: `test/acc`."""
-        return getattr(self, name.replace("/", "_"))
+        """By the name that metrics.json has: `test/acc`; None where it was not measured."""
+        return self.model_dump().get(name)
 
 
 class Timing(_Part):
@@ -106,7 +108,8 @@ class Record(_Part):
     """What is known of a run: a little from its first moment on, all of it when it is completed.
 
     `config_digest` is the same for runs that differ in nothing but the seed; compare by `settings`, which reads those
-    of version 1 too. `confusion`: counts, a row per true class.
+    of version 1 too. `confusion`: counts, a row per true class. `monitor`, `mode`: the figure that chose the best
+    epoch, where it is neither a loss nor an accuracy of ours.
     """
 
     version: int = 1
@@ -132,6 +135,8 @@ class Record(_Part):
     epochs: int | None = None
     figures: Figures | None = None
     confusion: list[list[int]] | None = None
+    monitor: str | None = None
+    mode: Literal["min", "max"] | None = None
     timing: Timing | None = None
 
     @property
@@ -164,8 +169,13 @@ class Record(_Part):
 
     @property
     def validation(self) -> float:
-        """Accuracy of the weights that the test measured; of the best epoch where the last had no validation."""
-        return self.measured()["val/acc"]
+        """What runs are ranked by: accuracy, or `monitor`.
+
+        Of the weights that the test measured; of the best epoch where the last had no validation.
+        """
+        name, figures = self.monitor or "val/acc", self.measured()
+        of_best = f"val/{name.removeprefix('val/')}"  # also of a name without a split, as in somebody's own module
+        return figures[name if self.test_weights == "last" and name in figures else of_best]
 
     def measured(self) -> dict[str, float]:
         """All figures of a completed run; `val/...` are those of the weights that the test measured."""
@@ -173,6 +183,22 @@ class Record(_Part):
         best = {name.replace("best/", "val/"): value for name, value in figures.items() if name.startswith("best/")}
         last = {name: value for name, value in figures.items() if not name.startswith("best/")}
         return last | best if self.test_weights != "last" else best | last
+
+    @property
+    def test(self) -> float | None:
+        """The same of the test images; None where they were not read."""
+        return self.results[(self.monitor or "val/acc").replace("val/", "test/", 1)]
+
+    def shown(self, value: float | None) -> str:
+        """One of the two as text."""
+        if value is None:
+            return ""
+        return f"{value:.2%}" if self.monitor is None else f"{value:.4f}"
+
+    @property
+    def rank(self) -> float:
+        """`validation`, the higher the better."""
+        return -self.validation if self.mode == "min" else self.validation
 
     def dump(self) -> dict[str, Any]:
         """As metrics.json has it: only what has been set."""

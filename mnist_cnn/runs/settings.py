@@ -13,6 +13,7 @@ WITHOUT_EFFECT = [
     "data.root", "data.num_workers", "data.pin_memory", "data.eval_batch_size",
     "trainer.accelerator", "trainer.benchmark", "trainer.deterministic", "trainer.log_every_n_steps",
     "trainer.num_sanity_val_steps", "trainer.profiler", "callbacks.lr_monitor", "callbacks.pruning",
+    "metrics",
 ]  # fmt: skip
 # Settings that later versions added, with the value that stands for what was done before there was a choice. They count
 # only when they have another one, so that finished runs stay the same.

@@ -85,9 +85,9 @@ class Trials:
         rows = rows_of(sweep)
         row = next((row for row in rows if row.job.number == number), None)
         state, outcome = row.progress.state if row else "failed", error or ""
-        if row and state == COMPLETED:
-            self.study.tell(number, row.validation, skip_if_finished=True)
-            outcome = f"validation accuracy {row.validation:.2%}"
+        if row and row.done:
+            self.study.tell(number, row.done.rank, skip_if_finished=True)
+            outcome = f"validation {row.done.monitor or 'accuracy'} {row.done.shown(row.validation)}"
         else:
             told = TrialState.PRUNED if state == PRUNED else TrialState.FAIL
             self.study.tell(number, state=told, skip_if_finished=True)
@@ -136,5 +136,5 @@ def ends(found: BaseDistribution) -> tuple[Any, ...]:
 
 
 def _best(rows: list[JobRow]) -> str:
-    done = [row for row in rows if row.done]
-    return f"; best so far {done[0].validation:.2%} (trial {done[0].job.number})" if done else ""
+    done = [(row, row.done) for row in rows if row.done]
+    return f"; best so far {done[0][1].shown(done[0][1].validation)} (trial {done[0][0].job.number})" if done else ""

@@ -90,7 +90,7 @@ class Speed:
         Args:
             clips_mixed: gradients are clipped in mixed precision: Lightning refuses fused optimisers there.
         """
-        if isinstance(model.net, nn.Sequential):
+        if type(model.net) is nn.Sequential:
             self._rebuild(model.net)
         make = model.optimizer
         if self.fused_optimizer and not clips_mixed and make and "fused" in inspect.signature(make).parameters:

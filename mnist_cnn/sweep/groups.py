@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import mean
 from typing import Any
 
 from mnist_cnn.report.difference import Difference
 from mnist_cnn.report.spread import Spread
+from mnist_cnn.runs.history import extras
 from mnist_cnn.runs.record import Record, known
 from mnist_cnn.sweep.plan import COMPLETED, Progress, Sweep, SweepJob
 
@@ -24,7 +26,7 @@ class JobRow:
 
     @property
     def validation(self) -> float:
-        """Accuracy of the weights that the test measured."""
+        """What validation measured of the weights that were tested: accuracy, or what the run was told to follow."""
         return known(self.done).validation
 
     @property
@@ -39,17 +41,24 @@ class JobRow:
         """The swept values and, where the job is complete, its figures, under the names of summary.csv."""
         facts: dict[str, Any] = {"job": self.job.number, **self.values, "state": self.progress.state}
         if self.done:
-            figures = self.done.results
+            figures, measured = self.done.results, self.done.measured()
             facts |= {
                 "parameters": self.parameters,
-                "val_acc": self.validation,
-                "val_loss": self.done.measured().get("val/loss"),
+                "val_acc": measured.get("val/acc"),
+                "val_loss": measured.get("val/loss"),
                 "test_acc": figures.test_acc,
                 "test_loss": figures.test_loss,
                 "best_epoch": figures.best_epoch,
                 "seconds": round(self.seconds, 2),
             }
+            facts |= {f"val_{name}": measured.get(f"val/{name}") for name in self.more}
+            facts |= {f"test_{name}": measured.get(f"test/{name}") for name in self.more}
         return facts | {"error": self.progress.error}
+
+    @property
+    def more(self) -> list[str]:
+        """What was measured beside accuracy and loss: `f1`."""
+        return extras(self.done.results.model_dump(), "val") if self.done else []
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,15 @@ class Group:
     @property
     def name(self) -> str:
         return " ".join(f"{key}={value}" for key, value in self.values.items())
+
+    @property
+    def monitor(self) -> str | None:
+        """What validation stands for where it is not accuracy."""
+        return known(self.rows[0].done).monitor
+
+    @property
+    def rank(self) -> float:
+        return mean(known(row.done).rank for row in self.rows)
 
     @cached_property
     def spread(self) -> Spread:
@@ -83,7 +101,7 @@ def rows_of(sweep: Sweep) -> list[JobRow]:
         progress = sweep.progress(job)
         record = sweep.run(job).record() if progress.state == COMPLETED else None
         rows.append(JobRow(job, values, progress, record))
-    return sorted(rows, key=lambda row: (row.done is None, -row.validation if row.done else 0, row.job.number))
+    return sorted(rows, key=lambda row: (row.done is None, -row.done.rank if row.done else 0, row.job.number))
 
 
 def groups_of(rows: Sequence[JobRow]) -> list[Group]:
@@ -92,12 +110,12 @@ def groups_of(rows: Sequence[JobRow]) -> list[Group]:
     for row in rows:
         found.setdefault(tuple((k, v) for k, v in row.values.items() if k != "seed"), []).append(row)
     groups = [Group(dict(key), [r for r in members if r.done], len(members)) for key, members in found.items()]
-    return sorted((g for g in groups if g.rows), key=lambda group: (not group.whole, -group.spread.mean))
+    return sorted((g for g in groups if g.rows), key=lambda group: (not group.whole, -group.rank))
 
 
 def highest(groups: Sequence[Group]) -> list[str]:
     """Which groups the highest by validation cannot be told apart from; nothing where it has a single seed."""
-    if len(groups) < 2 or len(groups[0].rows) < 2:
+    if len(groups) < 2 or len(groups[0].rows) < 2 or groups[0].monitor is not None:
         return []
     images = known(known(groups[0].rows[0].done).protocol).val_images
     best, *others = ({known(row.done).seed: row.validation for row in group.rows} for group in groups)

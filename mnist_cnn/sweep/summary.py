@@ -27,7 +27,8 @@ def write_summary(sweep: Sweep, all_tests: bool = False) -> str:
     jobs, seeds = job_table(sweep, rows, chosen, all_tests), group_table(groups, chosen, all_tests)
     # A line per job, for further analysis; all figures, so the test figures too.
     columns = ["job", *sweep.swept(), "state", "parameters", "val_acc", "val_loss", "test_acc", "test_loss",
-               "best_epoch", "seconds", "error", "directory"]  # fmt: skip
+               "best_epoch", "seconds", *(f"{split}_{name}" for name in more_of(rows) for split in ("val", "test")),
+               "error", "directory"]  # fmt: skip
     lines = (row.as_dict() | {"directory": row.job.number} for row in rows)
     write_table(sweep.path / "summary.csv", columns, lines)
     files = ["summary.csv", "summary.md"]
@@ -45,14 +46,17 @@ def write_summary(sweep: Sweep, all_tests: bool = False) -> str:
 def job_table(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_tests: bool) -> list[list[str]]:
     swept = sweep.swept()
     numbers = {row.job.number for group in chosen for row in group.rows}
-    table = [["job", *swept, "parameters", "validation", "test", "seconds", "state"]]
+    more = more_of(rows)
+    table = [["job", *swept, "parameters", "validation", *more, "test", "seconds", "state"]]
     for row in rows:
         values = [short(row.values.get(key, "")) for key in swept]
         if row.done:
-            test = f"{row.done.results.test_acc:.2%}" if all_tests or row.job.number in numbers else ""
-            figures = [f"{row.parameters:,}", f"{row.validation:.2%}", test, f"{row.seconds:.0f}"]
+            test = row.done.shown(row.done.test) if all_tests or row.job.number in numbers else ""
+            others = [f"{row.as_dict()[f'val_{name}']:.4f}" if name in row.more else "" for name in more]
+            figures = [f"{row.parameters:,}", row.done.shown(row.validation), *others, test, f"{row.seconds:.0f}"]
         else:
-            figures = ["", f"({row.progress.best:.2%})" if row.progress.best is not None else "", "", ""]
+            best = f"({row.progress.best:.2%})" if row.progress.best is not None else ""
+            figures = ["", best, *[""] * len(more), "", ""]
         table.append([str(row.job.number), *values, *figures, row.progress.state])
     return table
 
@@ -61,17 +65,23 @@ def group_table(groups: Sequence[Group], chosen: Sequence[Group], all_tests: boo
     keys = list(dict.fromkeys(key for group in groups for key in group.values))
     table = [[*keys, "n", "validation: mean ± sd", "95 % interval", "test: mean ± sd", "95 % interval", "seconds"]]
     for group in groups:
-        tests = [known(row.done).results.test_acc for row in group.rows] if group in chosen or all_tests else []
+        shown = [known(row.done).test for row in group.rows] if group in chosen or all_tests else []
+        tests = [test for test in shown if test is not None]
         table.append(
             [
                 *(short(group.values.get(key, "")) for key in keys),
                 f"{len(group.rows)}" if group.whole else f"{len(group.rows)} of {group.planned}",
-                *_spread(group.spread),
-                *(_spread(Spread.of(tests)) if tests else ["", ""]),
+                *_spread(group.spread, group.monitor),
+                *(_spread(Spread.of(tests), group.monitor) if tests else ["", ""]),
                 f"{mean(row.seconds for row in group.rows):.0f}",
             ]
         )
     return table
+
+
+def more_of(rows: Sequence[JobRow]) -> list[str]:
+    """What some job measured beside accuracy and loss."""
+    return list(dict.fromkeys(name for row in rows for name in row.more))
 
 
 def short(value: str) -> str:
@@ -82,8 +92,11 @@ def short(value: str) -> str:
         return value
 
 
-def _spread(spread: Spread) -> list[str]:
+def _spread(spread: Spread, monitor: str | None) -> list[str]:
     """Mean ± sd, and the 95 % interval, which ends where accuracies do."""
+    if monitor is not None:
+        half = spread.half_width
+        return [spread.text(4), "" if half is None else f"{spread.mean - half:.4f}–{spread.mean + half:.4f}"]
     if spread.half_width is None:
         return [f"{spread.mean:.2%}", ""]
     low, high = max(0.0, spread.mean - spread.half_width), min(1.0, spread.mean + spread.half_width)
@@ -91,7 +104,8 @@ def _spread(spread: Spread) -> list[str]:
 
 
 def notes_on(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_tests: bool) -> list[str]:
-    notes = []
+    monitors = dict.fromkeys(row.done.monitor for row in rows if row.done and row.done.monitor is not None)
+    notes = [f"validation and test are {monitor}, which chose the epochs" for monitor in monitors]
     if any(row.done and known(row.done.protocol).test_images_watched for row in rows):
         notes.append("validation here is on the test images themselves (data.validate_on=test): nothing is held out")
     if not all_tests:

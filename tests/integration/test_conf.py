@@ -18,6 +18,7 @@ NEEDS = {
     "callbacks=lr_monitor": "needs a logger",
     "callbacks=early_stopping": "callbacks.checkpoint",
     "callbacks=ema": "callbacks.checkpoint",
+    "model=net": "name the net",
 }
 
 

@@ -88,7 +88,7 @@ BAD = {
     "list for a number": (["optimizer=sgd", "optimizer.lr=[0.1,0.2]"], ["optimizer.lr"]),
     "unknown data set": (["data.dataset=mnist"], ["'mnist'", "'MNIST'"]),
     "sweep over ddp": (["-m", "trainer=ddp", "seed=1,2"], ["ddp does not go with --multirun"]),
-    "target of another kind": (["model._target_=subprocess.run"], ["model._target_", "must be a Classifier"]),
+    "target of another kind": (["model._target_=subprocess.run"], ["model._target_", "must be a class of nn.Module"]),
     "schedule that schedules nothing": (["scheduler=step", "scheduler._target_=os.system"], ["must take an optimizer"]),
     "group that is no mapping": (["learning_rates=3"], ["learning_rates = 3", "dict"]),
     "logger that is not installed": (["logger=wandb"], ["wandb", "pip install"]),

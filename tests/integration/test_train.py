@@ -115,13 +115,13 @@ def test_watching_the_test_images_is_said_everywhere(cli, tiny_overrides, run_of
 def test_a_diverging_loss_stops_the_run_and_keeps_the_checkpoint(cli, tiny_overrides, run_of, capsys, monkeypatch):
     from mnist_cnn.models.classifier import Classifier
 
-    original = Classifier._loss
+    original = Classifier.loss_of
 
-    def breaks_in_the_second_epoch(self, logits, labels, smoothing):
-        loss = original(self, logits, labels, smoothing)
+    def breaks_in_the_second_epoch(self, logits, labels, split):
+        loss = original(self, logits, labels, split)
         return loss * math.nan if self.current_epoch == 1 else loss
 
-    monkeypatch.setattr(Classifier, "_loss", breaks_in_the_second_epoch)
+    monkeypatch.setattr(Classifier, "loss_of", breaks_in_the_second_epoch)
     assert cli(*FAST, *tiny_overrides) == 1
     error = capsys.readouterr().err
     assert "diverged: training loss is nan in epoch 2" in error
@@ -174,7 +174,7 @@ def test_mse_is_keras_mean_over_classes_and_images():
     module = SequentialCNN(["flatten", {"dense": 10}], loss="mse")
     logits, labels = torch.randn(6, 10), torch.arange(6)
     expected = sum((logits[i].softmax(0)[c] - float(c == labels[i])) ** 2 for i in range(6) for c in range(10)) / 60
-    assert float(module._loss(logits, labels, 0.0)) == pytest.approx(float(expected), rel=1e-5)
+    assert float(module.loss_of(logits, labels, "val")) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_early_stopping_ends_the_run(cli, tiny_overrides, run_of):
