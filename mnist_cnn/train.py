@@ -99,6 +99,8 @@ def train(
             scale = Scale(data.divide_by, data.mean())
             history = History(run.history_file, began, monitors(OmegaConf.to_container(cfg)))
             trainer = build_trainer(cfg, run, history, node, scale)
+            if not isinstance(model, Classifier):  # rehearses its validation: does it log what is followed?
+                trainer.num_sanity_val_steps = max(1, trainer.num_sanity_val_steps)
             rows = model.layer_rows if isinstance(model, Classifier) else rows_of(model)
             keeper.add(**describe(cfg, overrides, data, model, rows, trainer))
             log.info(start_report(cfg, run, keeper.record, rows, start))

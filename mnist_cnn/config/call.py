@@ -1,6 +1,7 @@
 """All that one call asks for: its overrides, and every job they make, composed once and checked before any runs."""
 
 import itertools
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,9 @@ class Call:
         self.folders = [config_dir()] + ([Path(extra_dir)] if extra_dir else [])
         given = self.value("hydra.searchpath") or []  # how a sweep passes --config-dir on to its jobs
         self.folders += [Path(str(folder).removeprefix("file://")) for folder in given]
+        for folder in self.folders[1:]:  # classes of a user's own may lie in it or beside it
+            own = [str(folder.resolve()), str(folder.resolve().parent)]
+            sys.path += [path for path in own if path not in sys.path]
         if multirun and not self._unknown_options():
             self._add_swept_values()
 

@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import json
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
@@ -33,14 +34,16 @@ def check_meaning(tree: dict[str, Any]) -> list[str]:
     if tree["data"].get("md5") is not None and tree["data"]["dataset"] not in PACKAGES:
         dataset = tree["data"]["dataset"]
         problems.append(f"data.dataset = {dataset!r}: unknown value{nearest(dataset, PACKAGES)} (any with data=custom)")
-    return problems + check_machine(tree["trainer"]) + try_module(tree["model"], CLASSES) + _check_optimizer(tree)
+    return (
+        problems + check_machine(tree["trainer"]) + try_module(tree["model"], _classes(tree)) + _check_optimizer(tree)
+    )
 
 
 def _check_monitors(tree: dict[str, Any]) -> list[str]:
     """Is what is watched measured, and in the right direction? A LightningModule's figures show when it trains."""
     if not is_classifier(tree["model"]):
         return [f"metrics.{name}: the model is a LightningModule, which logs its own" for name in tree["metrics"]]
-    tried = try_metrics(tree["metrics"], CLASSES)
+    tried = try_metrics(tree["metrics"], tree["model"].get("num_classes") or _classes(tree) or CLASSES)
     problems = [found for each in tried.values() for found in each.problems]
     modes: dict[str, str | None] = {name: "min" if name.endswith("loss") else "max" for name in OURS}
     modes |= {name: each.mode for each in tried.values() for name in each.names}
@@ -69,8 +72,21 @@ def _check_loggers(tree: dict[str, Any]) -> list[str]:
     return problems
 
 
+def _classes(tree: dict[str, Any]) -> int | None:
+    """Of the data; None where only the data will say."""
+    if "class_names" not in tree["data"]:
+        return CLASSES
+    names = tree["data"]["class_names"]
+    return len(names) if names is not None else None
+
+
 def _check_model(tree: dict[str, Any]) -> list[str]:
     problems = []
+    given, classes = tree["model"].get("num_classes"), _classes(tree)
+    if None not in (given, classes) and given != classes:
+        problems.append(f"model.num_classes = {given}: the data have {classes} classes")
+    if tree["weights"] is not None and not Path(tree["weights"]).exists():
+        problems.append(f"weights = {tree['weights']!r}: no such run directory or checkpoint")
     loss = tree["model"].get("loss", "cross_entropy")
     if loss != "cross_entropy" and tree["model"].get("label_smoothing"):
         problems.append(f"model.label_smoothing: is for cross_entropy; with {_named(loss)} it must be 0")

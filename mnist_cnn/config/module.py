@@ -117,7 +117,7 @@ def _try_module(text: str, classes: int | None) -> list[str]:
             with torch.device(device), isolate_rng(), quiet_libraries():
                 model = build_module(node, classes)
                 if isinstance(model, Classifier) and not (hasattr(model, "_rows") and isinstance(model.loss, str)):
-                    rehearse(model)
+                    rehearse(model, node.get("num_classes") or classes)
             return []
         except UserError as error:
             return [f"model: {error}"]
@@ -178,6 +178,8 @@ def _check_inner(value: Any, path: str) -> list[str]:
         return [f"{path}._target_ = {value['_target_']!r}: must be a class of nn.Module{also}"]
     allowed, required, open_ended = arguments(target)
     if is_loss:
+        if len(allowed) < 2:
+            return [f"{path}._target_ = {value['_target_']!r}: must take logits and labels"]
         positional = list(allowed)[:2]
         allowed, required = {k: v for k, v in allowed.items() if k not in positional}, required - set(positional)
     given = {k: v for k, v in value.items() if k not in ("_target_", "_partial_")}

@@ -212,7 +212,7 @@ def rows_of(net: nn.Module) -> list[LayerRow]:
 
 def _counts(module: nn.Module) -> tuple[int, int]:
     trainable = sum(p.numel() for p in module.parameters() if p.requires_grad)
-    moving = sum(b.numel() for name, b in module.named_buffers() if name.startswith("running_"))
+    moving = sum(b.numel() for name, b in module.named_buffers() if name.rpartition(".")[2].startswith("running_"))
     return sum(p.numel() for p in module.parameters()) + moving, trainable
 
 

@@ -48,10 +48,13 @@ def with_grey_input(net: nn.Module) -> nn.Module:
     raise LayerError("adapt_input: the net has no Conv2d")
 
 
-def rehearse(model: Classifier) -> None:
+def rehearse(model: Classifier, classes: int | None) -> None:
     """Holds a net and a loss of somebody's own to what a training needs of them, by two blank images.
 
     Moving averages and random numbers are touched, so the model must be one that nobody trains.
+
+    Args:
+        classes: None where nobody knows yet.
 
     Raises:
         LayerError: other than one number per class and image, or a loss that is not one number.
@@ -67,8 +70,8 @@ def rehearse(model: Classifier) -> None:
             raise LayerError(f"the net gives a {type(logits).__name__}{number}; needed: one tensor of logits")
         if logits.ndim != 2 or len(logits) != 2:
             raise LayerError(f"the net gives shape {tuple(logits.shape)} for 2 images; needed: (2, classes)")
-        if logits.shape[1] != model.num_classes:
-            raise LayerError(f"the net gives {logits.shape[1]} logits for {model.num_classes} classes")
+        if classes is not None and logits.shape[1] != classes:
+            raise LayerError(f"the net gives {logits.shape[1]} logits for {classes} classes")
     if isinstance(model.loss, str):
         return
     loss = model.loss_of(logits, torch.zeros(2, dtype=torch.long), "val")

@@ -1,6 +1,6 @@
 """Stops a trial of a search early; the one place of training that knows Optuna."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 
@@ -8,17 +8,28 @@ from mnist_cnn.errors import Pruned
 
 
 class PruneTrial(pl.Callback):
-    """Reports the validation accuracy of every epoch to an Optuna study, and stops the run where the study says so.
+    """Reports a figure of every epoch to an Optuna study, and stops the run where the study says so.
 
     Args:
         storage: URL of the study's database.
         study: its name.
         trial_id: the database's own number of the trial.
         startup_trials: complete trials before any is stopped.
+        monitor, mode: the figure, as the record of a run has them (`Record.rank`).
     """
 
-    def __init__(self, storage: str, study: str, trial_id: int, startup_trials: int) -> None:
+    def __init__(
+        self,
+        storage: str,
+        study: str,
+        trial_id: int,
+        startup_trials: int,
+        monitor: str = "val/acc",
+        mode: Literal["min", "max"] = "max",
+    ) -> None:
         import optuna
+
+        self.monitor, self.mode = monitor, mode
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         pruner = optuna.pruners.MedianPruner(n_startup_trials=startup_trials)
@@ -26,10 +37,12 @@ class PruneTrial(pl.Callback):
         self.trial = optuna.trial.Trial(loaded, trial_id)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        accuracy = trainer.callback_metrics.get("val/acc")
-        if accuracy is None:
+        figure = trainer.callback_metrics.get(self.monitor)
+        if figure is None:
             return
         epoch = trainer.current_epoch + 1
-        self.trial.report(float(accuracy), epoch)
+        self.trial.report(float(figure) * (-1 if self.mode == "min" else 1), epoch)
         if epoch < (trainer.max_epochs or 0) and self.trial.should_prune():
-            raise Pruned(f"pruned: validation accuracy {float(accuracy):.2%} in epoch {epoch} is below the median")
+            named = {"val/acc": f"validation accuracy {float(figure):.2%}"}
+            shown = named.get(self.monitor, f"{self.monitor} {float(figure):.4f}")
+            raise Pruned(f"pruned: {shown} in epoch {epoch} is worse than the median")

@@ -1,0 +1,230 @@
+"""Whatever net, loss, metric or LightningModule a user brings: it trains, resumes, is swept, loads; or is refused."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import metrics_of
+from test_resume import killed_in_epoch, same
+
+import mnist_cnn as mc
+from mnist_cnn import evaluate, validate
+from mnist_cnn.config.module import build_module
+from mnist_cnn.runs.checkpoint import load_checkpoint
+from mnist_cnn.runs.directory import Run
+
+RES = ["model=net", "model._target_=own_nets.Res", "model.width=4"]
+LIT = ["model=net", "model._target_=own_nets.Lit", "callbacks.checkpoint.monitor=val/top1"]
+FOCAL = "model.loss._target_=own_nets.focal"
+KINDS = {
+    "net": [*RES, FOCAL, "metrics=[f1,per_class]", "callbacks.checkpoint.monitor=val/f1"],
+    "module": LIT,
+}
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """The user's file, in the working folder."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_nets", raising=False)
+    shutil.copy(Path(__file__).parent.parent / "own_nets.py", tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("net", "f1"), ("module", "top1")])
+def test_it_trains_resumes_bit_for_bit_and_loads_alone(
+    own, cli, tiny_overrides, tmp_path, monkeypatch, capsys, kind, name
+):
+    recipe = [*KINDS[kind], *tiny_overrides, "trainer.max_epochs=2", "trainer.limit_train_batches=4"]
+    assert cli(*recipe, f"hydra.run.dir={tmp_path / 'whole'}") == 0
+    printed, whole = capsys.readouterr().out, Run(tmp_path / "whole")
+    record, history = metrics_of(whole), whole.history()
+    figures = record["figures"]
+    for split in ("val", "test"):
+        assert f"{figures[f'{split}/{name}']:.4f}" in printed
+    best = max(history, key=lambda row: row[f"val/{name}"])
+    assert (figures["best_epoch"], figures[f"best/{name}"]) == (best["epoch"], best[f"val/{name}"])
+    assert (record["monitor"], record["mode"]) == (f"val/{name}", "max")
+    assert record["parameters"]["trainable"] > 0
+    if kind == "net":
+        assert {f"val/class_acc_{i}" for i in range(10)} < set(history[0])
+        assert record["model"] == "Res"
+    else:
+        assert "train_loss" in history[0]
+        assert "train_loss_step" not in history[0]
+
+    parts = killed_in_epoch(1, cli, monkeypatch, tmp_path / "parts", recipe)
+    assert cli(f"resume={parts.path}") == 0
+    same(whole, parts)
+
+    alone = shutil.copy(whole.checkpoint("last"), tmp_path / "alone.ckpt")
+    shutil.rmtree(parts.path)
+    net = mc.load(alone)
+    assert net(torch.rand(3, 1, 28, 28)).shape == (3, 10)
+    capsys.readouterr()
+    assert cli(f"run_dir={whole.path}", main=evaluate.main) == 0
+    assert f"{name} {figures[f'test/{name}']:.4f}" in capsys.readouterr().out
+
+
+def test_the_figures_of_torchmetrics_are_those_of_the_predictions(own, cli, tiny_overrides, tmp_path):
+    assert cli(*RES, *tiny_overrides, "metrics=[f1,per_class]", "trainer.max_epochs=1", "hydra.run.dir=run") == 0
+    lines = (tmp_path / "run" / "predictions.csv").read_text().splitlines()[1:]
+    pairs = [tuple(int(number) for number in line.split(",")[1:3]) for line in lines]
+    right = [sum(a == b == c for a, b in pairs) for c in range(10)]
+    labels, predicted = ([sum(pair[i] == c for pair in pairs) for c in range(10)] for i in (0, 1))
+    f1 = sum(2 * hit / max(1, n + m) for hit, n, m in zip(right, labels, predicted, strict=True)) / 10
+    figures = metrics_of(Run(tmp_path / "run"))["figures"]
+    assert figures["test/f1"] == pytest.approx(f1, abs=1e-6)
+    assert [figures[f"test/class_acc_{i}"] for i in range(10)] == pytest.approx(
+        [hit / n for hit, n in zip(right, labels, strict=True)]
+    )
+
+
+def test_weights_of_a_run_a_new_head_and_frozen_layers(own, cli, tiny_overrides, tmp_path, capsys):
+    small = [*tiny_overrides, "trainer.max_epochs=1", "trainer.limit_train_batches=3"]
+    assert cli(*RES, *small, "hydra.run.dir=first") == 0
+    start = [f"weights={tmp_path / 'first'}", "freeze=[first.*,second.weight]"]
+    assert cli(*RES, *small, *start, "hydra.run.dir=second", "optimizer.lr=0.1") == 0
+    printed = capsys.readouterr().out
+    assert f"11 of 11 tensors from {tmp_path / 'first'}" in printed
+    assert "3 of 8 weights, 1,982 numbers are trained" in printed
+    first, second = (load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("first", "second"))
+    kept = {key for key, value in first["state_dict"].items() if torch.equal(value, second["state_dict"][key])}
+    assert {"net.first.weight", "net.first.bias", "net.second.weight"} <= kept
+    assert "net.head.weight" not in kept
+    assert cli(*RES, *small, start[0], "model.width=6", "hydra.run.dir=third") == 0
+    assert "2 of 11 tensors" in capsys.readouterr().out  # the head's bias and the number of batches
+    assert cli(*RES, *small, "freeze=[frist.*]", "hydra.run.dir=fourth") == 2
+    assert "no weight is named 'frist.*'" in capsys.readouterr().err
+    assert cli(*RES, *small, "weights=own_nets.py", "hydra.run.dir=fifth") == 2
+    assert "own_nets.py: damaged or not a checkpoint" in capsys.readouterr().err
+
+
+def test_other_numbers_of_classes(own):
+    options = {"_target_": "own_nets.Res", "width": 2}
+    assert build_module(options, 26)(torch.zeros(2, 1, 28, 28)).shape == (2, 26)
+    gap = {"_target_": "mnist_cnn.models.gap.GAPCNN", "stages": [[2], [2]]}
+    model = build_module(gap, 26)
+    assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 26)
+    assert model.confusion.num_classes == 26
+
+
+def test_a_net_for_colour_takes_grey_as_three_equal_channels(own):
+    torch.manual_seed(0)
+    colour = build_module({"_target_": "own_nets.Colour"}).net
+    images = torch.rand(2, 1, 28, 28)
+    expected = colour(images.repeat(1, 3, 1, 1))
+    torch.manual_seed(0)
+    adapted = build_module({"_target_": "own_nets.Colour", "adapt_input": True}).net
+    torch.testing.assert_close(adapted(images), expected)
+
+
+def test_class_weights_and_smoothing_count_while_training_alone():
+    linear = {"_target_": "mnist_cnn.models.sequential.SequentialCNN", "layers": ["flatten", {"dense": 10}]}
+    weights = [0.0] * 5 + [1.0] * 5
+    model = build_module(linear | {"class_weights": weights})
+    logits, labels = torch.randn(10, 10), torch.arange(10)
+    half = torch.nn.functional.cross_entropy(logits[5:], labels[5:])
+    whole = torch.nn.functional.cross_entropy(logits, labels)
+    torch.testing.assert_close(model.loss_of(logits, labels, "train"), half)
+    torch.testing.assert_close(model.loss_of(logits, labels, "val"), whole)
+
+
+def test_a_mistake_in_the_users_code_shows_their_lines(own, cli, tiny_overrides, tmp_path, capsys):
+    call = ["model=net", "model._target_=own_nets.BreaksInTraining", "model.width=2", "trainer.max_epochs=2"]
+    assert cli(*call, *tiny_overrides, "hydra.run.dir=run") == 1
+    message = capsys.readouterr().err
+    assert f"resume={tmp_path / 'run'}" in message
+    assert 'raise ValueError("my own mistake")' in message
+    assert "mnist_cnn/" not in message.replace(str(tmp_path), "")
+    assert message.rstrip().endswith("ValueError: my own mistake")
+    record = metrics_of(Run(tmp_path / "run"))
+    assert record["status"] == "failed"
+    assert record["error"].endswith("my own mistake")
+    assert "pytorch_lightning" in Run(tmp_path / "run").log_file.read_text()  # the whole traceback
+
+
+def test_a_monitor_that_a_module_does_not_log_ends_before_training(own, cli, tiny_overrides, tmp_path, capsys):
+    assert cli("model=net", "model._target_=own_nets.Lit", *tiny_overrides, "hydra.run.dir=run") == 2
+    printed, message = capsys.readouterr()
+    assert "epoch 1/" not in printed
+    assert "callbacks.checkpoint.monitor = 'val/acc': nobody logs it" in message
+    assert "val/loss, val/top1" in message
+    assert not Run(tmp_path / "run").checkpoint("last").exists()
+
+
+F1 = "metrics.f1._target_=torchmetrics.classification.MulticlassF1Score"
+NET = "model=net"
+REFUSED = {
+    "no name": ([NET], "name the net"),
+    "no such class": ([NET, "model._target_=own_nets.Rse"], "did you mean 'Res'"),
+    "no such file": ([NET, "model._target_=my_net.Res"], "no package named 'my_net'"),
+    "no net at all": ([NET, "model._target_=os.system", "+model.command=ls"], "must be a class of nn.Module"),
+    "a function that does not say so": ([NET, "model._target_=own_nets.unsaid"], "-> nn.Module"),
+    "an argument it does not have": ([*RES, "model.widht=4"], "did you mean 'model.width'"),
+    "an argument of another type": ([NET, "model._target_=own_nets.Res", "model.width=wide"], "must be int"),
+    "a missing argument": ([NET, "model._target_=own_nets.Res"], "model.width: missing"),
+    "two outputs": ([NET, "model._target_=own_nets.TwoOutputs", "model.width=2"], "tuple of 2"),
+    "nine outputs": ([*RES, "model.num_classes=9"], "model.num_classes = 9"),
+    "nine outputs of a function": ([NET, "model._target_=own_nets.nine"], "9 logits for 10 classes"),
+    "colour": ([NET, "model._target_=own_nets.Colour"], "model.adapt_input=true"),
+    "shapes that do not fit": ([*RES, "model.width=0"], "own_nets.py"),
+    "a loss that is none": ([*RES, "model.loss._target_=os.getcwd"], "model.loss"),
+    "a loss for each image": ([*RES, "model.loss._target_=own_nets.each_its_own"], "shape (2,)"),
+    "an argument that the loss does not have": (
+        [*RES, "model.loss._target_=own_nets.focal", "model.loss.gama=1"], "did you mean 'model.loss.gamma'"
+    ),
+    "smoothing for an own loss": ([*RES, "model.loss._target_=own_nets.focal", "model.label_smoothing=0.1"],
+                                  "is for cross_entropy"),
+    "nine weights": (["model.class_weights=[1,1,1,1,1,1,1,1,1]"], "9 weights for 10 classes"),
+    "a metric of another task": (["metrics.f1._target_=torchmetrics.classification.BinaryF1Score"], "metrics.f1"),
+    "a metric that is none": (["metrics.f1._target_=torch.nn.ReLU"], "must be a Metric"),
+    "an argument that the metric does not have": ([F1, "metrics.f1.avrage=macro"], "avrage"),
+    "a value that the metric does not have": ([F1, "metrics.f1.average=mcro"], "metrics.f1.average"),
+    "a name that is taken": (["metrics.acc._target_=torchmetrics.classification.MulticlassF1Score"], "metrics.acc"),
+    "a monitor that nobody logs": (["metrics=f1", "callbacks.checkpoint.monitor=val/f2"], "did you mean 'val/f1'"),
+    "the wrong direction": (["metrics=f1", "callbacks.checkpoint.monitor=val/f1", "callbacks.checkpoint.mode=min"],
+                            "it must be 'max'"),
+    "metrics of a module": ([*LIT, "metrics=f1"], "which logs its own"),
+    "weights that are not there": (["weights=nowhere"], "nowhere"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_work_is_refused_in_one_line(own, cli, capsys, name):
+    arguments, said = REFUSED[name]
+    assert cli(*arguments, main=validate.main) == 2
+    message = capsys.readouterr().err
+    assert said in message
+    assert len(message.strip().splitlines()) == 2, message
+
+
+ACCEPTED = {
+    "lazy layers": [*RES, "model.lazy=true"],
+    "a function that makes a net": [NET, "model._target_=own_nets.make", "model.width=3"],
+    "a class of PyTorch as the loss": [*RES, "model.loss._target_=torch.nn.MultiMarginLoss", "model.loss.p=2"],
+    "a function of PyTorch as the loss": [*RES, "model.loss._target_=torch.nn.functional.multi_margin_loss"],
+    "torchvision's": [NET, "model._target_=torchvision.models.squeezenet1_1", "model.adapt_input=true"],
+    "a task by name": ["metrics.f1._target_=torchmetrics.F1Score", "metrics.ece._target_=torchmetrics.CalibrationError",
+                       "callbacks.checkpoint.monitor=val/ece", "callbacks.checkpoint.mode=min"],
+    "early stopping by a metric": ["metrics=auroc", "callbacks=[checkpoint,early_stopping]",
+                                   "callbacks.early_stopping.monitor=val/auroc", "callbacks.early_stopping.mode=max"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_what_can_work_is_accepted(own, cli, capsys, name):
+    assert cli(*ACCEPTED[name], main=validate.main) == 0, capsys.readouterr().err
+
+
+def test_a_file_beside_the_configuration_folder_is_found(cli, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "beside_nets", raising=False)
+    (tmp_path / "project" / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "project" / "conf" / "model" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults: [net]\nmodel: {_target_: beside_nets.make, width: 3}\n"
+    )
+    shutil.copy(Path(__file__).parent.parent / "own_nets.py", tmp_path / "project" / "beside_nets.py")
+    folder = ["--config-dir", str(tmp_path / "project" / "conf")]
+    assert cli(*folder, "model=mine", main=validate.main) == 0, capsys.readouterr().err
