@@ -15,9 +15,9 @@ from mnist_cnn.config.module import build_module
 from mnist_cnn.runs.checkpoint import load_checkpoint
 from mnist_cnn.runs.directory import Run
 
-RES = ["model=net", "model._target_=own_nets.Res", "model.width=4"]
-LIT = ["model=net", "model._target_=own_nets.Lit", "callbacks.checkpoint.monitor=val/top1"]
-FOCAL = "model.loss._target_=own_nets.focal"
+RES = ["model=net", "model._target_=my_nets.Res", "model.width=4"]
+LIT = ["model=net", "model._target_=my_nets.Lit", "callbacks.checkpoint.monitor=val/top1"]
+FOCAL = "model.loss._target_=my_nets.focal"
 KINDS = {
     "net": [*RES, FOCAL, "metrics=[f1,per_class]", "callbacks.checkpoint.monitor=val/f1"],
     "module": LIT,
@@ -28,8 +28,8 @@ KINDS = {
 def own(tmp_path, monkeypatch):
     """The user's file, in the working folder."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "own_nets", raising=False)
-    shutil.copy(Path(__file__).parent.parent / "own_nets.py", tmp_path)
+    monkeypatch.delitem(sys.modules, "my_nets", raising=False)
+    shutil.copy(Path(__file__).parent.parent / "my_nets.py", tmp_path)
 
 
 @pytest.mark.parametrize(("kind", "name"), [("net", "f1"), ("module", "top1")])
@@ -97,12 +97,12 @@ def test_weights_of_a_run_a_new_head_and_frozen_layers(own, cli, tiny_overrides,
     assert "2 of 11 tensors" in capsys.readouterr().out  # the head's bias and the number of batches
     assert cli(*RES, *small, "freeze=[frist.*]", "hydra.run.dir=fourth") == 2
     assert "no weight is named 'frist.*'" in capsys.readouterr().err
-    assert cli(*RES, *small, "weights=own_nets.py", "hydra.run.dir=fifth") == 2
-    assert "own_nets.py: damaged or not a checkpoint" in capsys.readouterr().err
+    assert cli(*RES, *small, "weights=my_nets.py", "hydra.run.dir=fifth") == 2
+    assert "my_nets.py: damaged or not a checkpoint" in capsys.readouterr().err
 
 
 def test_other_numbers_of_classes(own):
-    options = {"_target_": "own_nets.Res", "width": 2}
+    options = {"_target_": "my_nets.Res", "width": 2}
     assert build_module(options, 26)(torch.zeros(2, 1, 28, 28)).shape == (2, 26)
     gap = {"_target_": "mnist_cnn.models.gap.GAPCNN", "stages": [[2], [2]]}
     model = build_module(gap, 26)
@@ -112,11 +112,11 @@ def test_other_numbers_of_classes(own):
 
 def test_a_net_for_colour_takes_grey_as_three_equal_channels(own):
     torch.manual_seed(0)
-    colour = build_module({"_target_": "own_nets.Colour"}).net
+    colour = build_module({"_target_": "my_nets.Colour"}).net
     images = torch.rand(2, 1, 28, 28)
     expected = colour(images.repeat(1, 3, 1, 1))
     torch.manual_seed(0)
-    adapted = build_module({"_target_": "own_nets.Colour", "adapt_input": True}).net
+    adapted = build_module({"_target_": "my_nets.Colour", "adapt_input": True}).net
     torch.testing.assert_close(adapted(images), expected)
 
 
@@ -132,7 +132,7 @@ def test_class_weights_and_smoothing_count_while_training_alone():
 
 
 def test_a_mistake_in_the_users_code_shows_their_lines(own, cli, tiny_overrides, tmp_path, capsys):
-    call = ["model=net", "model._target_=own_nets.BreaksInTraining", "model.width=2", "trainer.max_epochs=2"]
+    call = ["model=net", "model._target_=my_nets.BreaksInTraining", "model.width=2", "trainer.max_epochs=2"]
     assert cli(*call, *tiny_overrides, "hydra.run.dir=run") == 1
     message = capsys.readouterr().err
     assert f"resume={tmp_path / 'run'}" in message
@@ -146,7 +146,7 @@ def test_a_mistake_in_the_users_code_shows_their_lines(own, cli, tiny_overrides,
 
 
 def test_a_monitor_that_a_module_does_not_log_ends_before_training(own, cli, tiny_overrides, tmp_path, capsys):
-    assert cli("model=net", "model._target_=own_nets.Lit", *tiny_overrides, "hydra.run.dir=run") == 2
+    assert cli("model=net", "model._target_=my_nets.Lit", *tiny_overrides, "hydra.run.dir=run") == 2
     printed, message = capsys.readouterr()
     assert "epoch 1/" not in printed
     assert "callbacks.checkpoint.monitor = 'val/acc': nobody logs it" in message
@@ -158,24 +158,24 @@ F1 = "metrics.f1._target_=torchmetrics.classification.MulticlassF1Score"
 NET = "model=net"
 REFUSED = {
     "no name": ([NET], "name the net"),
-    "no such class": ([NET, "model._target_=own_nets.Rse"], "did you mean 'Res'"),
+    "no such class": ([NET, "model._target_=my_nets.Rse"], "did you mean 'Res'"),
     "no such file": ([NET, "model._target_=my_net.Res"], "no package named 'my_net'"),
     "no net at all": ([NET, "model._target_=os.system", "+model.command=ls"], "must be a class of nn.Module"),
-    "a function that does not say so": ([NET, "model._target_=own_nets.unsaid"], "-> nn.Module"),
+    "a function that does not say so": ([NET, "model._target_=my_nets.unsaid"], "-> nn.Module"),
     "an argument it does not have": ([*RES, "model.widht=4"], "did you mean 'model.width'"),
-    "an argument of another type": ([NET, "model._target_=own_nets.Res", "model.width=wide"], "must be int"),
-    "a missing argument": ([NET, "model._target_=own_nets.Res"], "model.width: missing"),
-    "two outputs": ([NET, "model._target_=own_nets.TwoOutputs", "model.width=2"], "tuple of 2"),
+    "an argument of another type": ([NET, "model._target_=my_nets.Res", "model.width=wide"], "must be int"),
+    "a missing argument": ([NET, "model._target_=my_nets.Res"], "model.width: missing"),
+    "two outputs": ([NET, "model._target_=my_nets.TwoOutputs", "model.width=2"], "tuple of 2"),
     "nine outputs": ([*RES, "model.num_classes=9"], "model.num_classes = 9"),
-    "nine outputs of a function": ([NET, "model._target_=own_nets.nine"], "9 logits for 10 classes"),
-    "colour": ([NET, "model._target_=own_nets.Colour"], "model.adapt_input=true"),
-    "shapes that do not fit": ([*RES, "model.width=0"], "own_nets.py"),
+    "nine outputs of a function": ([NET, "model._target_=my_nets.nine"], "9 logits for 10 classes"),
+    "colour": ([NET, "model._target_=my_nets.Colour"], "model.adapt_input=true"),
+    "shapes that do not fit": ([*RES, "model.width=0"], "my_nets.py"),
     "a loss that is none": ([*RES, "model.loss._target_=os.getcwd"], "model.loss"),
-    "a loss for each image": ([*RES, "model.loss._target_=own_nets.each_its_own"], "shape (2,)"),
+    "a loss for each image": ([*RES, "model.loss._target_=my_nets.each_its_own"], "shape (2,)"),
     "an argument that the loss does not have": (
-        [*RES, "model.loss._target_=own_nets.focal", "model.loss.gama=1"], "did you mean 'model.loss.gamma'"
+        [*RES, "model.loss._target_=my_nets.focal", "model.loss.gama=1"], "did you mean 'model.loss.gamma'"
     ),
-    "smoothing for an own loss": ([*RES, "model.loss._target_=own_nets.focal", "model.label_smoothing=0.1"],
+    "smoothing for an own loss": ([*RES, "model.loss._target_=my_nets.focal", "model.label_smoothing=0.1"],
                                   "is for cross_entropy"),
     "nine weights": (["model.class_weights=[1,1,1,1,1,1,1,1,1]"], "9 weights for 10 classes"),
     "a metric of another task": (["metrics.f1._target_=torchmetrics.classification.BinaryF1Score"], "metrics.f1"),
@@ -202,7 +202,7 @@ def test_what_cannot_work_is_refused_in_one_line(own, cli, capsys, name):
 
 ACCEPTED = {
     "lazy layers": [*RES, "model.lazy=true"],
-    "a function that makes a net": [NET, "model._target_=own_nets.make", "model.width=3"],
+    "a function that makes a net": [NET, "model._target_=my_nets.make", "model.width=3"],
     "a class of PyTorch as the loss": [*RES, "model.loss._target_=torch.nn.MultiMarginLoss", "model.loss.p=2"],
     "a function of PyTorch as the loss": [*RES, "model.loss._target_=torch.nn.functional.multi_margin_loss"],
     "torchvision's": [NET, "model._target_=torchvision.models.squeezenet1_1", "model.adapt_input=true"],
@@ -225,6 +225,6 @@ def test_a_file_beside_the_configuration_folder_is_found(cli, tmp_path, monkeypa
     (tmp_path / "project" / "conf" / "model" / "mine.yaml").write_text(
         "# @package _global_\ndefaults: [net]\nmodel: {_target_: beside_nets.make, width: 3}\n"
     )
-    shutil.copy(Path(__file__).parent.parent / "own_nets.py", tmp_path / "project" / "beside_nets.py")
+    shutil.copy(Path(__file__).parent.parent / "my_nets.py", tmp_path / "project" / "beside_nets.py")
     folder = ["--config-dir", str(tmp_path / "project" / "conf")]
     assert cli(*folder, "model=mine", main=validate.main) == 0, capsys.readouterr().err
