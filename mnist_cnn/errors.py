@@ -1,22 +1,16 @@
 """Errors that a user can act on: one message, no traceback, a fixed exit code."""
 
 import difflib
-<<<<<<< HEAD
 import re
-=======
 import sysconfig
 import traceback
->>>>>>> adaf467 (Any net, metrics of torchmetrics, any loss, own LightningModules, weights to start from: a first form)
 from collections.abc import Iterable
 from pathlib import Path
 
 LISTED = 30  # of allowed names: more are not listed
-<<<<<<< HEAD
 LONGEST = 300  # characters of a word in a message
-=======
 PACKAGE = Path(__file__).resolve().parent
 STANDARD = Path(sysconfig.get_path("stdlib")).resolve()
->>>>>>> adaf467 (Any net, metrics of torchmetrics, any loss, own LightningModules, weights to start from: a first form)
 
 
 class UserError(Exception):
@@ -93,12 +87,12 @@ def nearest(name: object, allowed: Iterable[object], prefix: str = "") -> str:
     return f"{hint}; allowed: {', '.join(sorted(names))}" if listed else hint
 
 
-<<<<<<< HEAD
 def closest(name: object, allowed: Iterable[str], cutoff: float = 0.5) -> str | None:
     """The allowed name most like this one, whatever the case; None where none is (`cutoff`: as difflib's ratio)."""
     lower = {option.lower(): option for option in allowed}
     return next((lower[n] for n in difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=cutoff)), None)
-=======
+
+
 def in_one_line(error: BaseException) -> str:
     """What an error says, with the place in the user's own code where there is one."""
     words = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -132,4 +126,3 @@ def _is_own(frame: traceback.FrameSummary) -> bool:
     path = Path(frame.filename).resolve()
     installed = {"site-packages", "dist-packages"} & set(path.parts)
     return path.is_file() and not installed and not _is_ours(frame) and STANDARD not in path.parents
->>>>>>> adaf467 (Any net, metrics of torchmetrics, any loss, own LightningModules, weights to start from: a first form)
