@@ -15,6 +15,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from mnist_cnn import cli
@@ -23,11 +24,13 @@ from mnist_cnn.config.build import build, build_data
 from mnist_cnn.config.command_line import training_call
 from mnist_cnn.config.metrics import OURS, monitors
 from mnist_cnn.config.quiet import quiet_libraries
+from mnist_cnn.config.recipe import offered
 from mnist_cnn.data.datamodule import MNISTDataModule
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import LayerRow, rows_of
 from mnist_cnn.models.net import NetClassifier
 from mnist_cnn.models.reading import Scale
+from mnist_cnn.optim import PlateausResume
 from mnist_cnn.report.console import ProgressBar, interactive, logging_to
 from mnist_cnn.report.tables import count, final_table, start_report
 from mnist_cnn.runs.checkpoint import load_checkpoint
@@ -151,13 +154,12 @@ def predict_validation(trainer: pl.Trainer, model: Classifier, data: pl.Lightnin
 
 def build_trainer(cfg: DictConfig, run: Run, history: History, node: dict[str, Any], scale: Scale) -> pl.Trainer:
     """With the callbacks that every run has, and those of the configuration."""
-    callbacks = [SeedEpochs(cfg.seed), history, SelfContained(node, scale)]
-    for name, given in entries(cfg.callbacks):
-        callbacks.append(build(given, **({"dirpath": str(run.checkpoints)} if name == "checkpoint" else {})))
+    callbacks = [SeedEpochs(cfg.seed), PlateausResume(), history, SelfContained(node, scale)]
+    callbacks += [offered(given, dirpath=str(run.checkpoints)) for _, given in entries(cfg.callbacks)]
     callbacks.append(every_epoch(run.path))  # after the others, so that it saves their newest state
     if interactive():
         callbacks.append(ProgressBar())
-    loggers = [build(given, **{"save_dir": str(run.path), **given}) for _, given in entries(cfg.logger)]
+    loggers = [offered(given, save_dir=str(run.path)) for _, given in entries(cfg.logger)]
     return build(
         cfg.trainer,
         callbacks=callbacks,
@@ -185,6 +187,7 @@ def describe(
     """What the record says before the first step."""
     total, trainable = count(rows)
     net = model.net if isinstance(model, NetClassifier) else model
+    averages = [type(c).__name__ for c in trainer.callbacks if isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
     return {
         "model": type(net).__name__,
         "parameters": {"total": total, "trainable": trainable},
@@ -193,6 +196,7 @@ def describe(
         "max_epochs": cfg.trainer.max_epochs,
         "precision": cfg.trainer.precision,
         "config_digest": settings_digest(cfg),
+        **({"averaging": averages[0]} if averages else {}),
         **environment(trainer.strategy.root_device, ["python", "-m", "mnist_cnn.train", *overrides]),
     }
 

@@ -3,6 +3,7 @@
 A range stands with the argument it is for: `dropout: Share` in a signature is all that says that it is in [0, 1).
 """
 
+import collections.abc
 import dataclasses
 import functools
 import json
@@ -78,6 +79,8 @@ def describe(hint: Any) -> str:
         return " or ".join(repr(choice) for choice in typing.get_args(hint))
     if hint in (None, types.NoneType):
         return "null"
+    if typing.get_origin(hint) is collections.abc.Callable:
+        return "a node with a _target_ and _partial_: true"
     if arguments := [a for a in typing.get_args(hint) if a is not Ellipsis]:
         kind = typing.get_origin(hint)
         inner = ", ".join(describe(argument) for argument in arguments)

@@ -9,9 +9,9 @@ from torchmetrics import Metric
 from mnist_cnn.config.instantiate import build as build
 from mnist_cnn.config.metrics import metric_node
 from mnist_cnn.config.module import build_module, own_options, plain_node
+from mnist_cnn.config.recipe import build_optimizer, build_schedule
 from mnist_cnn.data.datamodule import MNISTDataModule
 from mnist_cnn.models.classifier import Classifier
-from mnist_cnn.optim import Schedule
 
 
 def build_model(cfg: DictConfig, classes: int | None = None) -> pl.LightningModule:
@@ -20,8 +20,8 @@ def build_model(cfg: DictConfig, classes: int | None = None) -> pl.LightningModu
     Args:
         classes: of the data; None for 10.
     """
-    node = plain_node(cfg.model)
-    model = build_module(node, classes, optimizer=build(cfg.optimizer), scheduler=build_schedule(cfg.scheduler))
+    parts = {"optimizer": build_optimizer(cfg.optimizer), "scheduler": build_schedule(cfg.scheduler)}
+    model = build_module(plain_node(cfg.model), classes, **parts)
     if isinstance(model, Classifier):
         model.watch(build_metrics(plain_node(cfg.metrics), model.num_classes))
     return model
@@ -35,13 +35,6 @@ def build_metrics(nodes: Any, classes: int) -> dict[str, Metric]:
 def build_data(cfg: DictConfig) -> MNISTDataModule:
     """The images of a configuration with their augmentation."""
     return build(cfg.data, augment=build(cfg.augment) if cfg.augment else None)
-
-
-def build_schedule(node: Any) -> Schedule | None:
-    """The schedule of the group `scheduler`; None where it is empty: a constant rate."""
-    if not node:
-        return None
-    return Schedule(build({k: v for k, v in node.items() if k != "interval"}), node["interval"])
 
 
 def with_defaults(cfg: DictConfig) -> DictConfig:

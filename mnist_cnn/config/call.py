@@ -113,7 +113,7 @@ class Call:
         for number, texts in enumerate(self._split() if self.multirun else [[line(o) for o in self.overrides]]):
             parsed = parse(texts)
             composed = self._compose([self.forced(o) for o in parsed])
-            problems = find_problems(composed.cfg)
+            problems = find_problems(composed.cfg, optimizers=self.options("optimizer"))
             if self.multirun and not problems and starts_processes(composed.cfg.trainer):
                 problems.append("trainer: ddp does not go with --multirun, nor several devices; start each run alone")
             own = [o for o in parsed if not o.key_or_group.startswith("hydra.")]
@@ -165,15 +165,19 @@ class Call:
         extra = ",".join(f"file://{folder.resolve()}" for folder in self.folders[1:])
         return [f"hydra.searchpath=[{extra}]"] if extra else []
 
+    def options(self, group: str) -> list[str]:
+        """Names of the files of a group, in all folders."""
+        roots = [folder / group for folder in self.folders]
+        files = [(file, root) for root in roots if root.is_dir() for file in root.rglob("*.yaml")]
+        return sorted({str(file.relative_to(root).with_suffix("")) for file, root in files})
+
     def _unknown_options(self) -> list[str]:
         problems = []
         for override in self.overrides:
             group = override.key_or_group
             if override.is_delete() or group.startswith("hydra") or not self.is_group(group):
                 continue
-            roots = [folder / group for folder in self.folders]
-            files = [(file, root) for root in roots if root.is_dir() for file in root.rglob("*.yaml")]
-            options = sorted({str(file.relative_to(root).with_suffix("")) for file, root in files})
+            options = self.options(group)
             chosen: Any = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
             if isinstance(several := override.value(), list) and group in GROUPS and group not in NAMED:
                 problems.append(

@@ -4,26 +4,24 @@ import functools
 import importlib.util
 import json
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
-from mnist_cnn.config.build import build, build_schedule
+from mnist_cnn.config.build import build
 from mnist_cnn.config.metrics import OURS, try_metrics
-from mnist_cnn.config.module import is_classifier, try_module
+from mnist_cnn.config.module import blank_module, is_classifier, try_module
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.signatures import Precision
+from mnist_cnn.config.tries import try_augmentation, try_callbacks, try_optimizer, words
 from mnist_cnn.data.source import PACKAGES
 from mnist_cnn.errors import nearest
 from mnist_cnn.models.layers import CLASSES
-from mnist_cnn.optim import spans_run
 from mnist_cnn.values import problem
 
 LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
-TOTAL_STEPS = 100  # of a schedule that is only tried
 
 
 def check_meaning(tree: dict[str, Any]) -> list[str]:
@@ -34,9 +32,8 @@ def check_meaning(tree: dict[str, Any]) -> list[str]:
     if tree["data"].get("md5") is not None and tree["data"]["dataset"] not in PACKAGES:
         dataset = tree["data"]["dataset"]
         problems.append(f"data.dataset = {dataset!r}: unknown value{nearest(dataset, PACKAGES)} (any with data=custom)")
-    return (
-        problems + check_machine(tree["trainer"]) + try_module(tree["model"], _classes(tree)) + _check_optimizer(tree)
-    )
+    tried = try_module(tree["model"], _classes(tree)) or _check_recipe(tree)
+    return problems + check_machine(tree["trainer"]) + tried
 
 
 def _check_monitors(tree: dict[str, Any]) -> list[str]:
@@ -49,7 +46,7 @@ def _check_monitors(tree: dict[str, Any]) -> list[str]:
     modes |= {name: each.mode for each in tried.values() for name in each.names}
     monitors = {f"callbacks.{name}": node for name, node in tree["callbacks"].items() if node}
     for path, node in (monitors | {"scheduler": tree["scheduler"]}).items():
-        monitor, mode = node.get("monitor"), node.get("mode")
+        monitor, mode = node.get("monitor"), node.get("mode", "min")
         if monitor is None:
             continue
         if monitor not in modes:
@@ -65,10 +62,6 @@ def _check_loggers(tree: dict[str, Any]) -> list[str]:
         package = LOGGER_PACKAGES.get(node["_target_"].rpartition(".")[2]) if node else None
         if package and importlib.util.find_spec(package) is None:
             problems.append(f'logger.{name}: {package} is not installed; pip install "mnist-cnn[{package}]"')
-    if tree["callbacks"].get("lr_monitor") and not any(tree["logger"].values()):
-        problems.append(
-            "callbacks.lr_monitor: needs a logger, e.g. logger=tensorboard (metrics.csv has the rate anyway)"
-        )
     return problems
 
 
@@ -102,15 +95,13 @@ def _named(loss: Any) -> str:
 
 
 def _check_epochs(tree: dict[str, Any]) -> list[str]:
-    trainer, scheduler = tree["trainer"], tree["scheduler"]
+    trainer = tree["trainer"]
     problems = []
     every = trainer.get("check_val_every_n_epoch", 1)
     if every > trainer["max_epochs"]:
         problems.append(f"trainer.check_val_every_n_epoch = {every}: more than trainer.max_epochs, so no validation")
     if every > 1 and tree["callbacks"].get("early_stopping"):
         problems.append("trainer.check_val_every_n_epoch: early stopping needs a validation after every epoch")
-    if scheduler and scheduler["interval"] == "epoch" and spans_run(resolve_name(scheduler["_target_"])):
-        problems.append("scheduler.interval = 'epoch': this schedule counts steps; it must be 'step'")
     return problems
 
 
@@ -144,26 +135,11 @@ def _try_trainer(trainer: str) -> tuple[list[str], bool]:
         with quiet_libraries():
             made = build(json.loads(trainer), **off)
     except Exception as error:
-        return [f"trainer: {_words(error)}"], False
+        return [f"trainer: {words(error)}"], False
     return [], not isinstance(made.strategy, SingleDeviceStrategy)
 
 
-def _check_optimizer(tree: dict[str, Any]) -> list[str]:
-    """Builds optimizer and schedule for the weights of a convolution: their classes know best what they refuse."""
-    path = "optimizer"
-    try:
-        optimizer = build(tree["optimizer"])(torch.nn.Conv2d(1, 1, 3).parameters())
-        if schedule := build_schedule(tree["scheduler"]):
-            path = "scheduler"
-            made = schedule.build(optimizer, TOTAL_STEPS)["scheduler"]
-            if isinstance(made, torch.optim.lr_scheduler.ReduceLROnPlateau):
-                return ["scheduler: ReduceLROnPlateau follows a figure, which schedules here do not get"]
-    except Exception as error:
-        return [f"{path}: {tree[path]['_target_']}: {_words(error)}"]
-    return []
-
-
-def _words(error: Exception) -> str:
-    """What a library says, without what Hydra wraps around it."""
-    cause = error.__cause__ or error
-    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+def _check_recipe(tree: dict[str, Any]) -> list[str]:
+    net = blank_module(tree["model"], _classes(tree))
+    problems = try_augmentation(tree["augment"]) + try_callbacks(tree, net)
+    return problems + (try_optimizer(tree, net) if is_classifier(tree["model"]) else [])

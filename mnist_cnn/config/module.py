@@ -4,6 +4,7 @@ A net that knows nothing of training is wrapped by `NetClassifier`: the keys of 
 are the net's own arguments; `num_classes` is both's where the net takes it.
 """
 
+import contextlib
 import functools
 import inspect
 import json
@@ -126,6 +127,14 @@ def _try_module(text: str, classes: int | None) -> list[str]:
     grey = "channel" in str(cause) and node.get("adapt_input") is False
     hint = "; model.adapt_input=true adapts the first convolution of a net for colour" if grey else ""
     return [f"model: {node['_target_']}: {in_one_line(cause)}{hint}"]
+
+
+def blank_module(node: dict[str, Any], classes: int | None) -> pl.LightningModule | None:
+    """The model with its weights by name, without memory where that can be; None where it cannot be built."""
+    for device in ("meta", "cpu"):
+        with contextlib.suppress(Exception), torch.device(device), isolate_rng(), quiet_libraries():
+            return build_module(node, classes)
+    return None
 
 
 def _kind(target: Any) -> str | None:

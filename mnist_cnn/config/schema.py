@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pytorch_lightning.loggers import Logger
 
 from mnist_cnn.config.checks import check_machine, check_meaning
@@ -41,7 +41,7 @@ GROUPS: dict[str, type | None] = {
     "optimizer": torch.optim.Optimizer,
     "scheduler": None,  # a scheduler class or a function that makes one: takes an `optimizer`
     "data": MNISTDataModule,
-    "augment": torch.nn.Module,
+    "augment": object,  # any class or function of images
     "trainer": pl.Trainer,
     "callbacks": pl.Callback,
     "logger": Logger,
@@ -49,7 +49,6 @@ GROUPS: dict[str, type | None] = {
 }
 MAY_BE_EMPTY = ("scheduler", "augment")
 NAMED = ("callbacks", "logger")  # a node for each name
-OPTIMIZERS = ["adadelta", "adagrad", "adam", "adamw", "rmsprop", "sgd"]
 
 
 def validate(cfg: DictConfig) -> None:
@@ -63,18 +62,23 @@ def validate(cfg: DictConfig) -> None:
         raise ConfigError(problems)
 
 
-def find_problems(cfg: DictConfig, further: Collection[str] = ()) -> list[str]:
+def find_problems(
+    cfg: DictConfig, further: Collection[str] = (), optimizers: Collection[str] | None = None
+) -> list[str]:
     """Everything that is wrong with a configuration, a line each.
 
     Args:
         further: names that the caller knows beside those of the root; one of them may have been meant.
+        optimizers: the files there are for the group, which `learning_rates` may name; None if nobody knows.
     """
     try:
         tree = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        return [f"{error.full_key}: missing"]
     except OmegaConfBaseException as error:
         return [str(error).splitlines()[0]]
     assert isinstance(tree, dict)
-    return _check_tree({str(key): value for key, value in tree.items()}, further)
+    return _check_tree({str(key): value for key, value in tree.items()}, further, optimizers)
 
 
 def problems_to_evaluate(cfg: DictConfig) -> list[str]:
@@ -85,7 +89,7 @@ def problems_to_evaluate(cfg: DictConfig) -> list[str]:
     return problems or check_machine(plain) + try_module(tree["model"], None)
 
 
-def _check_tree(tree: dict[str, Any], further: Collection[str]) -> list[str]:
+def _check_tree(tree: dict[str, Any], further: Collection[str], optimizers: Collection[str] | None) -> list[str]:
     keys = ROOT_KEYS | dict.fromkeys(GROUPS, dict)
     problems = check_keys(tree, keys, "", open_ended=True) + [f"{key}: missing" for key in keys if key not in tree]
     problems += [f"{key}: unknown key{_meant(key, tree, [*keys, *further])}" for key in tree if key not in keys]
@@ -101,8 +105,8 @@ def _check_tree(tree: dict[str, Any], further: Collection[str]) -> list[str]:
     problems += check_metrics(tree["metrics"])
     for name, rate in tree["learning_rates"].items():
         path = f"learning_rates.{name}"
-        if name not in OPTIMIZERS:
-            problems.append(f"{path}: unknown optimizer{nearest(name, OPTIMIZERS, 'learning_rates.')}")
+        if optimizers is not None and name not in optimizers:
+            problems.append(f"{path}: unknown optimizer{nearest(name, optimizers, 'learning_rates.')}")
         elif wrong := problem(path, rate, Positive):
             problems.append(wrong)
     return problems or check_meaning(tree)

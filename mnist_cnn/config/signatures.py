@@ -1,26 +1,30 @@
 """Holds a node of the configuration against the signature of the function or class that it names."""
 
+import collections.abc
+import contextlib
 import functools
-import importlib
-import importlib.util
 import inspect
+import numbers
+import sys
+import types
 import typing
-from pkgutil import resolve_name
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 
+from mnist_cnn.config.locate import locate as locate
+from mnist_cnn.config.unusable import why_not
 from mnist_cnn.errors import nearest
+from mnist_cnn.optim import RUN_LENGTHS
 from mnist_cnn.values import Count, NotNegative, Positive, Share, problem
 
 # Passed in code, so a configuration neither needs nor may set them.
 INJECTED = {
     "optimizer": {"params"},
-    "scheduler": {"optimizer", "total_steps"},
+    "scheduler": {"optimizer"},
     "model": {"optimizer", "scheduler"},
     "data": {"augment"},
-    "callbacks": {"dirpath"},
     "trainer": {
         "callbacks",
         "logger",
@@ -31,11 +35,18 @@ INJECTED = {
         "enable_checkpointing",
         "fast_dev_run",  # fast_dev_run: debug=one_batch does it with checkpoint and report
     },
+    "callbacks.checkpoint": {"dirpath"},
 }
 # Filled in code where the configuration leaves it out.
-FILLED = {"logger": {"save_dir"}}
-# Keys that the package reads before the target sees the node.
-OWN_KEYS = {"scheduler": {"interval": Literal["epoch", "step"]}}
+FILLED = {"logger": {"save_dir"}, "callbacks": {"dirpath"}, "scheduler": set(RUN_LENGTHS)}
+# Keys that the package reads before the target sees the node; those of `NEEDED` must be there.
+OWN_KEYS: dict[str, dict[str, Any]] = {
+    "scheduler": {"interval": Literal["epoch", "step"], "frequency": Count, "monitor": str},
+    "optimizer": {"decay_norms": bool, "parts": dict[str, dict]},
+}
+NEEDED = {"scheduler": {"interval"}}
+HARMLESS = ("functools.partial", "datetime.timedelta")
+HYDRAS = ("_target_", "_partial_", "_args_")
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 # What other people's signatures do not say and their classes do not refuse in a line; all else is theirs to judge.
 RANGES: dict[type, dict[str, Any]] = {
@@ -64,25 +75,96 @@ RANGES: dict[type, dict[str, Any]] = {
 
 
 def check_node(node: Any, path: str, base: type | None) -> list[str]:
-    """Problems of a node with a `_target_`, which must be a subclass of `base`, or take an `optimizer` if None."""
+    """Problems of a node with a `_target_`, and of the nodes inside it, however deep.
+
+    Args:
+        base: what the target must be a subclass of; None if it must take an `optimizer`, `object` for anything.
+    """
     if not isinstance(node, dict) or "_target_" not in node:
         return [f"{path}: must be a mapping with a _target_, found {node!r}"]
     group, name = path.split(".")[0], node["_target_"]
     target, wrong = locate(name, path)
     if target is None:
         return [wrong]
-    if base is not None and not (inspect.isclass(target) and issubclass(target, base)):
-        return [f"{path}._target_ = {name!r}: must be a {base.__name__}"]
+    if reason := _kind_problem(target, base):
+        return [f"{path}._target_ = {name!r}: {reason}"]
+    hidden = INJECTED.get(path, INJECTED.get(group, set()))
+    own, needed = OWN_KEYS.get(group, {}), NEEDED.get(group, set())
+    problems = _check_arguments(node, path, target, hidden, own, needed - set(node), FILLED.get(group, set()))
+    if group == "optimizer" and not problems:
+        problems += _check_parts(node, target)
+    return problems
+
+
+def _kind_problem(target: Any, base: type | None) -> str | None:
+    if reason := why_not(target):
+        return reason
+    if not callable(target):
+        return "must be a class or a function"
+    if base is None:
+        return None if "optimizer" in arguments(target)[0] else "must take an optimizer"
+    if base is not object and not (inspect.isclass(target) and issubclass(target, base)):
+        return f"must be a {base.__name__}"
+    return None
+
+
+def _check_arguments(
+    node: dict[str, Any],
+    path: str,
+    target: Any,
+    hidden: set[str],
+    own: dict[str, Any],
+    needed: set[str],
+    filled: set[str],
+) -> list[str]:
     allowed, required, open_ended = arguments(target)
-    if base is None and "optimizer" not in allowed:
-        return [f"{path}._target_ = {name!r}: must take an optimizer"]
-    hidden, own = INJECTED.get(group, set()), OWN_KEYS.get(group, {})
-    allowed, required = {k: v for k, v in allowed.items() if k not in hidden} | own, required | set(own)
-    given = {k: v for k, v in node.items() if k not in ("_target_", "_partial_")}
+    allowed = {k: v for k, v in allowed.items() if k not in hidden} | own
+    given = {k: v for k, v in node.items() if k not in HYDRAS}
+    if "_args_" in node:
+        names = [name for name in allowed if name not in own]
+        if hidden & set(arguments(target)[0]):
+            return [f"{path}._args_: do not go with what is passed in code ({', '.join(sorted(hidden))}); name them"]
+        if not isinstance(node["_args_"], list) or (len(node["_args_"]) > len(names) and not open_ended):
+            return [f"{path}._args_ = {node['_args_']!r}: must be a list of at most {len(names)}: {', '.join(names)}"]
+        given = dict(zip(names, node["_args_"], strict=False)) | given
     problems = check_keys(given, allowed, f"{path}.", open_ended)
-    return problems + [
-        f"{path}.{k}: missing" for k in sorted(required - hidden - FILLED.get(group, set()) - set(given))
-    ]
+    missing = (required - hidden - filled - set(given)) | needed
+    meant = [k for k in missing if any(repr(f"{path}.{k}") in line for line in problems)]  # by a typo already told of
+    problems += [f"{path}.{k}: missing" for k in sorted(missing - set(meant))]
+    if path.split(".")[0] != "model":  # `config.module` looks into those
+        problems += [wrong for key, value in given.items() for wrong in _check_inner(value, f"{path}.{key}")]
+    return problems
+
+
+def _check_inner(value: Any, path: str) -> list[str]:
+    """Problems of the nodes inside a value: any class or function, but none of Python's own that could do harm."""
+    if isinstance(value, list):
+        return [wrong for i, each in enumerate(value) for wrong in _check_inner(each, f"{path}[{i}]")]
+    if not isinstance(value, dict):
+        return []
+    if "_target_" not in value:
+        return [wrong for key, each in value.items() for wrong in _check_inner(each, f"{path}.{key}")]
+    name = value["_target_"]
+    target, wrong = locate(name, path)
+    if target is None:
+        return [wrong]
+    if str(name).split(".")[0] in sys.stdlib_module_names and name not in HARMLESS:
+        return [f"{path}._target_ = {name!r}: of Python's own, only {', '.join(HARMLESS)} may be called"]
+    if reason := _kind_problem(target, object):
+        return [f"{path}._target_ = {name!r}: {reason}"]
+    hidden = {"optimizer"} if path.startswith("scheduler.") else set()
+    later = arguments(target)[1] if value.get("_partial_") else set()
+    return _check_arguments(value, path, target, hidden, {}, set(), later)
+
+
+def _check_parts(node: dict[str, Any], target: Any) -> list[str]:
+    allowed = {name: hint for name, hint in arguments(target)[0].items() if name != "params"}
+    problems = []
+    for pattern, options in node.get("parts", {}).items():
+        problems += check_keys(options, allowed, f"optimizer.parts.{pattern}.")
+    if node.get("decay_norms") is False and "weight_decay" not in allowed:
+        problems.append(f"optimizer.decay_norms: {node['_target_']} has no weight_decay")
+    return problems
 
 
 def check_keys(given: dict[str, Any], allowed: dict[str, Any], prefix: str, open_ended: bool = False) -> list[str]:
@@ -95,24 +177,6 @@ def check_keys(given: dict[str, Any], allowed: dict[str, Any], prefix: str, open
         elif not open_ended:
             problems.append(f"{path}: unknown key{nearest(key, allowed, prefix)}")
     return problems
-
-
-def locate(name: Any, path: str) -> tuple[Any, str]:
-    """The object of a dotted name, or None and what is wrong with the name."""
-    if not isinstance(name, str) or not name:
-        return None, f"{path}._target_ = {name!r}: must be the dotted name of a class or function"
-    top = name.split(".")[0]
-    if importlib.util.find_spec(top) is None:
-        return None, f"{path}._target_: no package named {top!r} is installed"
-    try:
-        return resolve_name(name), ""
-    except Exception:
-        module, _, leaf = name.rpartition(".")
-        try:
-            near = [n for n in dir(importlib.import_module(module)) if not n.startswith("_")]
-        except ImportError:
-            near = []
-        return None, f"{path}._target_: cannot import {name}{nearest(leaf, near)}"
 
 
 @functools.cache
@@ -128,18 +192,20 @@ def arguments(target: Any) -> tuple[dict[str, Any], set[str], bool]:
     makers = [c for c in classes if not inspect.isclass(c) or "__init__" in vars(c)]
     for owner in makers:
         function = owner.__init__ if inspect.isclass(owner) else owner
+        hints = _hints(function)
         try:
-            hints = typing.get_type_hints(function, include_extras=True)
-        except Exception:  # names that only exist while type checking
-            hints = {}
+            parameters = inspect.signature(function).parameters
+        except ValueError:  # written in C
+            return {}, set(), True
         open_ended = False
-        for name, parameter in inspect.signature(function).parameters.items():
+        for name, parameter in parameters.items():
             if name == "self" or parameter.kind is parameter.VAR_POSITIONAL:
                 continue
             if parameter.kind is parameter.VAR_KEYWORD:
                 open_ended = True
                 continue
-            allowed.setdefault(name, hints.get(name, Any))
+            hint = hints.get(name, bool if isinstance(parameter.default, bool) else Any)
+            allowed.setdefault(name, _plain(hint))
             if parameter.default is parameter.empty and owner is makers[0]:
                 required.add(name)
         if not open_ended:
@@ -148,3 +214,25 @@ def arguments(target: Any) -> tuple[dict[str, Any], set[str], bool]:
     for found in ranges:
         allowed |= {name: hint for name, hint in found.items() if name in allowed}
     return allowed, required, open_ended
+
+
+def _hints(function: Any) -> dict[str, Any]:
+    """By argument; names that a module imports for type checkers alone are looked up where they mostly come from."""
+    for known in (None, vars(collections.abc) | vars(typing) | {"Tensor": torch.Tensor}):
+        with contextlib.suppress(Exception):
+            return typing.get_type_hints(function, localns=known, include_extras=True)
+    return {}
+
+
+def _plain(hint: Any) -> Any:
+    """A type as values of YAML can have it: a list for anything that is gone through, a number for `Number`."""
+    if hint is numbers.Number:
+        return int | float
+    if hint in (collections.abc.Sequence, collections.abc.Iterable):
+        return list
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (collections.abc.Sequence, collections.abc.Iterable):
+        return list[_plain(inner[0])]  # type: ignore[misc]
+    if origin in (typing.Union, types.UnionType):
+        return typing.Union[tuple(_plain(each) for each in inner)]  # noqa: UP007
+    return hint

@@ -1,10 +1,14 @@
-"""Augmentation of a whole batch at once, on the device it lies on."""
+"""Augmentation of a batch on the device it lies on, with a draw of its own for every image."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision import transforms
+from torchvision.transforms import v2
 
 from mnist_cnn.values import Angle, NotNegative, ShearAngle, Unit
 
@@ -12,7 +16,7 @@ from mnist_cnn.values import Angle, NotNegative, ShearAngle, Unit
 class RandomAffine(nn.Module):
     """Its own random rotation, shift, zoom and shear for every image of a batch.
 
-    torchvision's `RandomAffine` draws one map for a whole batch, or is called once per image.
+    One call for the batch; torchvision's `RandomAffine` takes one per image.
 
     Args:
         degrees: largest rotation, in degrees, either way.
@@ -37,3 +41,68 @@ class RandomAffine(nn.Module):
         theta = torch.stack(rows, dim=1).view(-1, 2, 3).to(images.device, images.dtype)
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         return F.grid_sample(images, grid, align_corners=False)
+
+
+_CHAINS = (v2.Compose, transforms.Compose)
+_MIXES = (v2.MixUp, v2.CutMix)
+
+
+class Augmentation(nn.Module):
+    """Anything that changes images, as the training calls it.
+
+    torchvision draws once per call, so what is random in it is called once per image; the rest, and everything that is
+    not torchvision's, gets the whole batch. MixUp and CutMix also turn labels (N,) into probabilities (N, classes).
+
+    Args:
+        transform: a module or function from float images (N, C, H, W) to the same shape.
+        classes: of the labels, for MixUp and CutMix.
+
+    Raises:
+        ValueError: images of another shape or type came out.
+    """
+
+    def __init__(self, transform: Callable[..., Any], classes: int = 10) -> None:
+        super().__init__()
+        self.transform = transform
+        held = transform.transforms if isinstance(transform, _CHAINS) else ()
+        self.chain = nn.ModuleList(Augmentation(each, classes) for each in held)
+        mixes = [each for each in _all_in(transform) if isinstance(each, _MIXES)]
+        for mix in mixes:
+            mix.num_classes = mix.num_classes or classes
+        self.mixes, self.per_image = bool(mixes), _draws_per_call(transform)
+
+    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        if self.chain:
+            for each in self.chain:
+                images, labels = each(images, labels)
+            return images, labels
+        if self.mixes:
+            return self.transform(images, labels)
+        if self.per_image:
+            return torch.cat([_alike(image, self.transform(image)) for image in images.split(1)]), labels
+        return _alike(images, self.transform(images)), labels
+
+
+def _alike(before: Tensor, after: Any) -> Tensor:
+    if not isinstance(after, Tensor):
+        raise ValueError(f"makes a {type(after).__name__} of images, not images")
+    if after.shape != before.shape or after.dtype != before.dtype:
+        raise ValueError(
+            f"makes {after.dtype} {tuple(after.shape)} of {before.dtype} {tuple(before.shape)}; "
+            "images must keep their shape and type"
+        )
+    return after
+
+
+def _all_in(transform: Any) -> list[Any]:
+    """Itself, and all that it holds, however deep."""
+    held = getattr(transform, "transforms", None)
+    return [transform, *(inner for each in held or [] for inner in _all_in(each))]
+
+
+def _draws_per_call(transform: Any) -> bool:
+    """Whether it is torchvision's and random; of the second version, what draws no parameters of its own is not."""
+    if not type(transform).__module__.startswith("torchvision.transforms"):
+        return False
+    second = isinstance(transform, v2.Transform) and type(transform).forward is v2.Transform.forward
+    return not (second and type(transform).make_params is v2.Transform.make_params)

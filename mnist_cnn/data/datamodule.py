@@ -1,5 +1,6 @@
 """The MNIST data module: whole set in memory as uint8, batches by index, scaling and augmentation on the device."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,10 +8,11 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from platformdirs import user_cache_path
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
+from mnist_cnn.data.augment import Augmentation
 from mnist_cnn.data.source import FILES, prepare
 from mnist_cnn.errors import DataError
 from mnist_cnn.values import Count, NotNegativeInt, Positive, Seed, SplitSeed
@@ -67,7 +69,7 @@ class MNISTDataModule(pl.LightningDataModule):
         seed: seeds the order of the training images; epoch e of a seed always has the same order.
         limit_train, limit_val, limit_test: use only the first so many images of a split.
         divide_by: pixels 0 to 255 are divided by this.
-        augment: maps a float batch (N, 1, 28, 28) to the same shape; training batches only.
+        augment: maps a float batch (N, 1, 28, 28) to the same shape (see `Augmentation`); training batches only.
     """
 
     def __init__(
@@ -87,7 +89,7 @@ class MNISTDataModule(pl.LightningDataModule):
         limit_val: Count | None,
         limit_test: Count | None,
         divide_by: Positive,
-        augment: nn.Module | None = None,
+        augment: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__()
         self.dataset, self.md5 = dataset, md5
@@ -96,7 +98,8 @@ class MNISTDataModule(pl.LightningDataModule):
         self.validate_on, self.validation_size, self.split_seed = validate_on, validation_size, split_seed
         self.seed, self.num_workers, self.pin_memory = seed, num_workers, pin_memory
         self.limit_train, self.limit_val, self.limit_test = limit_train, limit_val, limit_test
-        self.divide_by, self.augment = divide_by, augment
+        self.divide_by = divide_by
+        self.augment = Augmentation(augment) if augment is not None else None
         self.splits: dict[str, ImageSet] = {}
 
     def prepare_data(self) -> None:
@@ -156,7 +159,7 @@ class MNISTDataModule(pl.LightningDataModule):
         images, labels = batch
         images = images.float().div_(self.divide_by)
         if self.augment is not None and self.trainer is not None and self.trainer.training:
-            images = self.augment(images)
+            return self.augment(images, labels)
         return images, labels
 
     def _evaluation_loader(self, split: str) -> DataLoader[Batch]:

@@ -41,9 +41,8 @@ class Classifier(pl.LightningModule):
         label_smoothing: for cross-entropy, while training.
         class_weights: for cross-entropy, while training: a weight per class.
         num_classes: None for those of the data; 10 without data.
-        optimizer: makes the optimiser from the parameters.
-        scheduler: makes the schedule from the optimiser (and `total_steps`, if it has such an argument);
-            None for a constant rate.
+        optimizer: makes the optimiser from the named parameters.
+        scheduler: makes the schedule from the optimiser; None for a constant rate.
     """
 
     net: torch.nn.Module
@@ -135,6 +134,7 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         loss, _ = self._step(batch, "train")
+        del self._metrics("train").batches[batch_idx + 1 :]  # optimizers may ask twice (LBFGS): the first answer counts
         if batch_idx % FINITE_EVERY == 0:
             self._require_finite("training loss", loss.detach())
         return loss
@@ -176,20 +176,19 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         if self.optimizer is None:
             raise RuntimeError("this module was built without an optimizer: it can predict and test, not train")
-        optimizer = self.optimizer(self.parameters())
+        optimizer = self.optimizer(self.named_parameters())
         if self.scheduler is None:
             return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": self.scheduler.build(optimizer, int(self.trainer.estimated_stepping_batches)),
-        }
+        schedule = self.scheduler.build(optimizer, self.scheduler.length(self.trainer))
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def _step(self, batch: tuple[Tensor, Tensor], split: str) -> tuple[Tensor, Tensor]:
         """Loss and logits of a batch, counted in the metrics of its split."""
         images, labels = batch
         logits = self(images)
         loss = self.loss_of(logits, labels, split)
-        self._metrics(split).batches.append((loss.detach(), logits.detach().argmax(1), labels))
+        true = labels if labels.ndim == 1 else labels.argmax(1)  # MixUp and CutMix give probabilities
+        self._metrics(split).batches.append((loss.detach(), logits.detach().argmax(1), true))
         if watched := self._watched(split):
             probabilities = logits.float().softmax(1)
             for metric in watched.values():
@@ -210,7 +209,8 @@ class Classifier(pl.LightningModule):
         if not isinstance(self.loss, str):
             return self.loss(logits, labels)
         if self.loss == "mse":
-            return F.mse_loss(logits.float().softmax(1), F.one_hot(labels, self.num_classes).float())
+            wanted = F.one_hot(labels, self.num_classes) if labels.ndim == 1 else labels
+            return F.mse_loss(logits.float().softmax(1), wanted.float())
         if split == "train":
             return F.cross_entropy(logits, labels, self.class_weights, label_smoothing=self.label_smoothing)
         return F.cross_entropy(logits, labels)

@@ -76,11 +76,12 @@ def final_table(record: Record, run_dir: Path) -> str:
     """Accuracy and loss of every split, then what a reader needs to judge and find them."""
     figures, timing, protocol = record.results.model_dump(), known(record.timing), known(record.protocol)
     watched = protocol.test_images_watched
+    averaged = f", averaged by {record.averaging}" if record.averaging else ""
     names = {
         "train": "train (running mean, last epoch)",
         "val": "test images, watched (last epoch)" if watched else "validation (last epoch)",
         "best": f"best epoch, {figures['best_epoch']} (chosen {'on the test images' if watched else 'by validation'})",
-        "test": f"test ({record.test_weights} weights, epoch {record.test_epoch})",
+        "test": f"test ({record.test_weights} weights, epoch {record.test_epoch}{averaged})",
     }
     more = dict.fromkeys(name for split in names for name in extras(figures, split))
     columns = {"acc": "accuracy", "loss": "loss"} | {name: name for name in more}

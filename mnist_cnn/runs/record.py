@@ -109,7 +109,8 @@ class Record(_Part):
 
     `config_digest` is the same for runs that differ in nothing but the seed; compare by `settings`, which reads those
     of version 1 too. `confusion`: counts, a row per true class. `monitor`, `mode`: the figure that chose the best
-    epoch, where it is neither a loss nor an accuracy of ours.
+    epoch, where it is neither a loss nor an accuracy of ours. `averaging`: the callback whose averages of the weights
+    were validated, saved and tested.
     """
 
     version: int = 1
@@ -132,6 +133,7 @@ class Record(_Part):
     command: list[str] | None = None
     test_weights: Literal["best", "last"] | None = None
     test_epoch: int | None = None
+    averaging: str | None = None
     epochs: int | None = None
     figures: Figures | None = None
     confusion: list[list[int]] | None = None

@@ -4,13 +4,13 @@ import os
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from pkgutil import resolve_name
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn.config.call import Call
 from mnist_cnn.config.compose import line
+from mnist_cnn.config.recipe import build_schedule
 from mnist_cnn.config.schema import find_problems
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.optim import spans_run
@@ -116,9 +116,15 @@ def _with_new_values(run: Run, overrides: list[Override]) -> DictConfig:
 
 def _require_work_left(run: Run, before: DictConfig, cfg: DictConfig, done: int) -> None:
     wanted, planned = cfg.trainer.max_epochs, before.trainer.max_epochs
-    if wanted != planned and cfg.scheduler and spans_run(resolve_name(cfg.scheduler._target_)):
-        raise RunError(f"{run.path}: its schedule spans {planned} epochs; trainer.max_epochs cannot change to {wanted}")
-    if done > wanted or (run.completed and wanted <= planned):  # it may also have stopped early
+    schedule = build_schedule(cfg.scheduler)
+    spans = schedule is not None and spans_run(schedule.factory)
+    if wanted != planned and spans:
         raise RunError(
-            f"{run.path}: already finished, {done} of {wanted} epochs; raise trainer.max_epochs to train longer"
+            f"{run.path}: its schedule spans {planned} epochs, so trainer.max_epochs cannot become {wanted}; "
+            f"a run of {wanted} epochs must begin anew"
         )
+    if done > wanted or (run.completed and wanted <= planned):  # it may also have stopped early
+        longer = "raise trainer.max_epochs to train longer"
+        if spans:
+            longer = "its schedule ends there; to train longer begin a new run with a higher trainer.max_epochs"
+        raise RunError(f"{run.path}: already finished, {done} of {wanted} epochs; {longer}")

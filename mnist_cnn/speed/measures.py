@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import functools
-import inspect
 import os
 import shutil
 import sys
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.models.batch_norm import BatchNorm2d
 from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.optim import can_fuse
 from mnist_cnn.speed import huge_pages
 from mnist_cnn.speed.batch_norm import FastBatchNorm2d
 from mnist_cnn.speed.dropout import FastDropout
@@ -93,7 +93,7 @@ class Speed:
         if type(model.net) is nn.Sequential:
             self._rebuild(model.net)
         make = model.optimizer
-        if self.fused_optimizer and not clips_mixed and make and "fused" in inspect.signature(make).parameters:
+        if self.fused_optimizer and not clips_mixed and make and can_fuse(make):
             model.optimizer = functools.partial(make, fused=True)
         if self.compile:
             model.compiled = torch.compile(_call, dynamic=False)

@@ -79,11 +79,6 @@ def test_a_console_script_finds_modules_of_the_working_folder(own_nets, tmp_path
 
 REFUSED = {
     "a classifier without a net": (["model._target_=own_nets.WithoutNet", "~model.width"], ["no `net`", "set_layers"]),
-    "a schedule that follows a figure": (
-        ["scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau", "scheduler._partial_=true",
-         "scheduler.interval=epoch"],
-        ["ReduceLROnPlateau"],
-    ),
     "an optimizer for matrices alone": (
         ["optimizer._target_=torch.optim.Muon", "~optimizer.betas", "~optimizer.eps"], ["optimizer: torch.optim.Muon"],
     ),

@@ -1,11 +1,15 @@
-"""The batched affine map against torchvision's, and its statistics."""
+"""The batched affine map against torchvision's, and statistics of what each image of a batch gets."""
 
 import math
 
+import pytest
 import torch
+from torch import nn
+from torchvision import transforms
+from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from mnist_cnn.data.augment import RandomAffine
+from mnist_cnn.data.augment import Augmentation, RandomAffine
 
 
 def test_nothing_to_do_leaves_the_images_alone():
@@ -87,3 +91,71 @@ def test_the_global_seed_decides_the_maps():
     torch.manual_seed(3)
     assert torch.equal(first, augment(images))
     assert not torch.equal(first, augment(images))
+
+
+BAR = torch.zeros(1, 1, 28, 28)
+BAR[..., 6:22, 12:16] = 1
+LABELS = torch.arange(64) % 10
+RANDOM = [
+    v2.RandomRotation(20), v2.RandomAffine(0, translate=(0.2, 0.2)), v2.RandomErasing(p=1.0), v2.ElasticTransform(),
+    v2.ColorJitter(brightness=0.5), v2.RandomPerspective(p=1.0), transforms.RandomRotation(20),
+    v2.RandomChoice([v2.RandomRotation(20), RandomAffine(20, 0, 0, 0)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("transform", RANDOM, ids=lambda each: type(each).__name__)
+def test_torchvision_draws_for_every_image(transform):
+    torch.manual_seed(0)
+    before = torch.rand(1, 1, 28, 28).expand(64, 1, 28, 28)
+    torch.manual_seed(0)
+    images, labels = Augmentation(transform)(before, LABELS)
+    assert images.shape == (64, 1, 28, 28)
+    assert len(images.flatten(1).unique(dim=0)) > 48  # one draw for all would give one
+    assert labels is LABELS
+    torch.manual_seed(0)
+    assert torch.equal(images, Augmentation(transform)(before, LABELS)[0])
+
+
+def test_rotations_are_uniform_over_the_images_of_a_batch():
+    torch.manual_seed(0)
+    turned, _ = Augmentation(v2.RandomRotation(20, interpolation=functional.InterpolationMode.BILINEAR))(
+        BAR.expand(500, 1, 28, 28), torch.zeros(500)
+    )
+    x, y, both = moments(turned)
+    angles = 90 - torch.rad2deg(0.5 * torch.atan2(2 * both, x - y)).abs()  # of the bar, from upright
+    assert angles.max() < 21
+    assert abs(float(angles.mean()) - 10) < 1  # of their size: uniform in [0, 20]
+    assert abs(float(angles.std()) - 20 / math.sqrt(12)) < 0.6
+
+
+def test_what_is_not_random_and_what_is_ours_gets_the_whole_batch():
+    calls = []
+
+    class Own(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            calls.append(len(images))
+            return 1 - images
+
+    chain = v2.Compose([Own(), v2.Normalize([0.5], [0.5]), v2.RandomErasing(p=1.0)])
+    images, _ = Augmentation(chain)(BAR.expand(8, 1, 28, 28), LABELS[:8])
+    assert calls == [8]
+    assert images.min() == -1
+    assert len(images.flatten(1).unique(dim=0)) == 8
+    assert Augmentation(torch.sqrt)(BAR, LABELS[:1])[0].equal(BAR)
+
+
+@pytest.mark.parametrize("mix", [v2.MixUp(), v2.CutMix(), v2.RandomChoice([v2.MixUp(), v2.CutMix()])])
+def test_mixed_images_have_mixed_labels(mix):
+    torch.manual_seed(0)
+    images, labels = Augmentation(v2.Compose([RandomAffine(7, 0, 0, 0), mix]), classes=12)(
+        torch.rand(64, 1, 28, 28), LABELS
+    )
+    assert images.shape == (64, 1, 28, 28)
+    assert labels.shape == (64, 12)
+    assert torch.allclose(labels.sum(1), torch.ones(64))
+    assert labels.max(1).values.min() < 1
+
+
+def test_images_must_stay_images():
+    with pytest.raises(ValueError, match=r"\(1, 1, 20, 20\)"):
+        Augmentation(v2.RandomCrop(20))(BAR, LABELS[:1])

@@ -1,33 +1,11 @@
-"""The optimizer and the schedules that PyTorch lacks; a schedule is a function that returns one of PyTorch's."""
+"""The schedules that PyTorch lacks, each a function that returns one of PyTorch's."""
 
-import inspect
 import math
-from collections.abc import Callable
-from typing import Any
 
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 from mnist_cnn.values import Count, NotNegative, Positive, PositiveShare, Share, Unit
-
-
-class KerasAdam(Adam):
-    """Adam with eps where Keras has it: added to the root of the uncorrected second moment.
-
-    In PyTorch's terms eps is larger in the first few thousand steps, by 1 / sqrt(1 - beta2 ** step). Only gradients
-    around eps notice. Kingma and Ba, Adam, 2015, section 2: the epsilon hat.
-    """
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        stated = [group["eps"] for group in self.param_groups]
-        for group in self.param_groups:
-            taken = self.state.get(group["params"][0], {}).get("step", 0)
-            group["eps"] /= math.sqrt(1 - group["betas"][1] ** (float(taken) + 1))
-        try:
-            return super().step(closure)
-        finally:
-            for group, eps in zip(self.param_groups, stated, strict=True):
-                group["eps"] = eps
 
 
 def inverse_time(optimizer: Optimizer, decay: NotNegative, restart_every: Count | None = None) -> LambdaLR:
@@ -55,13 +33,12 @@ def one_cycle(
 ) -> OneCycleLR:
     """Cosine up to the optimizer's own learning rate, then cosine down to nothing, in `total_steps` steps.
 
-    Beta1 (or momentum) cycles between 0.95 and 0.85 the other way round, as PyTorch's `OneCycleLR` does by default.
-    Smith and Topin, Super-convergence, 2018.
+    Every part of the net has its own peak. Beta1 (or momentum) cycles between 0.95 and 0.85 the other way round, as
+    PyTorch's `OneCycleLR` does by default. Smith and Topin, Super-convergence, 2018.
     """
-    highest = optimizer.param_groups[0]["lr"]
     return OneCycleLR(
         optimizer,
-        max_lr=highest,
+        max_lr=[group["lr"] for group in optimizer.param_groups],
         total_steps=total_steps,
         pct_start=warmup_fraction,
         div_factor=1 / start_factor,
@@ -83,24 +60,3 @@ def cosine_with_warmup(optimizer: Optimizer, total_steps: int, warmup_fraction: 
         return final_factor + (1 - final_factor) * (1 + math.cos(math.pi * progress)) / 2
 
     return LambdaLR(optimizer, factor)
-
-
-class Schedule:
-    """A scheduler factory with what Lightning must know about it.
-
-    Args:
-        factory: makes the PyTorch scheduler from the optimiser, and `total_steps` where it has that argument.
-        interval: `step` or `epoch`: when the rate changes.
-    """
-
-    def __init__(self, factory: Callable[..., Any], interval: str) -> None:
-        self.factory, self.interval = factory, interval
-
-    def build(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
-        injected = {"total_steps": total_steps} if spans_run(self.factory) else {}
-        return {"scheduler": self.factory(optimizer, **injected), "interval": self.interval}
-
-
-def spans_run(factory: Callable[..., Any]) -> bool:
-    """True where a schedule is stretched over the whole run, so that a finished run cannot be prolonged."""
-    return "total_steps" in inspect.signature(factory).parameters

@@ -1,0 +1,138 @@
+"""Builds the parts of a recipe without training: their own classes know best what they refuse."""
+
+import functools
+import inspect
+import json
+import warnings
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from mnist_cnn.config.instantiate import build
+from mnist_cnn.config.quiet import quiet_libraries
+from mnist_cnn.config.recipe import build_optimizer, build_schedule, offered
+from mnist_cnn.config.signatures import locate
+from mnist_cnn.data.augment import Augmentation
+from mnist_cnn.errors import ConfigError
+from mnist_cnn.models.start import freeze
+from mnist_cnn.optim import EpochAveraging, spans_run
+
+TRIED_STEPS = 100  # length of a schedule that is only tried
+TRIED_IMAGES = 16
+
+
+def try_optimizer(tree: dict[str, Any], net: torch.nn.Module | None) -> list[str]:
+    """Problems of optimizer and schedule for the parameters of a net.
+
+    Args:
+        net: None where it cannot be built beforehand: tried on those of a convolution.
+    """
+    node, path = tree["optimizer"], "optimizer"
+    tried = net if net is not None else torch.nn.Conv2d(1, 1, 3)
+    if net is None:
+        node = {key: value for key, value in node.items() if key != "parts"}
+    try:
+        if tree["freeze"] is not None and net is not None:
+            freeze(net, tree["freeze"])
+        optimizer = build_optimizer(node)(tried.named_parameters())
+        if schedule := build_schedule(tree["scheduler"]):
+            path = "scheduler"
+            if schedule.interval == "epoch" and "total_steps" in inspect.signature(schedule.factory).parameters:
+                return ["scheduler.interval = 'epoch': this schedule counts steps; it must be 'step'"]
+            made = schedule.build(optimizer, TRIED_STEPS)["scheduler"]
+            return _check_schedule(tree, made, spans_run(schedule.factory))
+    except ConfigError as error:
+        return error.problems
+    except Exception as error:
+        hint = ""
+        if tree[path]["_target_"] == "torch.optim.Muon":
+            hint = " (optimizer=muon also takes convolutions and biases)"
+        return [f"{path}: {tree[path]['_target_']}: {words(error)}{hint}"]
+    return []
+
+
+def _check_schedule(tree: dict[str, Any], made: Any, spans: bool) -> list[str]:
+    node, every = tree["scheduler"], tree["trainer"].get("check_val_every_n_epoch", 1)
+    if not isinstance(made, LRScheduler):
+        return [f"scheduler._target_ = {node['_target_']!r}: makes a {type(made).__name__}, no schedule of PyTorch's"]
+    if not isinstance(made, ReduceLROnPlateau):
+        if "monitor" in node:
+            return ["scheduler.monitor: only ReduceLROnPlateau follows a figure"]
+        varying = [
+            n for n, c in tree["callbacks"].items() if c and c["_target_"].endswith("GradientAccumulationScheduler")
+        ]
+        if spans and node["interval"] == "step" and varying:
+            return [f"callbacks.{varying[0]}: with it nobody knows the number of steps that the schedule spans"]
+        return []
+    if node["interval"] == "step":
+        return ["scheduler.interval = 'step': ReduceLROnPlateau follows a figure of whole epochs; it must be 'epoch'"]
+    if node.get("monitor", "val/loss").startswith("val/") and node.get("frequency", 1) % every:
+        return [f"scheduler.frequency: must be a multiple of trainer.check_val_every_n_epoch = {every}"]
+    return []
+
+
+def try_augmentation(node: dict[str, Any]) -> list[str]:
+    """Problems of an augmentation, tried on a few images."""
+    return _try_augmentation(json.dumps(node)) if node else []
+
+
+@functools.lru_cache(maxsize=64)
+def _try_augmentation(text: str) -> list[str]:
+    node = json.loads(text)
+    try:
+        with isolate_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the training will say them
+            torch.manual_seed(0)
+            images = torch.rand(TRIED_IMAGES, 1, 28, 28)
+            Augmentation(build(node))(images, torch.arange(TRIED_IMAGES) % 2)
+    except Exception as error:
+        return [f"augment: {node['_target_']}: {words(error)}"]
+    return []
+
+
+def try_callbacks(tree: dict[str, Any], net: torch.nn.Module | None) -> list[str]:
+    """Problems of the callbacks: what their own constructors refuse, and what they need beside them."""
+    problems, made = [], {}
+    logs = any(tree["logger"].values())
+    for name, node in tree["callbacks"].items():
+        if node is None:
+            continue
+        path = f"callbacks.{name}"
+        target = locate(node["_target_"], path)[0]
+        needs_logger = (
+            pl.callbacks.LearningRateMonitor,
+            pl.callbacks.DeviceStatsMonitor,
+            pl.callbacks.ThroughputMonitor,
+        )
+        if not logs and inspect.isclass(target) and issubclass(target, needs_logger):
+            problems.append(f"{path}: needs a logger, e.g. logger=tensorboard")
+            continue
+        try:
+            with quiet_libraries():
+                made[path] = offered(node, dirpath="checkpoints")
+        except Exception as error:
+            problems.append(f"{path}: {node['_target_']}: {words(error)}")
+            continue
+        if isinstance(made[path], pl.callbacks.BackboneFinetuning) and not hasattr(net, "backbone"):
+            problems.append(f"{path}: needs a model with a `backbone`")
+        last = tree["trainer"]["max_epochs"] - 1
+        if isinstance(made[path], EpochAveraging) and made[path].from_epoch > last:
+            problems.append(f"{path}.from_epoch = {made[path].from_epoch}: the last epoch is {last}, counted from 0")
+    keys: dict[str, str] = {}
+    for path, callback in made.items():
+        if type(callback).state_dict is not pl.Callback.state_dict and callback.state_key in keys:
+            problems.append(
+                f"{path}: the same as {keys[callback.state_key]}; a checkpoint can tell them apart only by "
+                "their arguments"
+            )
+        keys[callback.state_key] = path
+    return problems
+
+
+def words(error: Exception) -> str:
+    """What a library says, without what Hydra wraps around it."""
+    cause = error.__cause__ or error
+    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__

@@ -1,0 +1,37 @@
+"""What PyTorch and Lightning offer for a place and cannot work here, by name, with the reason."""
+
+from typing import Any
+
+_BASE = "a base class; name one of its subclasses"
+_SEARCH = "changes a setting behind the run's record; try values of it in a sweep instead (-m {})"
+UNUSABLE = {
+    "torch.optim.Optimizer": _BASE,
+    "torch.optim.SparseAdam": "needs sparse gradients, and those of these nets are dense; use torch.optim.Adam",
+    "torch.optim.lr_scheduler.LRScheduler": _BASE,
+    "pytorch_lightning.callbacks.BaseFinetuning": _BASE,
+    "pytorch_lightning.callbacks.BasePredictionWriter": "is for Trainer.predict, which no run calls",
+    "pytorch_lightning.callbacks.BatchSizeFinder": _SEARCH.format("data.batch_size=64,128,256"),
+    "pytorch_lightning.callbacks.LearningRateFinder": _SEARCH.format("sweep=lr"),
+    "pytorch_lightning.callbacks.ModelPruning": "a resumed run would prune anew what it has saved as pruned",
+    "pytorch_lightning.callbacks.OnExceptionCheckpoint": (
+        "saves in mid-epoch, where no run can resume; last.ckpt has the newest complete epoch anyway"
+    ),
+    "pytorch_lightning.callbacks.ProgressBar": "every run has a progress bar of its own",
+    "pytorch_lightning.callbacks.RichProgressBar": "every run has a progress bar of its own",
+    "pytorch_lightning.callbacks.TQDMProgressBar": "every run has a progress bar of its own",
+    "pytorch_lightning.callbacks.SpikeDetection": "fails in Lightning 2.6 itself when a run resumes",
+    "pytorch_lightning.callbacks.StochasticWeightAveraging": (
+        "averages after the last checkpoint is saved, so no test would see it; use mnist_cnn.optim.EpochAveraging "
+        "(callbacks=[checkpoint,swa])"
+    ),
+}
+
+
+def why_not(target: Any) -> str | None:
+    """The reason; None for all else, subclasses included."""
+    module, name = getattr(target, "__module__", ""), getattr(target, "__qualname__", "")
+    for path, reason in UNUSABLE.items():
+        package, _, last = path.rpartition(".")
+        if name == last and str(module).startswith(package):
+            return reason
+    return None
