@@ -57,6 +57,7 @@ class History(Checkpoint):
         self._images = 0
         self._before: set[str] = set()
         self._of_validation: set[str] = set()
+        self._head = ""  # of the lines that this process has printed
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -77,6 +78,7 @@ class History(Checkpoint):
         if self.start_seconds is None:
             self.start_seconds = _process_age() if self.began is None else time.monotonic() - self.began
         if trainer.is_last_batch:
+            self._last_lr = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None
             self._trained = time.perf_counter()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -108,7 +110,11 @@ class History(Checkpoint):
         self.rows.append(row)
         self._images = 0
         if trainer.is_global_zero:
-            log.info(epoch_line(row, trainer.max_epochs))
+            head, line = epoch_line(row, trainer.max_epochs, self._last_lr, self._left(trainer))
+            if head != self._head:
+                log.info(head)
+            log.info(line)
+            self._head = head
             write_table(self.file, columns_of(self.rows), self.rows)
 
     def _require(self, monitors: Mapping[str, str], trainer: pl.Trainer) -> None:
@@ -118,6 +124,11 @@ class History(Checkpoint):
         ]
         if missing:
             raise ConfigError(missing)
+
+    def _left(self, trainer: pl.Trainer) -> float:
+        """Seconds of the epochs to come, if they are as the last ones."""
+        recent = [row["seconds"] for row in self.rows[-3:]]
+        return ((trainer.max_epochs or 0) - len(self.rows)) * sum(recent) / len(recent)
 
 
 def _figures(logged: Mapping[str, Any]) -> dict[str, float]:

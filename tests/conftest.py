@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mnist_cnn.runs.directory import Run
 
 os.environ["OMP_NUM_THREADS"] = "1"  # tests run side by side, one to a core
+os.environ["COLUMNS"] = "200"  # as where no terminal is
 
 # A command started in the background may have been told to ignore Ctrl-C, and the processes that the tests stop with it
 # would inherit that.

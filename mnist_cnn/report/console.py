@@ -12,7 +12,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBarTheme
 from rich import get_console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.runs.directory import is_first_process
@@ -37,7 +40,14 @@ class ConsoleHandler(logging.Handler):
 
 
 class ProgressBar(RichProgressBar):
-    """Lightning's rich bar with the running loss and accuracy and the learning rate."""
+    """Lightning's rich bar with the running loss and accuracy and the learning rate, in 80 columns."""
+
+    def __init__(self) -> None:
+        super().__init__(theme=RichProgressBarTheme(metrics_text_delimiter="  "))
+
+    def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
+        words = TextColumn("{task.description}", table_column=Column(no_wrap=True))
+        return [words, BarColumn(9), MofNCompleteColumn(), TimeRemainingColumn(compact=True)]
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if (batch_idx + 1) % BAR_EVERY == 0 or trainer.is_last_batch:
@@ -50,10 +60,14 @@ class ProgressBar(RichProgressBar):
         # computing would wait for the other processes, which do not draw a bar
         alone = trainer.world_size == 1
         running = pl_module.running("train") if alone and isinstance(pl_module, Classifier) else {}
-        figures = {k.removeprefix("train/"): f"{v:.4f}" for k, v in running.items()}
+        figures = {k.removeprefix("train/"): _number(k, v) for k, v in running.items()}
         if trainer.optimizers:
-            figures["lr"] = f"{trainer.optimizers[0].param_groups[0]['lr']:.6f}"
-        return figures | {name: f"{value:.4f}" for name, value in trainer.progress_bar_metrics.items()}
+            figures["lr"] = f"{trainer.optimizers[0].param_groups[0]['lr']:.2g}"
+        return figures | {name: _number(name, value) for name, value in trainer.progress_bar_metrics.items()}
+
+
+def _number(name: str, value: float) -> str:
+    return f"{value:.2%}" if name.endswith("acc") else f"{value:.4f}"
 
 
 def interactive() -> bool:

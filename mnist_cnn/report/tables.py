@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mnist_cnn.models.layers import LayerRow
-from mnist_cnn.report.text import as_text, start_table, text_grid
+from mnist_cnn.report.text import as_text, duration, start_table, text_grid
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.history import COLUMNS, extras
 from mnist_cnn.runs.record import Record, known
@@ -41,31 +41,40 @@ def start_report(
     facts = {
         "model": f"{record.model}, {parameters.total:,} parameters, {parameters.trainable:,} trainable",
         "recipe": f"{cfg.optimizer._target_.rpartition('.')[2]} lr {rate}, {schedule}, batch {cfg.data.batch_size}, "
-        f"{cfg.trainer.max_epochs} epochs, seed {cfg.seed}",
+        f"{cfg.trainer.max_epochs} epoch{'s' * (cfg.trainer.max_epochs != 1)}, seed {cfg.seed}",
         "data": f"{protocol.dataset}, {protocol.train_images:,} training and {protocol.val_images:,} "
         f"{'test images as validation' if protocol.test_images_watched else 'validation images'}"
         + ("" if protocol.verified else " (files not verified)"),
         "protocol": protocol.summary,
-        "device": f"{hardware.device}, {hardware.threads} threads, {record.precision}",
+        "device": f"{hardware.device}, {hardware.threads} thread{'s' * (hardware.threads != 1)}, {record.precision}",
         **start,
         "run": str(run.path),
     }
     return f"{layer_table(layers)}\n\n{start_table(facts)}\n"
 
 
-def epoch_line(row: dict[str, Any], max_epochs: int | None) -> str:
-    """One line per epoch, all that the progress bar showed; of the figures of each class none."""
-    width = len(str(max_epochs))
-    parts = [f"epoch {row['epoch']:>{width}}/{max_epochs}"]
-    parts += [f"lr {row['lr']:.6f}"] if row["lr"] is not None else []
+def epoch_line(row: dict[str, Any], max_epochs: int | None, last_rate: float | None, left: float) -> tuple[str, str]:
+    """One line per epoch, with its head; 80 columns where nothing but loss and accuracy is measured;
+    of the figures of each class none.
+
+    Args:
+        last_rate: the learning rate that the epoch ended with.
+        left: seconds.
+    """
+    rates = dict.fromkeys(f"{rate:.2g}" for rate in (row["lr"], last_rate) if rate is not None)
+    cells = [("epoch", f"{row['epoch']}/{max_epochs}", 5), ("lr", "→".join(rates), 13)]
     for split in ("train", "val"):
-        figures = {
-            name: row[f"{split}/{name}"] for name in ("loss", "acc", *extras(row, split)) if f"{split}/{name}" in row
-        }
-        if figures:
-            parts.append(" ".join([split, *(f"{name} {_number(name, value)}" for name, value in figures.items())]))
-    parts += [f"{name} {value:.4f}" for name, value in row.items() if "/" not in name and name not in COLUMNS]
-    return "  ".join([*parts, f"{row['seconds']:.1f} s"])
+        for name in ("loss", "acc", *extras(row, split)):
+            if f"{split}/{name}" in row:
+                cells.append((f"{split} {name}", _number(name, row[f"{split}/{name}"]), 7))
+    cells += [(name, f"{value:.4f}", 7) for name, value in row.items() if "/" not in name and name not in COLUMNS]
+    cells += [("time", f"{row['seconds']:.1f} s", 7), ("left", duration(left) if left else "", 6)]
+    widths = [max(width, len(head)) for head, _, width in cells]
+    lines = [
+        [text.rjust(width) for text, width in zip(line, widths, strict=True)]
+        for line in ([h for h, _, _ in cells], [t for _, t, _ in cells])
+    ]
+    return "  ".join(lines[0]), "  ".join(lines[1]).rstrip()
 
 
 def _number(name: str, value: float) -> str:

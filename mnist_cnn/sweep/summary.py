@@ -6,10 +6,12 @@ from statistics import mean
 
 from mnist_cnn.files import write_atomically, write_table
 from mnist_cnn.report.spread import Spread
-from mnist_cnn.report.text import markdown_table, plain_table
+from mnist_cnn.report.text import markdown_table, plain_table, wrapped
 from mnist_cnn.runs.record import known
 from mnist_cnn.sweep.groups import Group, JobRow, groups_of, highest, rows_of
 from mnist_cnn.sweep.plan import COMPLETED, PRUNED, RUNNING, STOPPED, WAITING, Sweep
+
+INTERVAL = "95 % interval"
 
 
 def write_summary(sweep: Sweep, all_tests: bool = False) -> str:
@@ -39,7 +41,11 @@ def write_summary(sweep: Sweep, all_tests: bool = False) -> str:
     notes = [*highest(groups), *notes_on(sweep, rows, chosen, all_tests)]
     text = as_markdown(sweep, jobs, seeds if repeated else [], notes, picture is not None)
     write_atomically(sweep.path / "summary.md", text.encode())
-    parts = [plain_table(jobs), plain_table(seeds) if repeated else "", "\n".join(notes)]
+    parts = [
+        plain_table(jobs),
+        plain_table(seeds, below=[INTERVAL]) if repeated else "",
+        "\n".join(map(wrapped, notes)),
+    ]
     return "\n\n".join(part for part in parts if part) + f"\n\n{sweep.path}: {', '.join(files)}"
 
 
@@ -63,7 +69,7 @@ def job_table(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all
 
 def group_table(groups: Sequence[Group], chosen: Sequence[Group], all_tests: bool) -> list[list[str]]:
     keys = list(dict.fromkeys(key for group in groups for key in group.values))
-    table = [[*keys, "n", "validation: mean ± sd", "95 % interval", "test: mean ± sd", "95 % interval", "seconds"]]
+    table = [[*keys, "n", "validation: mean ± sd", INTERVAL, "test: mean ± sd", INTERVAL, "seconds"]]
     for group in groups:
         shown = [known(row.done).test for row in group.rows] if group in chosen or all_tests else []
         tests = [test for test in shown if test is not None]

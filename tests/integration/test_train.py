@@ -40,7 +40,7 @@ def test_a_run_learns_and_leaves_everything_behind(cli, tiny_overrides, run_of, 
     printed, logged = capsys.readouterr().out, (run.path / "train.log").read_text()
     for words in (
         "26 × 26 × 16",
-        "epoch 4/4",
+        " 4/4 ",
         "test images read once",
         f"{metrics['figures']['test/acc']:.2%}",
         str(run.path),
