@@ -2,13 +2,14 @@
 # make test                                            set up and run the fast tests
 # make reproduce [ARGS="ablation seeds=3 jobs=2"]      the documents' experiments: what is missing, and the pages
 # make benchmark                                       speed against what people use otherwise (docs/benchmarks)
+# make test-oldest                                     the tests with the oldest versions that pyproject.toml allows
 PYTHON ?= python3
 VENV   := .venv
 READY  := $(VENV)/.ready
 BEGUN  := $(VENV)/.begun
 ARGS   ?=
 
-.PHONY: train test reproduce benchmark peers test-slow lint format wheel setup clean
+.PHONY: train test test-slow test-oldest reproduce benchmark peers lint format wheel setup clean
 
 train: setup
 	$(VENV)/bin/python -m mnist_cnn.train $(ARGS)
@@ -18,6 +19,12 @@ test: setup lint
 
 test-slow: setup
 	$(VENV)/bin/python -m pytest -m slow $(ARGS)
+
+# Old libraries warn of each other's newer parts, so here a warning is no error. Python 3.11: the oldest have no others.
+test-oldest:
+	$(PYTHON) -m venv .venv-oldest
+	scripts/set_up.sh .venv-oldest --resolution lowest-direct
+	.venv-oldest/bin/python -m pytest -W default $(ARGS)
 
 reproduce: setup
 	$(VENV)/bin/python -m mnist_cnn.reproduce $(ARGS)
@@ -53,10 +60,9 @@ $(READY): pyproject.toml constraints.txt
 	@set -e; exec 9>.venv.lock; if command -v flock >/dev/null; then flock 9; fi; \
 	if [ -e $(BEGUN) ] && [ ! -e $(READY) ]; then rm -rf $(VENV); fi; \
 	mkdir -p $(VENV); touch $(BEGUN); rm -f $(READY); \
-	echo "Setting up $(VENV): about 5 GB, a few minutes the first time"; \
 	$(PYTHON) -m venv $(VENV); \
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"; \
+	scripts/set_up.sh $(VENV) --constraint constraints.txt; \
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) .venv-peers .venv.lock build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .venv-oldest .venv-peers .venv.lock build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
