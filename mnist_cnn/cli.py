@@ -10,6 +10,7 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from mnist_cnn.config.tiny import TINY, is_tiny
 from mnist_cnn.errors import ConfigError, Interrupted, UserError, nearest
 from mnist_cnn.values import problem
 
@@ -66,7 +67,9 @@ def _reads(kind: type, text: str) -> bool:
 
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
-    """A user's mistake ends in one message and an exit code, without a traceback."""
+    """A user's mistake ends in one message and an exit code, without a traceback; what is only tried out says so."""
+    if is_tiny():
+        print(f"{TINY} is set: this tries the command out on a few images; its figures mean nothing", file=sys.stderr)
     try:
         yield
         sys.stdout.flush()

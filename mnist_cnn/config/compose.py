@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mnist_cnn.config.build import with_defaults
 from mnist_cnn.config.place import config_dir
+from mnist_cnn.config.tiny import is_tiny
 from mnist_cnn.errors import ConfigError
 
 
@@ -50,6 +51,8 @@ def compose_run(overrides: Sequence[str]) -> Composed:
     Raises:
         ConfigError: what Hydra refuses.
     """
+    if is_tiny() and not any(text.lstrip("+").startswith("debug=") for text in overrides):
+        overrides = [*overrides, "debug=tiny"]
     with hydra_in_conf():
         cfg = compose("train", list(overrides), return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)

@@ -124,6 +124,9 @@ class MNISTDataModule(pl.LightningDataModule):
         sizes = {f"{name}_images": len(images) for name, images in self.splits.items()}
         watched = self.validate_on == "test"
         words = "test images watched during training" if watched else "test images read once, after training"
+        limits = {"training": self.limit_train, "validation": self.limit_val, "test": self.limit_test}
+        if few := [f"{limit:,} {name}" for name, limit in limits.items() if limit is not None]:
+            words += f"; at most {', '.join(few)} images used"
         return {
             "dataset": self.dataset,
             "verified": self.md5 is not None,

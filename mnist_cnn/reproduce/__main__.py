@@ -13,6 +13,7 @@ from statistics import mean
 from typing import Any, Literal
 
 from mnist_cnn import cli
+from mnist_cnn.config.tiny import is_tiny
 from mnist_cnn.reproduce.page import write_pages
 from mnist_cnn.reproduce.rows import typical_seconds
 from mnist_cnn.reproduce.study import Results, StudyRun, chosen, composed, documents, plan
@@ -132,6 +133,9 @@ def parse(arguments: Sequence[str]) -> tuple[list[str], Options]:
         ConfigError: an unknown option or a value that does not fit.
     """
     names, given = cli.read_options(arguments, TYPES)
+    if is_tiny():  # its figures must not come among the kept ones
+        apart = {key: f"runs/tiny/{key}" for key in ("run_root", "results", "pages")}
+        given = apart | given | {"seeds": 1}
     folders: dict[str, Any] = {key: Path(given[key]) for key in ("run_root", "results", "pages") if key in given}
     return names, Options(**(given | folders))
 

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from mnist_cnn.config.compose import compose_named, compose_run, line, parse
 from mnist_cnn.config.place import config_dir
 from mnist_cnn.config.schema import ROOT_KEYS, find_problems
+from mnist_cnn.config.tiny import is_tiny
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.runs.directory import dated
 from mnist_cnn.runs.layout import PLAN
@@ -46,6 +47,8 @@ def read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
         problems.append('optuna is not installed; pip install "mnist-cnn[search]"')
     if problems:
         raise ConfigError(problems)
+    if is_tiny():
+        cfg.trials = min(cfg.trials, 2)
     return cfg, [
         line(o) if _known(o.key_or_group) else "++" + line(o).lstrip("+") for o in parsed if line(o) not in own
     ]

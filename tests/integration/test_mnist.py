@@ -1,7 +1,5 @@
-"""The real MNIST, fetched as a user's would be, and the README's commands."""
+"""The real MNIST, fetched as a user's would be, and the README's story."""
 
-import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,17 +7,9 @@ from pathlib import Path
 import pytest
 from conftest import metrics_of
 
-from mnist_cnn import evaluate, train, validate
-from mnist_cnn.runs.directory import Run
+from mnist_cnn import evaluate, train
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-COMMANDS = [
-    line.split("  #")[0].strip()
-    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-    if line.strip() and not line.startswith("#")
-]
 
 
 @pytest.mark.parametrize("share", [0.5, pytest.param(1.0, marks=pytest.mark.slow)])
@@ -35,29 +25,6 @@ def test_two_epochs_on_mnist_reach_98_percent(cli, run_of, capsys, share):
     capsys.readouterr()
     assert cli(f"run_dir={run.path}", main=evaluate.main) == 0
     assert f"test accuracy {metrics['figures']['test/acc']:.2%}" in capsys.readouterr().out
-
-
-def test_the_readme_has_commands():
-    assert any(c.startswith("make train") for c in COMMANDS)
-    assert any("mnist_cnn.train" in c for c in COMMANDS)
-
-
-@pytest.mark.parametrize("command", [c for c in COMMANDS if "mnist_cnn.train" in c and "resume=" not in c])
-def test_readme_training_commands_run(cli, tiny_overrides, tmp_path, command):
-    """Each as it stands there, on one batch of tiny data."""
-    words = shlex.split(command.partition("mnist_cnn.train")[2])
-    if "-m" in words or "..." in words:  # tests/integration/test_sweep.py runs sweeps
-        assert cli(*[word for word in words if word != "..."], *tiny_overrides, main=validate.main) == 0
-        return
-    assert cli(*words, *tiny_overrides, "debug=one_batch") == 0
-    runs = [Run(file.parent) for file in tmp_path.rglob("metrics.json")]
-    assert runs or "--help" in words
-    assert all(run.completed for run in runs)
-
-
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make")])
-def test_readme_make_commands_exist(command):
-    subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
 
 
 def test_the_readmes_story_runs(cli, tiny_overrides, run_of, capsys):

@@ -1,0 +1,74 @@
+"""The picture of the README: test accuracy of every held-out net of `results`, against its size.
+
+python scripts/draw_results.py results docs/results.png
+
+Reads every metrics.json below the folder, as scripts/summarize_seeds.py does. Left out are nets whose training watched
+the test images, and other data than MNIST.
+"""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from command_line import UsageError, read
+from summarize_seeds import Seed, finished
+
+from mnist_cnn import cli
+from mnist_cnn.report.spread import Spread
+from mnist_cnn.runs.record import known
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "recipes": {"label": "recipes (model=)", "marker": "o", "color": "black", "markersize": 8},
+    "speed": {"label": "trained for speed (experiment=speed/)", "marker": "s", "color": "tab:blue"},
+    "reproduction": {"label": "nets of the 2019 documents", "marker": "^", "color": "0.55"},
+}
+
+
+def draw(root: Path, target: Path) -> None:
+    """A mark per net: mean over seeds, with a line from its lowest to its highest seed."""
+    from matplotlib.figure import Figure  # takes a second to import
+
+    nets: dict[tuple[str, str], list[Seed]] = defaultdict(list)
+    for run in finished([root]):
+        protocol, family = known(run.record.protocol), run.file.relative_to(root).parts[0]
+        if family in FAMILIES and not protocol.test_images_watched and protocol.dataset == "MNIST":
+            nets[family, f"{run.folder} {run.settings}"].append(run)
+    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for (family, _), runs in nets.items():
+        spread = Spread.of([run.record.results.test_acc for run in runs]).in_percent
+        size = known(runs[0].record.parameters).trainable
+        ends = [[spread.mean - spread.low], [spread.high - spread.mean]]
+        axes.errorbar(size, spread.mean, ends, capsize=3, linestyle="none", **FAMILIES[family])
+        if family == "reproduction":
+            continue
+        name = runs[0].file.stem.rpartition("_")[0] if family == "recipes" else Path(runs[0].folder).name
+        others = [text.xy for text in axes.texts]  # two nets of one size: the second name stands on the left
+        left = any(size == x and abs(spread.mean - y) < 0.05 for x, y in others)
+        axes.annotate(name, (size, spread.mean), xytext=(-8 if left else 8, -3), textcoords="offset points",
+                      ha="right" if left else "left", fontsize=9)  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlim(5_000, 200_000)
+    axes.set_xticks([5_000, 10_000, 20_000, 50_000, 100_000, 200_000])
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.minorticks_off()
+    axes.set_ylim(97.8, 99.8)
+    axes.set_xlabel("trained parameters (log scale)")
+    axes.set_ylabel("test accuracy, %")
+    axes.set_title("MNIST, test images read once: mean over seeds, lowest to highest", fontsize=11)
+    axes.grid(alpha=0.3)
+    by_label = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    axes.legend(by_label.values(), by_label.keys(), loc=(0.01, 0.28), fontsize=9)
+    figure.savefig(target, dpi=130)
+
+
+def main() -> None:
+    with cli.user_errors():
+        given, _ = read(__doc__, {})
+        if len(given) != 2:
+            raise UsageError("needed: the folder with the results, and the picture to write")
+        draw(Path(given[0]), Path(given[1]))
+
+
+if __name__ == "__main__":
+    main()
