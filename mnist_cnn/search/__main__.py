@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from mnist_cnn import cli
 from mnist_cnn.config.compose import compose_run
+from mnist_cnn.config.metrics import OURS
 from mnist_cnn.files import write_atomically
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
@@ -46,6 +47,8 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
     directory, overrides, space = find_directory(cfg, overrides)
     distributions = {key: distribution(key, leaf) for key, leaf in leaves(space)}
     base = check_training(overrides, {key: ends(found) for key, found in distributions.items()})
+    followed = {key: base.callbacks.checkpoint[key] for key in ("monitor", "mode")}
+    ranked_by = {} if followed["monitor"] in OURS else followed
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / PLAN, yaml.safe_dump({"arguments": overrides, "space": space}).encode())
     found = Trials(directory, cfg.sampler, cfg.sampler_seed, cfg.startup_trials)
@@ -58,7 +61,7 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
             if cfg.prune:
                 pruning = {"_target_": "'mnist_cnn.search.pruning.PruneTrial'", "storage": f"'{found.url}'",
                            "study": STUDY, "trial_id": found.trial_id(number),
-                           "startup_trials": cfg.startup_trials}  # fmt: skip
+                           "startup_trials": cfg.startup_trials, **ranked_by}  # fmt: skip
                 chosen += [f"++callbacks.pruning.{key}={value}" for key, value in pruning.items()]
             run, log_file = Run(directory / str(number)), directory / f"{number}.log"
             yield start_or_continue(compose_run(chosen).cfg, run, chosen, log_file, number)

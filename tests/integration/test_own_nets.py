@@ -1,15 +1,20 @@
 """Whatever net, loss, metric or LightningModule a user brings: it trains, resumes, is swept, loads; or is refused."""
 
+import csv
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
 from conftest import metrics_of
 from test_resume import killed_in_epoch, same
 
 import mnist_cnn as mc
+import mnist_cnn.search.__main__ as search
 from mnist_cnn import evaluate, validate
 from mnist_cnn.config.module import build_module
 from mnist_cnn.runs.checkpoint import load_checkpoint
@@ -228,3 +233,38 @@ def test_a_file_beside_the_configuration_folder_is_found(cli, tmp_path, monkeypa
     shutil.copy(Path(__file__).parent.parent / "my_nets.py", tmp_path / "project" / "beside_nets.py")
     folder = ["--config-dir", str(tmp_path / "project" / "conf")]
     assert cli(*folder, "model=mine", main=validate.main) == 0, capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_example_is_trained_swept_and_predicted_by_an_installed_package(tmp_path, tiny_overrides):
+    root, site, project = Path(__file__).parents[2], tmp_path / "site", tmp_path / "project"
+    shutil.copytree(root / "examples" / "own_model", project)
+    environment = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+
+    def run(*command: str) -> str:
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=project, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(root)]
+    subprocess.run([sys.executable, *pip], check=True)
+    train = [str(site / "bin" / "mnist-cnn-train"), "--config-dir", "conf", "model=residual", *tiny_overrides]
+    assert "f1" in run(*train, "trainer.max_epochs=1", "model.width=2", "hydra.run.dir=one")
+    run(*train, "trainer.max_epochs=2", "-m", "model.width=2,3", "run_root=many")
+    [plan] = (project / "many").rglob("sweep.yaml")
+    with (plan.parent / "summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["model.width"] for row in rows) == ["2", "3"]
+    assert all(0 <= float(row["val_f1"]) <= 1 and float(row["val_ece"]) >= 0 for row in rows)
+    assert re.fullmatch(r"\[\d \d\]\n", run("predict.py", str(plan.parent / "1")))
+
+
+@pytest.mark.slow
+def test_a_search_follows_what_the_checkpoints_follow(own, cli, tiny_overrides, tmp_path):
+    followed = ["metrics=calibration", "callbacks.checkpoint.monitor=val/ece", "callbacks.checkpoint.mode=min"]
+    call = [*RES, *followed, "trainer.max_epochs=1", "space.data=null", "trials=2", "test_weights=best"]
+    assert cli(*call, *tiny_overrides, main=search.main) == 0
+    [file] = tmp_path.rglob("study.db")
+    for trial in optuna.load_study(study_name="search", storage=f"sqlite:///{file}").trials:
+        figures = metrics_of(Run(file.parent / str(trial.number)))["figures"]
+        assert trial.value == -figures["best/ece"]
