@@ -23,7 +23,8 @@ def test_two_processes_give_the_metrics_of_one_and_resume(cli, tiny_overrides, t
         return done.stdout
 
     common = ["model=vanilla", "trainer.max_epochs=3", "optimizer.lr=0.1", "test_weights=last", *tiny_overrides,
-              "data.limit_val=79", "data.limit_test=99", "data.limit_train=236", "metrics=[f1,per_class,calibration]"]  # fmt: skip
+              "metrics=[f1,per_class,calibration]", "data.limit_val=79", "data.limit_test=99",
+              "data.limit_train=236"]  # fmt: skip
     one, two = tmp_path / "one", tmp_path / "two"
     assert cli(*common, "data.batch_size=32", f"hydra.run.dir={one}") == 0
     printed = start(*common, *TWO, f"hydra.run.dir={two}")
