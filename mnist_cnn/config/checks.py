@@ -17,7 +17,7 @@ from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.signatures import Precision
 from mnist_cnn.config.tries import try_augmentation, try_callbacks, try_optimizer, words
 from mnist_cnn.data.source import PACKAGES
-from mnist_cnn.errors import nearest
+from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.values import problem
 
@@ -140,6 +140,9 @@ def _try_trainer(trainer: str) -> tuple[list[str], bool]:
 
 
 def _check_recipe(tree: dict[str, Any]) -> list[str]:
-    net = blank_module(tree["model"], _classes(tree))
+    try:
+        net = blank_module(tree["model"], _classes(tree), tree["freeze"])
+    except ConfigError as error:
+        return error.problems
     problems = try_augmentation(tree["augment"]) + try_callbacks(tree, net)
     return problems + (try_optimizer(tree, net) if is_classifier(tree["model"]) else [])

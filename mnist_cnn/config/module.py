@@ -23,6 +23,7 @@ from mnist_cnn.errors import UserError, in_one_line
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.models.net import NetClassifier, rehearse
+from mnist_cnn.models.start import freeze
 
 WRAPPER = ("adapt_input", "loss", "label_smoothing", "class_weights", "num_classes")
 HOW = "must be a class of nn.Module or LightningModule, or a function that says it returns one (-> nn.Module)"
@@ -129,12 +130,29 @@ def _try_module(text: str, classes: int | None) -> list[str]:
     return [f"model: {node['_target_']}: {in_one_line(cause)}{hint}"]
 
 
-def blank_module(node: dict[str, Any], classes: int | None) -> pl.LightningModule | None:
-    """The model with its weights by name, without memory where that can be; None where it cannot be built."""
+def blank_module(node: dict[str, Any], classes: int | None, frozen: list[str] | None) -> pl.LightningModule | None:
+    """The model with its weights by name, without memory where that can be; None where it cannot be built.
+
+    Args:
+        frozen: see `models.start.freeze`.
+
+    Raises:
+        ConfigError: no such weights, or none left to train.
+    """
+    return _blank_module(json.dumps([node, classes, frozen]))
+
+
+@functools.lru_cache(maxsize=8)  # the jobs of a sweep mostly have one net
+def _blank_module(text: str) -> pl.LightningModule | None:
+    node, classes, frozen = json.loads(text)
+    model = None
     for device in ("meta", "cpu"):
         with contextlib.suppress(Exception), torch.device(device), isolate_rng(), quiet_libraries():
-            return build_module(node, classes)
-    return None
+            model = build_module(node, classes)
+            break
+    if model is not None and frozen is not None:
+        freeze(model, frozen)
+    return model
 
 
 def _kind(target: Any) -> str | None:

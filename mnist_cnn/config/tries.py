@@ -16,8 +16,6 @@ from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.recipe import build_optimizer, build_schedule, offered
 from mnist_cnn.config.signatures import locate
 from mnist_cnn.data.augment import Augmentation
-from mnist_cnn.errors import ConfigError
-from mnist_cnn.models.start import freeze
 from mnist_cnn.optim import EpochAveraging, spans_run
 
 TRIED_STEPS = 100  # length of a schedule that is only tried
@@ -35,8 +33,6 @@ def try_optimizer(tree: dict[str, Any], net: torch.nn.Module | None) -> list[str
     if net is None:
         node = {key: value for key, value in node.items() if key != "parts"}
     try:
-        if tree["freeze"] is not None and net is not None:
-            freeze(net, tree["freeze"])
         optimizer = build_optimizer(node)(tried.named_parameters())
         if schedule := build_schedule(tree["scheduler"]):
             path = "scheduler"
@@ -44,8 +40,6 @@ def try_optimizer(tree: dict[str, Any], net: torch.nn.Module | None) -> list[str
                 return ["scheduler.interval = 'epoch': this schedule counts steps; it must be 'step'"]
             made = schedule.build(optimizer, TRIED_STEPS)["scheduler"]
             return _check_schedule(tree, made, spans_run(schedule.factory))
-    except ConfigError as error:
-        return error.problems
     except Exception as error:
         hint = ""
         if tree[path]["_target_"] == "torch.optim.Muon":

@@ -63,6 +63,10 @@ WRONG = {
     "a pair with a word in it": (adam(betas=[0.9, "x"]), ["optimizer.betas"]),
     "parameters by position": (adam(_args_=[1]), ["optimizer._args_", "params"]),
     "a part that is not there": (adam(parts={"net.7.*": {"lr": 0.1}}), ["parts.net.7.*", "no trained parameter"]),
+    "a part that is frozen": (
+        adam(parts={"net.0.*": {"lr": 0.1}}) | {"freeze": ["net.0.*"]}, ["parts.net.0.*", "no trained parameter"],
+    ),
+    "something frozen that is not there": ({"freeze": ["net.9.*"]}, ["freeze: no weight is named 'net.9.*'"]),
     "a typo in a part": (adam(parts={"net.0.*": {"lrr": 0.1}}), ["optimizer.parts.net.0.*.lrr", "lr"]),
     "a negative rate of a part": (adam(parts={"net.0.*": {"lr": -1}}), ["optimizer.parts.net.0.*.lr = -1", "> 0"]),
     "a part of an optimizer without parts": (
