@@ -32,6 +32,7 @@ from mnist_cnn.models.net import NetClassifier
 from mnist_cnn.models.reading import Scale
 from mnist_cnn.optim import PlateausResume
 from mnist_cnn.report.console import ProgressBar, interactive, logging_to
+from mnist_cnn.report.forecast import Forecast, earlier_epoch
 from mnist_cnn.report.tables import count, final_table, start_report
 from mnist_cnn.runs.checkpoint import load_checkpoint
 from mnist_cnn.runs.directory import Run
@@ -102,6 +103,8 @@ def train(
             scale = Scale(data.divide_by, data.mean())
             history = History(run.history_file, began, monitors(OmegaConf.to_container(cfg)))
             trainer = build_trainer(cfg, run, history, node, scale)
+            like_it = earlier_epoch(run.path.parent, cfg, torch.get_num_threads())
+            trainer.callbacks.append(Forecast(keeper, like_it))  # type: ignore[attr-defined]
             if not isinstance(model, Classifier):  # rehearses its validation: does it log what is followed?
                 trainer.num_sanity_val_steps = max(1, trainer.num_sanity_val_steps)
             rows = model.layer_rows if isinstance(model, Classifier) else rows_of(model)

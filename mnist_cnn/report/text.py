@@ -9,14 +9,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+WORD = 9  # characters that are never broken: percentages, counts, most names
 WITHOUT_TERMINAL = 200  # columns: a file or another program reads it, and nothing needs folding
 
 
 def plain_table(lines: Sequence[Sequence[str]], below: Sequence[str] = ()) -> str:
     """The first line is the head; columns of numbers stand right.
 
-    Where it is too wide for the terminal, columns that are the same in every row are named below it, and cells fold
-    between words.
+    Where it is too wide for the terminal, columns that are the same in every row are named below it, dotted heads lose
+    their groups, and cells fold, between words as far as that goes.
 
     Args:
         below: heads of columns whose cells then stand below those of the column before them.
@@ -29,11 +30,16 @@ def plain_table(lines: Sequence[Sequence[str]], below: Sequence[str] = ()) -> st
     moved = [i for i in range(1, len(head)) if head[i] in below and i not in same and i - 1 not in same]
     kept = [i for i in range(len(head)) if i not in [*same, *moved]]
     narrow = [[f"{line[i]}\n{line[i + 1]}" if i + 1 in moved else line[i] for i in kept] for line in lines]
+    leaves = [name.rpartition(".")[2] for name in narrow[0]]
+    narrow[0] = [leaf if leaves.count(leaf) == 1 else name for leaf, name in zip(leaves, narrow[0], strict=True)]
     widths = _natural(narrow)
-    least = [max(len(word) for line in narrow for word in line[i].split() or [""]) for i in range(len(kept))]
-    while _width(widths) > terminal_width() and widths != least:
-        widest = max((i for i in range(len(kept)) if widths[i] > least[i]), key=lambda i: widths[i])
-        widths[widest] -= 1
+    longest = [max(len(word) for line in narrow for word in line[i].split() or [""]) for i in range(len(kept))]
+    for least in (longest, [min(width, WORD) for width in longest]):
+        while _width(widths) > terminal_width() and any(
+            w > at_least for w, at_least in zip(widths, least, strict=True)
+        ):
+            widest = max((i for i in range(len(kept)) if widths[i] > least[i]), key=lambda i: widths[i])
+            widths[widest] -= 1
     return _drawn(narrow, widths) + (f"\n\n{wrapped(f'in every row: {shared}')}" if shared else "")
 
 

@@ -1,5 +1,6 @@
 """Versions, code version and hardware: what a reader needs to judge a figure."""
 
+import functools
 import os
 import platform
 import subprocess
@@ -27,7 +28,7 @@ def environment(device: torch.device, command: list[str]) -> dict[str, Any]:
         "git": _git(),
         "hardware": {
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-            "cpu": _cpu_name(),
+            "cpu": cpu_name(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "platform": platform.platform(),
@@ -60,7 +61,9 @@ def _git() -> dict[str, Any] | None:
         return None
 
 
-def _cpu_name() -> str:
+@functools.cache
+def cpu_name() -> str:
+    """Of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

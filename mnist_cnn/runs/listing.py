@@ -47,7 +47,7 @@ class ListedRun(Layout):
     def settings(self) -> dict[str, Any]:
         """All of config.yaml by dotted keys."""
         try:
-            return dict(_leaves(yaml.load(self._config, Loader=LOADER)))
+            return dict(leaves(yaml.load(self._config, Loader=LOADER)))
         except (AttributeError, yaml.YAMLError):  # not a mapping, or no YAML
             return {}
 
@@ -162,9 +162,10 @@ def _line_of(key: str) -> re.Pattern[str]:
     return re.compile(f"^{''.join(levels)}{'  ' * len(groups)}{re.escape(leaf)}: ?(.*)$", re.MULTILINE)
 
 
-def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by dotted key."""
     for key, value in tree.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -110,7 +110,7 @@ class Record(_Part):
     `config_digest` is the same for runs that differ in nothing but the seed; compare by `settings`, which reads those
     of version 1 too. `confusion`: counts, a row per true class. `monitor`, `mode`: the figure that chose the best
     epoch, where it is neither a loss nor an accuracy of ours. `averaging`: the callback whose averages of the weights
-    were validated, saved and tested.
+    were validated, saved and tested. `expected_epoch_seconds`: as foretold when it began.
     """
 
     version: int = 1
@@ -140,6 +140,7 @@ class Record(_Part):
     monitor: str | None = None
     mode: Literal["min", "max"] | None = None
     timing: Timing | None = None
+    expected_epoch_seconds: float | None = None
 
     @property
     def completed(self) -> bool:

@@ -5,6 +5,7 @@ if __name__ == "__main__":  # before anything makes a tensor
 
     huge_pages.ask_for()
 
+import contextlib
 import sys
 from collections.abc import Iterator
 
@@ -20,7 +21,8 @@ from mnist_cnn.runs.layout import PLAN
 from mnist_cnn.search.settings import KEYS, check_training, find_directory, leaves, read_settings
 from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
 from mnist_cnn.sweep.multirun import jobs_at_once, stop_on_sigterm
-from mnist_cnn.sweep.plan import Sweep
+from mnist_cnn.sweep.plan import Sweep, SweepJob
+from mnist_cnn.sweep.progress import SweepDisplay
 from mnist_cnn.sweep.summary import write_summary
 from mnist_cnn.train import train
 
@@ -64,13 +66,18 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
                            "startup_trials": cfg.startup_trials, **ranked_by}  # fmt: skip
                 chosen += [f"++callbacks.pruning.{key}={value}" for key, value in pruning.items()]
             run, log_file = Run(directory / str(number)), directory / f"{number}.log"
-            yield start_or_continue(compose_run(chosen).cfg, run, chosen, log_file, number)
+            composed = compose_run(chosen).cfg
+            own = [*overrides, *(f"{key}={value}" for key, value in values.items())]
+            about = SweepJob(number, own, chosen, composed.trainer.max_epochs, composed.seed)
+            yield start_or_continue(composed, run, chosen, log_file, about)
 
     failed = 0
     again = f"python -m mnist_cnn.search directory={directory} trials={cfg.trials}"
-    with found.owned(), stop_on_sigterm(again):
-        for ended in run_side_by_side(jobs(), train, at_once):
-            failed += found.tell(ended.job.about, ended.error)
+    display = SweepDisplay(Sweep.load(directory), at_once, cfg.trials)
+    with found.owned(), stop_on_sigterm(again), display.live or contextlib.nullcontext():
+        for ended in run_side_by_side(jobs(), train, at_once, display.tick, display.started):
+            failed += found.tell(ended.job.about.number)
+            display.ended(ended.job.about, ended.error)
     print(write_summary(Sweep.load(directory)))
     return 1 if failed else 0
 

@@ -14,8 +14,6 @@ from optuna.trial import TrialState
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.files import is_locked, locked
 from mnist_cnn.runs.directory import Run
-from mnist_cnn.sweep.groups import JobRow, rows_of
-from mnist_cnn.sweep.plan import COMPLETED, PRUNED, Sweep
 
 STUDY = "search"
 OWNER = "process"  # that asked for a trial and tells its outcome
@@ -79,21 +77,15 @@ class Trials:
         study = self.storage.get_study_id_from_name(STUDY)
         return self.storage.get_trial_id_from_study_id_trial_number(study, number)
 
-    def tell(self, number: int, error: str | None) -> bool:
-        """Passes a trial's outcome on and prints it; whether it failed."""
-        sweep = Sweep.load(self.directory)
-        rows = rows_of(sweep)
-        row = next((row for row in rows if row.job.number == number), None)
-        state, outcome = row.progress.state if row else "failed", error or ""
-        if row and row.done:
-            self.study.tell(number, row.done.rank, skip_if_finished=True)
-            outcome = f"validation {row.done.monitor or 'accuracy'} {row.done.shown(row.validation)}"
-        else:
-            told = TrialState.PRUNED if state == PRUNED else TrialState.FAIL
-            self.study.tell(number, state=told, skip_if_finished=True)
-        values = " ".join(f"{key}={value}" for key, value in self.study.trials[number].params.items())
-        print(f"trial {number} ({values}): {state}, {outcome.removeprefix(f'{state}: ')}{_best(rows)}", flush=True)
-        return state not in (COMPLETED, PRUNED)
+    def tell(self, number: int) -> bool:
+        """Passes a trial's outcome on; whether it failed."""
+        record = Run(self.directory / str(number)).record()
+        if record is not None and record.completed:
+            self.study.tell(number, record.rank, skip_if_finished=True)
+            return False
+        pruned = record is not None and record.status == "pruned"
+        self.study.tell(number, state=TrialState.PRUNED if pruned else TrialState.FAIL, skip_if_finished=True)
+        return not pruned
 
     def _gone(self, owner: str | None) -> bool:
         """Whether the process that asked for an unfinished trial has ended; one without a name was killed asking."""
@@ -133,8 +125,3 @@ def ends(found: BaseDistribution) -> tuple[Any, ...]:
         return found.choices
     assert isinstance(found, IntDistribution | FloatDistribution)
     return found.low, found.high
-
-
-def _best(rows: list[JobRow]) -> str:
-    done = [(row, row.done) for row in rows if row.done]
-    return f"; best so far {done[0][1].shown(done[0][1].validation)} (trial {done[0][0].job.number})" if done else ""

@@ -88,6 +88,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads_each(at_once: int) -> int:
+    """Threads of each of some jobs side by side."""
+    return min(max(1, cores() // at_once), int(os.environ.get("OMP_NUM_THREADS", cores())))
+
+
 def run_side_by_side(
     jobs: Iterable[Job],
     task: Task,
@@ -104,7 +109,7 @@ def run_side_by_side(
         tick: called several times a second while jobs run.
         started: called with each job that starts.
     """
-    threads = min(max(1, cores() // at_once), int(os.environ.get("OMP_NUM_THREADS", cores())))
+    threads = threads_each(at_once)
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context: Any = multiprocessing.get_context(method)
     if method == "forkserver":

@@ -17,8 +17,9 @@ from mnist_cnn.config.call import Call
 from mnist_cnn.config.compose import compose_run, launch
 from mnist_cnn.config.schema import validate
 from mnist_cnn.errors import ConfigError, Interrupted, RunError, UserError
+from mnist_cnn.report.forecast import earlier_epoch
 from mnist_cnn.runs.directory import Run
-from mnist_cnn.sweep.jobs import Job, Task, cores, run_side_by_side, start_or_continue
+from mnist_cnn.sweep.jobs import Job, Task, cores, run_side_by_side, start_or_continue, threads_each
 from mnist_cnn.sweep.plan import COMPLETED, Sweep, SweepJob, new_directory, newest_unfinished
 from mnist_cnn.sweep.progress import SweepDisplay
 from mnist_cnn.sweep.summary import write_summary
@@ -52,7 +53,8 @@ def perform(call: Call, task: Task) -> Sweep:
         todo = sweep.unfinished()
         print(f"sweep: {len(sweep.jobs)} jobs, {len(todo)} to run, {at_once} at once, in {sweep.path}", flush=True)
         with stop_on_sigterm(f"python -m mnist_cnn.train -m resume={sweep.path}"):
-            display = SweepDisplay(sweep, at_once)
+            display = SweepDisplay(sweep, at_once, expected=expected_epochs(todo, known, at_once))
+            display.tell()
             jobs = _jobs(sweep, todo, known, display)
             with display.live or contextlib.nullcontext():
                 for ended in run_side_by_side(jobs, task, at_once, display.tick, display.started):
@@ -76,6 +78,19 @@ def _first_sound(sweep: Sweep, known: dict[int, DictConfig]) -> DictConfig:
         except ConfigError as error:
             problems += error.problems
     raise ConfigError(problems)
+
+
+def expected_epochs(todo: Sequence[SweepJob], known: dict[int, DictConfig], at_once: int) -> dict[int, float]:
+    """Seconds of an epoch by job, of all jobs or none, from earlier runs below the folder of all runs."""
+    found: dict[int, float] = {}
+    threads = threads_each(at_once)
+    for job in todo:
+        cfg = known.get(job.number)
+        seconds = earlier_epoch(Path(cfg.run_root), cfg, threads) if cfg is not None else None
+        if seconds is None:
+            return {}
+        found[job.number] = seconds
+    return found
 
 
 def _jobs(sweep: Sweep, todo: Sequence[SweepJob], known: dict[int, DictConfig], display: SweepDisplay) -> Iterator[Job]:

@@ -102,7 +102,8 @@ class Sweep:
         record, rows = run.record(), run.history()
         state = _state(record, run, self.log_file(job))
         best = max((row["val/acc"] for row in rows if "val/acc" in row), default=None)
-        seconds = mean(row["seconds"] for row in rows) if rows else None
+        expected = record.expected_epoch_seconds if record is not None else None
+        seconds = mean(row["seconds"] for row in rows) if rows else expected
         error = record.error if record is not None else None
         if error is None and state in (FAILED, KILLED) and self._error_file(job).is_file():
             error = self._error_file(job).read_text()
@@ -173,11 +174,17 @@ def newest_unfinished(root: Path, arguments: list[str]) -> Sweep:
     raise RunError(f"nothing to resume below {root / 'multirun'}: no sweep{words} has jobs left to run")
 
 
-def seconds_left(jobs: Sequence[SweepJob], progress: dict[int, Progress], at_once: int) -> float | None:
-    """Of jobs still to end, from the epochs that were timed so far; None before the first."""
+def seconds_left(
+    jobs: Sequence[SweepJob], progress: dict[int, Progress], at_once: int, further: int = 0
+) -> float | None:
+    """Of jobs still to end, from the epochs that were timed so far, or foretold; None before there are any.
+
+    Args:
+        further: epochs of jobs that are not known yet.
+    """
     timed = [p.epoch_seconds for p in progress.values() if p.epoch_seconds is not None]
     if not timed:
         return None
     usual = mean(timed)
     each = [(job.epochs - progress[job.number].epochs) * (progress[job.number].epoch_seconds or usual) for job in jobs]
-    return max(sum(each) / at_once, max(each, default=0.0))
+    return max((sum(each) + usual * further) / at_once, max(each, default=0.0))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Mapping
 
 from rich import get_console
 from rich.live import Live
@@ -9,72 +10,113 @@ from rich.table import Table
 
 from mnist_cnn.report.console import interactive
 from mnist_cnn.report.text import duration
+from mnist_cnn.sweep.groups import rows_of
 from mnist_cnn.sweep.jobs import Job
-from mnist_cnn.sweep.plan import RUNNING, TO_RUN, Sweep, SweepJob, seconds_left
+from mnist_cnn.sweep.plan import PRUNED, RUNNING, TO_RUN, Progress, Sweep, SweepJob, seconds_left
+from mnist_cnn.sweep.summary import short
 
 REDRAW_SECONDS = 1.0
 ROWS = 30  # of the live table: the running jobs and those around them
 
 
 class SweepDisplay:
-    """Reads the files of the running jobs; a finished job is read once."""
+    """Reads the files of the running jobs; a finished job is read once.
 
-    def __init__(self, sweep: Sweep, at_once: int) -> None:
+    Args:
+        planned: trials of a search, which become known one by one.
+        expected: seconds of an epoch by job, from earlier runs.
+    """
+
+    def __init__(
+        self, sweep: Sweep, at_once: int, planned: int | None = None, expected: Mapping[int, float] | None = None
+    ) -> None:
         self.sweep, self.at_once = sweep, at_once
-        self.swept = sweep.swept()
-        self.progress = {job.number: sweep.progress(job) for job in sweep.jobs}
+        self.planned, self.expected = planned or len(sweep.jobs), expected or {}
+        self.noun = "trial" if sweep.is_search else "job"
+        self.progress = {job.number: self._progress(job) for job in sweep.jobs}
         self.settled = {n for n, p in self.progress.items() if p.state not in TO_RUN}
         self.starting: set[int] = set()
-        self.drawn = 0.0
-        live = Live(get_renderable=self._table, console=get_console(), auto_refresh=False) if interactive() else None
+        self.best = _best(sweep)
+        self.drawn = time.monotonic()
+        self.told = False
+        live = Live(get_renderable=self.table, console=get_console(), auto_refresh=False) if interactive() else None
         self.live = live  # to be entered while jobs run
 
     def tick(self) -> None:
-        if self.live and time.monotonic() - self.drawn > REDRAW_SECONDS:
+        if (self.live or not self.told) and time.monotonic() - self.drawn > REDRAW_SECONDS:
             self.drawn = time.monotonic()
-            self._read()
-            self.live.refresh()
+            self.refresh()
+            self.tell()
+            if self.live:
+                self.live.refresh()
+
+    def tell(self) -> None:
+        """Says once how long all of it will take, as soon as every running job has an idea."""
+        running = [p for p in self.progress.values() if p.state == RUNNING]
+        seconds = self._seconds_left()
+        if not self.told and seconds is not None and all(p.epoch_seconds is not None for p in running):
+            self.told = True
+            count = self.planned - len(self.settled)
+            words = f"about {duration(seconds)} for {count} run{'s' * (count != 1)}, {self.at_once} at once"
+            print(words, flush=True)
 
     def started(self, job: Job) -> None:
         self.starting.add(job.about.number)
+        if job.about.number not in self.progress:
+            self.sweep.jobs.append(job.about)
+        self.progress[job.about.number] = self._progress(job.about)
 
     def ended(self, job: SweepJob, error: str | None) -> None:
-        self._read()
-        self.progress[job.number] = now = self.sweep.progress(job)
+        self.refresh()
+        self.progress[job.number] = now = self._progress(job)
         self.settled.add(job.number)
+        self.best = _best(self.sweep)
         best = f", best validation accuracy {now.best:.2%}" if now.best is not None else ""
         reason = f": {error.removeprefix(f'{now.state}: ')}" if error else ""
-        text = f"job {job.number} ({self.name(job)}): {now.state}{best}{reason}"
+        text = f"{self.noun} {job.number} ({self.name(job)}): {now.state}{best}{reason}"
         if self.live is None:
             print(f"{text}{self._left()}", flush=True)
             return
-        if error:
+        if error and now.state != PRUNED:
             self.live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         self.live.refresh()
 
     def name(self, job: SweepJob) -> str:
-        values = job.values()
-        return " ".join(f"{key}={values[key]}" for key in self.swept if key in values) or " ".join(job.overrides)
+        values, swept = job.values(), self.sweep.swept()
+        named = " ".join(f"{key}={short(values[key])}" for key in swept if key in values)
+        return named or " ".join(job.overrides)
 
-    def _read(self) -> None:
+    def _progress(self, job: SweepJob) -> Progress:
+        now = self.sweep.progress(job)
+        if now.epoch_seconds is None and job.number in self.expected:
+            return dataclasses.replace(now, epoch_seconds=self.expected[job.number])
+        return now
+
+    def refresh(self) -> None:
+        """Reads what the jobs that have not ended wrote."""
         for job in self.sweep.jobs:
             if job.number not in self.settled:
-                now = self.sweep.progress(job)
+                now = self._progress(job)
                 if job.number in self.starting and now.state != RUNNING:
-                    now = dataclasses.replace(now, state="starting")
+                    now = dataclasses.replace(now, state="starting" if now.state in TO_RUN else "reporting")
                 self.progress[job.number] = now
 
-    def _left(self) -> str:
-        done = len(self.settled)
+    def _seconds_left(self) -> float | None:
         open_jobs = [job for job in self.sweep.jobs if job.number not in self.settled]
-        seconds = seconds_left(open_jobs, self.progress, self.at_once)
-        text = f"; {done} of {len(self.sweep.jobs)} jobs ended"
-        return text if seconds is None or done == len(self.sweep.jobs) else f"{text}, about {duration(seconds)} left"
+        further = (self.planned - len(self.sweep.jobs)) * max((job.epochs for job in self.sweep.jobs), default=0)
+        return seconds_left(open_jobs, self.progress, self.at_once, further)
 
-    def _table(self) -> Table:
+    def _left(self) -> str:
+        done, seconds = len(self.settled), self._seconds_left()
+        text = f"; {done} of {self.planned} {self.noun}s ended"
+        left = "" if seconds is None or done == self.planned else f", about {duration(seconds)} left"
+        return f"{text}{left}{self.best}"
+
+    def table(self) -> Table:
+        """The jobs around those that run, in 80 columns."""
         table = Table(title=self._left().removeprefix("; "), title_justify="left", box=None, pad_edge=False)
-        for name in ("job", "overrides", "state", "epoch", "best validation", "left"):
-            table.add_column(name, justify="left" if name in ("overrides", "state") else "right")
+        for name in (self.noun, "values", "state", "epoch", "best", "left"):
+            table.add_column(name, justify="left" if name in ("values", "state") else "right", no_wrap=name != "values")
         for job in self._shown():
             now = self.progress[job.number]
             left = (job.epochs - now.epochs) * now.epoch_seconds if now.epoch_seconds and now.state == RUNNING else None
@@ -93,3 +135,11 @@ class SweepDisplay:
         active = [i for i, job in enumerate(self.sweep.jobs) if self.progress[job.number].state == RUNNING]
         first = max(0, min((active[0] if active else len(self.sweep.jobs)) - 5, len(self.sweep.jobs) - ROWS))
         return self.sweep.jobs[first : first + ROWS]
+
+
+def _best(sweep: Sweep) -> str:
+    """Of a search so far, by validation."""
+    row = next(iter(rows_of(sweep)), None) if sweep.is_search else None
+    if row is None or row.done is None:
+        return ""
+    return f"; best so far {row.done.shown(row.validation)} (trial {row.job.number})"

@@ -46,7 +46,7 @@ def write_summary(sweep: Sweep, all_tests: bool = False) -> str:
         plain_table(seeds, below=[INTERVAL]) if repeated else "",
         "\n".join(map(wrapped, notes)),
     ]
-    return "\n\n".join(part for part in parts if part) + f"\n\n{sweep.path}: {', '.join(files)}"
+    return "\n\n".join(part for part in parts if part) + "\n\n" + wrapped(f"{sweep.path}: {', '.join(files)}")
 
 
 def job_table(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_tests: bool) -> list[list[str]]:
@@ -114,6 +114,12 @@ def notes_on(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_
     notes = [f"validation and test are {monitor}, which chose the epochs" for monitor in monitors]
     if any(row.done and known(row.done.protocol).test_images_watched for row in rows):
         notes.append("validation here is on the test images themselves (data.validate_on=test): nothing is held out")
+    if sweep.is_search and rows and rows[0].done:
+        best = rows[0]
+        words = shlex.join(["python", "-m", "mnist_cnn.train", *(text.lstrip("+") for text in best.job.overrides)])
+        notes.append(
+            f"trial {best.job.number} is best, {rows[0].done.shown(best.validation)}; with its values: {words}"
+        )
     if not all_tests:
         notes.append(
             f"test figures are shown only for what validation chose{'' if chosen else ', at the end'}; all of them: "

@@ -1,5 +1,7 @@
 """The Optuna search with real processes."""
 
+import shlex
+
 import optuna
 import pytest
 from conftest import metrics_of
@@ -7,6 +9,7 @@ from program import start
 from test_sweep import FEW, wait_for
 
 import mnist_cnn.search.__main__ as search
+from mnist_cnn import validate
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.sweep.plan import Sweep
 
@@ -25,6 +28,11 @@ def only(folder):
 def test_it_keeps_every_trial_and_goes_on_where_it_stopped(cli, tiny_overrides, tmp_path, capsys):
     assert cli(*FAST, "trials=3", *tiny_overrides, main=search.main) == 0
     folder = only(tmp_path)
+    command = (
+        capsys.readouterr().out.partition("is best, ")[2].partition("python -m mnist_cnn.train ")[2].splitlines()[0]
+    )
+    assert f"data.root={tiny_overrides[1].partition('=')[2]}" in shlex.split(command)
+    assert cli(*shlex.split(command), main=validate.main) == 0
     capsys.readouterr()
     assert cli(f"directory={folder}", "trials=5", "startup_trials=2", main=search.main) == 0
     assert "3 of 5 trials" in capsys.readouterr().out
