@@ -106,7 +106,7 @@ def test_of_eight_jobs_one_diverges_one_is_refused_one_is_killed(tiny_overrides,
     assert states(sweep) == expected | {3: "completed"}
     changed = {n for n in range(7) if Run(sweep.path / str(n)).metrics_file.stat().st_mtime_ns != made[n]}
     assert changed == {3}
-    assert f"epoch {done + 1:>2}/15" in killed.path.joinpath("train.log").read_text()
+    assert f" {done + 1}/15 " in killed.path.joinpath("train.log").read_text()
     rows = list(csv.DictReader((sweep.path / "summary.csv").read_text().splitlines()))
     assert [row["state"] for row in rows].count("completed") == 6
 
