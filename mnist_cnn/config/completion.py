@@ -4,7 +4,7 @@ eval "$(python -m mnist_cnn.config.completion bash)"
 """
 
 import itertools
-import sys
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ _mnist_cnn() {
   esac
   local python=python IFS=$'\\n'
   case "$1" in *python*) python=$1 ;; esac
-  COMPREPLY=($("$python" -m mnist_cnn.config.completion "${COMP_LINE:0:$COMP_POINT}" 2>/dev/null))
+  COMPREPLY=($(COMP_LINE="${COMP_LINE:0:$COMP_POINT}" "$python" -m mnist_cnn.config.completion 2>/dev/null))
   case "${COMPREPLY[0]-}" in
     *=|*.) compopt -o nospace 2>/dev/null ;;
     "") compopt -o default 2>/dev/null ;;
@@ -36,8 +36,8 @@ LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def main() -> None:
-    given = sys.argv[1:]
-    print(SHELL if given in ([], ["bash"], ["zsh"]) else "\n".join(replies(given[0])))
+    line = os.environ.get("COMP_LINE")
+    print(SHELL if line is None else "\n".join(replies(line)))
 
 
 def replies(line: str) -> list[str]:
