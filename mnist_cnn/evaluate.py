@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn import cli
-from mnist_cnn.config.build import build, build_metrics
+from mnist_cnn.config.build import build_data, build_metrics
 from mnist_cnn.config.command_line import evaluation_overrides
 from mnist_cnn.config.compose import compose_named, compose_run
 from mnist_cnn.config.module import build_module, plain_node
@@ -21,6 +21,8 @@ from mnist_cnn.report.console import logging_to
 from mnist_cnn.runs.checkpoint import load_checkpoint, load_trained
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
+from mnist_cnn.runs.protocol import protocol_of
+from mnist_cnn.runs.submission import write_submission
 
 log = logging.getLogger(__name__)
 SETTINGS: dict[str, Any] = {
@@ -53,7 +55,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     problems = problems_to_evaluate(saved)
     if problems:
         raise ConfigError([f"{source}: {p}" for p in problems])
-    data, model = build(saved.data), build_module(plain_node(saved.model))
+    data, model = build_data(saved, training=False), build_module(plain_node(saved.model))
+    data.prepare_data()
     if isinstance(model, Classifier):
         model.watch(build_metrics(plain_node(saved.metrics), model.num_classes))
     try:
@@ -66,14 +69,19 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         limit_test_batches=saved.trainer.limit_test_batches, use_distributed_sampler=False,
         benchmark=saved.trainer.benchmark, deterministic=saved.trainer.deterministic,
     )  # fmt: skip
+    if data.test_images == "unlabelled":
+        log.info(f"the test images have no labels; their predicted classes are in {write_submission(run, model, data)}")
+        return {}
+    if data.test_images == "none":
+        raise RunError(f"{run.path}: the data have no test images")
     figures: dict[str, Any] = dict(trainer.test(model, datamodule=data, verbose=False)[0])
     log.info(f"{path}, {state['epoch'] + 1} epochs trained")
     shown = {name.removeprefix("test/"): f"{value:.4f}" for name, value in figures.items()}
     if "test/acc" in figures:
         shown = {"accuracy": f"{figures['test/acc']:.2%}"} | {k: v for k, v in shown.items() if k != "acc"}
     words = ", ".join(f"{name} {value}" for name, value in shown.items())
-    log.info(f"test {words}, {len(data.splits['test']):,} images")
-    log.info(f"protocol of the run: {'not known' if alone else data.protocol()['summary']}")
+    log.info(f"test {words}" + (f", {len(data.splits['test']):,} images" if "test" in data.splits else ""))
+    log.info(f"protocol of the run: {'not known' if alone else protocol_of(data, saved.test)['summary']}")
     return figures
 
 

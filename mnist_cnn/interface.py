@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
@@ -20,12 +20,12 @@ from mnist_cnn.compare.judge import compare_runs as compare_runs
 from mnist_cnn.config.build import build_model
 from mnist_cnn.config.call import Call
 from mnist_cnn.config.checks import starts_processes
-from mnist_cnn.config.compose import config_dir, data_defaults, parse
+from mnist_cnn.config.compose import config_dir, parse
+from mnist_cnn.config.data_module import MNISTDataModule as MNISTDataModule
+from mnist_cnn.config.data_module import with_saved_arrays
 from mnist_cnn.config.module import build_module, check_module, plain_node
 from mnist_cnn.config.python_values import as_override, plain
 from mnist_cnn.config.schema import find_problems
-from mnist_cnn.config.signatures import check_node
-from mnist_cnn.data import datamodule
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.reading import Scale
@@ -49,7 +49,8 @@ def fit(*overrides: str, **settings: Any) -> Result:
 
     Args:
         overrides: `"model=gap"`, `"trainer.max_epochs=2"`, `"resume=auto"`.
-        settings: the same for keys without a dot, as Python has them: `seed=3`, numbers of NumPy, a `Path`.
+        settings: the same for keys without a dot, as Python has them: `seed=3`, numbers of NumPy, a `Path`;
+            `data=(images, labels)`, or with the test's `data=((images, labels), (images, labels))`, trains on arrays.
 
     Raises:
         UserError: what the command would print; `ConfigError` before anything is written.
@@ -180,50 +181,11 @@ def create_model(name: str, **options: Any) -> Any:
     return build_model(cfg)
 
 
-class DataOptions(TypedDict, total=False):
-    """Arguments of `MNISTDataModule`; what they mean and their ranges stand there."""
-
-    dataset: str
-    root: str | Path | None
-    md5: dict[str, str] | None
-    batch_size: int
-    eval_batch_size: int
-    validate_on: str
-    validation_size: int
-    split_seed: int
-    seed: int
-    num_workers: int
-    pin_memory: str | bool
-    limit_train: int | None
-    limit_val: int | None
-    limit_test: int | None
-    divide_by: float
-    augment: torch.nn.Module | None
-
-
-class MNISTDataModule(datamodule.MNISTDataModule):
-    """MNIST for anyone's LightningModule and Trainer; what is left out is as in conf/data/mnist.yaml.
-
-    Another `dataset` is held against its own MD5 where conf/data has them, else taken as it is.
-
-    Raises:
-        ConfigError: an unknown argument or a value out of range.
-    """
-
-    def __init__(self, **options: Unpack[DataOptions]) -> None:
-        given = {key: plain(value) for key, value in options.items() if key != "augment"}
-        node = data_defaults(given.get("dataset")) | given
-        problems = check_node(node, "data", datamodule.MNISTDataModule)
-        if problems:
-            raise ConfigError(problems)
-        del node["_target_"]
-        super().__init__(**node, augment=options.get("augment"))
-
-
 def _call(overrides: Sequence[str], settings: dict[str, Any], multirun: bool) -> Call:
     bad = [text for text in overrides if not isinstance(text, str)]
     if bad:
         raise ConfigError([f"{text!r}: must be an override such as 'model=gap'" for text in bad])
+    settings = with_saved_arrays(overrides, settings)
     return Call([*overrides, *(as_override(key, value, multirun) for key, value in settings.items())], multirun)
 
 

@@ -20,12 +20,11 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from mnist_cnn import cli
 from mnist_cnn.callbacks import AtomicCheckpointIO, History, SeedEpochs, SelfContained, every_epoch
-from mnist_cnn.config.build import build, build_data
+from mnist_cnn.config.build import DataModule, build, build_data
 from mnist_cnn.config.command_line import training_call
 from mnist_cnn.config.metrics import OURS, monitors
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.recipe import offered
-from mnist_cnn.data.datamodule import MNISTDataModule
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import LayerRow, rows_of
 from mnist_cnn.models.net import NetClassifier
@@ -40,10 +39,12 @@ from mnist_cnn.runs.environment import environment
 from mnist_cnn.runs.history import Epoch, final_figures, timing
 from mnist_cnn.runs.keeper import Keeper
 from mnist_cnn.runs.model import ready_model
+from mnist_cnn.runs.protocol import how_tested, protocol_of
 from mnist_cnn.runs.record import Record
 from mnist_cnn.runs.settings import settings_digest
 from mnist_cnn.runs.start import find_start
 from mnist_cnn.runs.stopping import stoppable
+from mnist_cnn.runs.submission import write_submission
 from mnist_cnn.sweep.multirun import launch_sweep, run_sweep
 
 log = logging.getLogger(__name__)
@@ -96,13 +97,14 @@ def train(
             data = build_data(cfg)
             data.prepare_data()
             data.setup("fit")
+            scale = Scale(data.divide_by, data.mean())
             model, node, start = ready_model(cfg, data, checkpoint)
             if isinstance(model, Classifier):
                 clips_mixed = bool(cfg.trainer.gradient_clip_val) and "mixed" in cfg.trainer.precision
                 speed.apply(model, clips_mixed=clips_mixed)
-            scale = Scale(data.divide_by, data.mean())
+                model.scale = scale
             history = History(run.history_file, began, monitors(OmegaConf.to_container(cfg)))
-            trainer = build_trainer(cfg, run, history, node, scale)
+            trainer = build_trainer(cfg, run, history, node, scale, data.holds_out)
             like_it = earlier_epoch(run.path.parent, cfg, torch.get_num_threads())
             trainer.callbacks.append(Forecast(keeper, like_it))  # type: ignore[attr-defined]
             if not isinstance(model, Classifier):  # rehearses its validation: does it log what is followed?
@@ -118,27 +120,31 @@ def train(
             model.load_state_dict(state["state_dict"])
             tested: dict[str, float] = {}
             on_validation: list[torch.Tensor] = []
+            how = how_tested(data, cfg.test)
             with stoppable(trainer, run):
-                if is_overridden("test_step", model):
+                if how == "once" and is_overridden("test_step", model):
                     tested = dict(trainer.test(model, datamodule=data, verbose=False)[0])
-                if isinstance(model, Classifier) and trainer.world_size == 1:
+                if isinstance(model, Classifier) and data.holds_out and trainer.world_size == 1:
                     on_validation = predict_validation(trainer, model, data)
-        chosen = cfg.callbacks.checkpoint
-        if isinstance(model, Classifier) and trainer.world_size == 1:
-            run.save_predictions(torch.cat(model.predictions))
-            if on_validation:
-                run.save_predictions(torch.cat(on_validation), "val")
+        chosen = cfg.callbacks.checkpoint or {"monitor": None, "mode": None}
+        by_class = model if isinstance(model, Classifier) and how == "once" else None
+        if by_class is not None and trainer.world_size == 1:
+            run.save_predictions(torch.cat(by_class.predictions))
+        if on_validation:
+            run.save_predictions(torch.cat(on_validation), "val")
+        if how == "unlabelled" and trainer.is_global_zero:
+            write_submission(run, model, data)
         keeper.add(
             status="completed",
-            protocol=data.protocol(),
+            protocol=protocol_of(data, cfg.test),
             test_weights=cfg.test_weights,
             test_epoch=len(state["callbacks"][history.state_key]["rows"]),
             epochs=len(history.rows),
-            figures=final_figures(history.rows, chosen.monitor, chosen.mode)
+            figures=final_figures(history.rows, chosen["monitor"], chosen["mode"])
             | {name: float(value) for name, value in tested.items()},
-            **({"monitor": chosen.monitor, "mode": chosen.mode} if chosen.monitor not in OURS else {}),
+            **({name: chosen[name] for name in ("monitor", "mode")} if chosen["monitor"] not in (None, *OURS) else {}),
             # rows: true class
-            **({"confusion": model.confusion.compute().tolist()} if isinstance(model, Classifier) else {}),
+            **({"confusion": by_class.confusion.compute().tolist()} if by_class is not None else {}),
             timing=timing(history.rows) | {"start_seconds": history.start_seconds},
         )
         if cfg.figures and trainer.is_global_zero:
@@ -155,7 +161,9 @@ def predict_validation(trainer: pl.Trainer, model: Classifier, data: pl.Lightnin
     return rows or []
 
 
-def build_trainer(cfg: DictConfig, run: Run, history: History, node: dict[str, Any], scale: Scale) -> pl.Trainer:
+def build_trainer(
+    cfg: DictConfig, run: Run, history: History, node: dict[str, Any], scale: Scale, holds_out: bool
+) -> pl.Trainer:
     """With the callbacks that every run has, and those of the configuration."""
     callbacks = [SeedEpochs(cfg.seed), PlateausResume(), history, SelfContained(node, scale)]
     callbacks += [offered(given, dirpath=str(run.checkpoints)) for _, given in entries(cfg.callbacks)]
@@ -163,8 +171,10 @@ def build_trainer(cfg: DictConfig, run: Run, history: History, node: dict[str, A
     if interactive():
         callbacks.append(ProgressBar())
     loggers = [offered(given, save_dir=str(run.path)) for _, given in entries(cfg.logger)]
+    without = {} if holds_out else {"limit_val_batches": 0}
     return build(
         cfg.trainer,
+        **without,
         callbacks=callbacks,
         logger=loggers or False,
         plugins=[AtomicCheckpointIO()],
@@ -182,7 +192,7 @@ def entries(group: DictConfig) -> list[tuple[str, Any]]:
 def describe(
     cfg: DictConfig,
     overrides: list[str],
-    data: MNISTDataModule,
+    data: DataModule,
     model: pl.LightningModule,
     rows: Sequence[LayerRow],
     trainer: pl.Trainer,
@@ -194,8 +204,8 @@ def describe(
     return {
         "model": type(net).__name__,
         "parameters": {"total": total, "trainable": trainable},
-        "protocol": data.protocol(),
-        "batch_size": cfg.data.batch_size,
+        "protocol": protocol_of(data, cfg.test),
+        "batch_size": cfg.data.get("batch_size"),
         "max_epochs": cfg.trainer.max_epochs,
         "precision": cfg.trainer.precision,
         "config_digest": settings_digest(cfg),
@@ -204,13 +214,13 @@ def describe(
     }
 
 
-def draw(run: Run, record: Record, data: MNISTDataModule) -> None:
+def draw(run: Run, record: Record, data: DataModule) -> None:
     """The plots of the run, under the name it was asked for by."""
     from mnist_cnn.report.plots import draw_run  # matplotlib takes a second to import
 
     named = [o.partition("=")[2] for o in run.overrides() if o.startswith(("experiment=", "model="))]
     title = f"{named[-1] if named else record.model}, seed {record.seed}"
-    draw_run(run, title, data.splits["train"], data.splits["test"])
+    draw_run(run, title, data.splits.get("train"), data.splits.get("test"))
 
 
 def main() -> None:

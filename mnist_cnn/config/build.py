@@ -9,9 +9,13 @@ from torchmetrics import Metric
 from mnist_cnn.config.instantiate import build as build
 from mnist_cnn.config.metrics import metric_node
 from mnist_cnn.config.module import build_module, own_options, plain_node
+from mnist_cnn.config.protocol import data_class, settle_protocol
 from mnist_cnn.config.recipe import build_optimizer, build_schedule
-from mnist_cnn.data.datamodule import MNISTDataModule
+from mnist_cnn.data.adopted import AdoptedDataModule, adopt
+from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.models.classifier import Classifier
+
+DataModule = ImageDataModule | AdoptedDataModule
 
 
 def build_model(cfg: DictConfig, classes: int | None = None) -> pl.LightningModule:
@@ -32,9 +36,13 @@ def build_metrics(nodes: Any, classes: int) -> dict[str, Metric]:
     return {name: build(metric_node(node, classes)) for name, node in nodes.items() if node is not None}
 
 
-def build_data(cfg: DictConfig) -> MNISTDataModule:
-    """The images of a configuration with their augmentation."""
-    return build(cfg.data, augment=build(cfg.augment) if cfg.augment else None)
+def build_data(cfg: DictConfig, training: bool = True) -> DataModule:
+    """The images of a configuration with their augmentation, which only training needs."""
+    augment = build(cfg.augment) if training and cfg.augment else None
+    target = data_class(cfg.data)
+    if target is not None and issubclass(target, ImageDataModule):
+        return build(cfg.data, augment=augment)
+    return adopt(build(cfg.data), augment, cfg.seed)
 
 
 def with_defaults(cfg: DictConfig) -> DictConfig:
@@ -42,6 +50,7 @@ def with_defaults(cfg: DictConfig) -> DictConfig:
 
     So config.yaml names every value that a run was made with, whatever becomes of a default.
     """
+    settle_protocol(cfg)
     model = OmegaConf.select(cfg, "model", throw_on_missing=False)
     if not isinstance(model, DictConfig) or (options := own_options(model.get("_target_"))) is None:
         return cfg

@@ -13,10 +13,10 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from mnist_cnn.config.build import build
 from mnist_cnn.config.metrics import OURS, try_metrics
 from mnist_cnn.config.module import blank_module, is_classifier, try_module
+from mnist_cnn.config.protocol import check_protocol, classes_of, data_class, validates
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.signatures import Precision
 from mnist_cnn.config.tries import try_augmentation, try_callbacks, try_optimizer, words
-from mnist_cnn.data.source import PACKAGES
 from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.values import problem
@@ -27,20 +27,18 @@ LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow",
 def check_meaning(tree: dict[str, Any]) -> list[str]:
     """Problems of a tree whose keys, types and ranges are right."""
     problems = _check_monitors(tree) + _check_loggers(tree) + _check_model(tree) + _check_epochs(tree)
-    if tree["callbacks"].get("checkpoint") is None:
+    target = data_class(tree["data"])
+    if tree["callbacks"].get("checkpoint") is None and (target is None or validates(tree["data"], target)):
         problems.append("callbacks.checkpoint: a run without checkpoints can be neither resumed nor evaluated")
-    if tree["data"].get("md5") is not None and tree["data"]["dataset"] not in PACKAGES:
-        dataset = tree["data"]["dataset"]
-        problems.append(f"data.dataset = {dataset!r}: unknown value{nearest(dataset, PACKAGES)} (any with data=custom)")
-    tried = try_module(tree["model"], _classes(tree)) or _check_recipe(tree)
-    return problems + check_machine(tree["trainer"]) + tried
+    tried = try_module(tree["model"], classes_of(tree["data"])) or _check_recipe(tree)
+    return problems + check_protocol(tree) + check_machine(tree["trainer"]) + tried
 
 
 def _check_monitors(tree: dict[str, Any]) -> list[str]:
     """Is what is watched measured, and in the right direction? A LightningModule's figures show when it trains."""
     if not is_classifier(tree["model"]):
         return [f"metrics.{name}: the model is a LightningModule, which logs its own" for name in tree["metrics"]]
-    tried = try_metrics(tree["metrics"], tree["model"].get("num_classes") or _classes(tree) or CLASSES)
+    tried = try_metrics(tree["metrics"], tree["model"].get("num_classes") or classes_of(tree["data"]) or CLASSES)
     problems = [found for each in tried.values() for found in each.problems]
     modes: dict[str, str | None] = {name: "min" if name.endswith("loss") else "max" for name in OURS}
     modes |= {name: each.mode for each in tried.values() for name in each.names}
@@ -65,17 +63,9 @@ def _check_loggers(tree: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _classes(tree: dict[str, Any]) -> int | None:
-    """Of the data; None where only the data will say."""
-    if "class_names" not in tree["data"]:
-        return CLASSES
-    names = tree["data"]["class_names"]
-    return len(names) if names is not None else None
-
-
 def _check_model(tree: dict[str, Any]) -> list[str]:
     problems = []
-    given, classes = tree["model"].get("num_classes"), _classes(tree)
+    given, classes = tree["model"].get("num_classes"), classes_of(tree["data"])
     if None not in (given, classes) and given != classes:
         problems.append(f"model.num_classes = {given}: the data have {classes} classes")
     if tree["weights"] is not None and not Path(tree["weights"]).exists():
@@ -141,7 +131,7 @@ def _try_trainer(trainer: str) -> tuple[list[str], bool]:
 
 def _check_recipe(tree: dict[str, Any]) -> list[str]:
     try:
-        net = blank_module(tree["model"], _classes(tree), tree["freeze"])
+        net = blank_module(tree["model"], classes_of(tree["data"]), tree["freeze"])
     except ConfigError as error:
         return error.problems
     problems = try_augmentation(tree["augment"]) + try_callbacks(tree, net)

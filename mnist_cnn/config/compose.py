@@ -73,17 +73,20 @@ def compose_named(config_name: str, overrides: Sequence[str]) -> DictConfig:
         return compose(config_name, list(overrides))
 
 
-def data_defaults(dataset: str | None = None) -> dict[str, Any]:
-    """conf/data/mnist.yaml with the seed of conf/train.yaml, whatever a model would change.
+def data_defaults(dataset: str | None = None, kind: str = "mnist") -> dict[str, Any]:
+    """A file of conf/data with the seed of conf/train.yaml, whatever a model would change.
 
-    With the MD5 of `dataset` instead of MNIST's: None where no file of conf/data has them.
+    Args:
+        dataset: what the file of this set says counts instead; one that none is for has no MD5.
     """
-    files = ["train.yaml", "data/mnist.yaml", *(f"data/{path.name}" for path in (config_dir() / "data").glob("*.yaml"))]
-    seed, node, *sets = (OmegaConf.load(config_dir() / file) for file in files)
-    tree: Any = OmegaConf.to_container(OmegaConf.create({"seed": seed.seed, "data": node}), resolve=True)
+    folder = config_dir() / "data"
+    layers: list[Any] = [OmegaConf.load(folder / f"{name}.yaml") for name in ("common", kind)]
     if dataset is not None:
-        tree["data"]["md5"] = {each.dataset: each.md5 and dict(each.md5) for each in sets}.get(dataset)
-    return tree["data"]
+        found: Any = (OmegaConf.load(file) for file in sorted(folder.glob("*.yaml")))
+        layers.append(next((node for node in found if node.get("dataset") == dataset), {"md5": None}))
+    seed = OmegaConf.load(config_dir() / "train.yaml").seed
+    tree: Any = OmegaConf.to_container(OmegaConf.create({"seed": seed, "data": OmegaConf.merge(*layers)}), resolve=True)
+    return {key: value for key, value in tree["data"].items() if key != "defaults"}
 
 
 @contextlib.contextmanager

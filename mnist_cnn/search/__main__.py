@@ -48,7 +48,9 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
 
     directory, overrides, space = find_directory(cfg, overrides)
     distributions = {key: distribution(key, leaf) for key, leaf in leaves(space)}
-    base = check_training(overrides, {key: ends(found) for key, found in distributions.items()})
+    # Values are chosen by validation: no trial needs the test images, unless the call says so.
+    asked = overrides if any(text.startswith("test=") for text in overrides) else ["test=never", *overrides]
+    base = check_training(asked, {key: ends(found) for key, found in distributions.items()})
     followed = {key: base.callbacks.checkpoint[key] for key in ("monitor", "mode")}
     ranked_by = {} if followed["monitor"] in OURS else followed
     directory.mkdir(parents=True, exist_ok=True)
@@ -59,7 +61,7 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
 
     def jobs() -> Iterator[Job]:
         for number, values in found.to_run(cfg.trials, distributions):
-            chosen = [*overrides, *(f"++{key}={value}" for key, value in values.items()), "figures=false"]
+            chosen = [*asked, *(f"++{key}={value}" for key, value in values.items()), "figures=false"]
             if cfg.prune:
                 pruning = {"_target_": "'mnist_cnn.search.pruning.PruneTrial'", "storage": f"'{found.url}'",
                            "study": STUDY, "trial_id": found.trial_id(number),

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn.config.compose import compose_named, compose_run, line, parse
 from mnist_cnn.config.place import config_dir
+from mnist_cnn.config.protocol import data_class, validates
 from mnist_cnn.config.schema import ROOT_KEYS, find_problems
 from mnist_cnn.config.tiny import is_tiny
 from mnist_cnn.errors import ConfigError
@@ -108,6 +109,9 @@ def check_training(overrides: list[str], values: dict[str, Sequence[Any]]) -> Di
     for turn in range(max((len(each) for each in values.values()), default=1)):
         cfg = compose_run([*overrides, *(f"++{key}={each[turn % len(each)]}" for key, each in values.items())]).cfg
         problems += [found for found in find_problems(cfg, KEYS) if found not in problems]
+        target = data_class(cfg.data)
+        if target is not None and not validates(cfg.data, target):
+            problems.append("data.validation_size = 0: a search needs validation images to choose by")
     if problems:
         raise ConfigError(problems)
     return cfg

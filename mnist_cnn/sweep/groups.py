@@ -12,7 +12,9 @@ from mnist_cnn.runs.history import extras
 from mnist_cnn.runs.record import Record, known
 from mnist_cnn.sweep.plan import COMPLETED, Progress, Sweep, SweepJob
 
+SEEDS = 2**32
 NAMED = 3  # settings in a note
+REPEATS = ("seed", "data.fold")  # what a mean is taken over
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,18 @@ class JobRow:
     done: Record | None
 
     @property
-    def validation(self) -> float:
-        """What validation measured of the weights that were tested: accuracy, or what the run was told to follow."""
+    def validation(self) -> float | None:
+        """What validation measured of the weights that were tested: accuracy, or what the run was told to follow.
+
+        None where no image validated.
+        """
         return known(self.done).validation
+
+    @property
+    def place(self) -> int:
+        """The same for jobs of two groups that are a pair: of one seed, and of one fold."""
+        done = known(self.done)
+        return (known(done.protocol).fold or 0) * SEEDS + done.seed
 
     @property
     def seconds(self) -> float:
@@ -63,7 +74,7 @@ class JobRow:
 
 @dataclass(frozen=True)
 class Group:
-    """Complete jobs that differ in nothing but the seed."""
+    """Complete jobs that differ in nothing but the seed, or the part of the training images that validates."""
 
     values: dict[str, str]
     rows: list[JobRow]
@@ -83,9 +94,14 @@ class Group:
         return mean(known(row.done).rank for row in self.rows)
 
     @cached_property
+    def measured(self) -> list[float]:
+        """`validation` of each, where any image validated."""
+        return [row.validation for row in self.rows if row.validation is not None]
+
+    @cached_property
     def spread(self) -> Spread:
-        """Of the validation accuracy over the seeds."""
-        return Spread.of([row.validation for row in self.rows])
+        """Of the validation accuracy over the seeds or folds."""
+        return Spread.of(self.measured)
 
     @property
     def whole(self) -> bool:
@@ -108,17 +124,18 @@ def groups_of(rows: Sequence[JobRow]) -> list[Group]:
     """Best mean validation accuracy first; those that lack a seed, which may have diverged, after the others."""
     found: dict[tuple[tuple[str, str], ...], list[JobRow]] = {}
     for row in rows:
-        found.setdefault(tuple((k, v) for k, v in row.values.items() if k != "seed"), []).append(row)
+        found.setdefault(tuple((k, v) for k, v in row.values.items() if k not in REPEATS), []).append(row)
     groups = [Group(dict(key), [r for r in members if r.done], len(members)) for key, members in found.items()]
     return sorted((g for g in groups if g.rows), key=lambda group: (not group.whole, -group.rank))
 
 
 def highest(groups: Sequence[Group]) -> list[str]:
     """Which groups the highest by validation cannot be told apart from; nothing where it has a single seed."""
+    groups = [group for group in groups if group.measured]
     if len(groups) < 2 or len(groups[0].rows) < 2 or groups[0].monitor is not None:
         return []
     images = known(known(groups[0].rows[0].done).protocol).val_images
-    best, *others = ({known(row.done).seed: row.validation for row in group.rows} for group in groups)
+    best, *others = ({row.place: known(row.validation) for row in group.rows} for group in groups)
     near = []
     for group, other in zip(groups[1:], others, strict=True):
         found = Difference.of(best, other, images)

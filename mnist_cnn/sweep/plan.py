@@ -18,6 +18,7 @@ from mnist_cnn.runs.record import Record
 COMPLETED, RUNNING, WAITING = "completed", "running", "waiting"
 DIVERGED, REFUSED, FAILED, KILLED, STOPPED = "diverged", "refused", "failed", "killed", "stopped"
 PRUNED = "pruned"  # by a search
+OF_SEARCH = ("callbacks.pruning", "figures=", "test=")  # given to every trial
 TO_RUN = (WAITING, FAILED, KILLED, STOPPED)
 
 
@@ -132,7 +133,7 @@ def _found_in(path: Path) -> list[SweepJob]:
     for file in path.glob("*/config.yaml"):
         run = Run(file.parent)
         if run.path.name.isdecimal():
-            overrides = [text for text in run.overrides() if not text.startswith(("callbacks.pruning", "figures="))]
+            overrides = [text for text in run.overrides() if not text.startswith(OF_SEARCH)]
             cfg = run.config()
             jobs.append(SweepJob(int(run.path.name), overrides, overrides, cfg.trainer.max_epochs, cfg.seed))
     return sorted(jobs, key=lambda job: job.number)

@@ -8,7 +8,7 @@ from mnist_cnn.files import write_atomically, write_table
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import markdown_table, plain_table, wrapped
 from mnist_cnn.runs.record import known
-from mnist_cnn.sweep.groups import Group, JobRow, groups_of, highest, rows_of
+from mnist_cnn.sweep.groups import REPEATS, Group, JobRow, groups_of, highest, rows_of
 from mnist_cnn.sweep.plan import COMPLETED, PRUNED, RUNNING, STOPPED, WAITING, Sweep
 
 INTERVAL = "95 % interval"
@@ -24,7 +24,8 @@ def write_summary(sweep: Sweep, all_tests: bool = False) -> str:
 
     rows = rows_of(sweep)
     groups = groups_of(rows)
-    chosen = groups[:1] if not any(row.progress.state in (RUNNING, STOPPED, WAITING) for row in rows) else []
+    ended = not any(row.progress.state in (RUNNING, STOPPED, WAITING) for row in rows)
+    chosen = [group for group in groups[:1] if ended and group.measured]
     repeated = any(len(group.rows) > 1 for group in groups)
     jobs, seeds = job_table(sweep, rows, chosen, all_tests), group_table(groups, chosen, all_tests)
     # A line per job, for further analysis; all figures, so the test figures too.
@@ -34,7 +35,8 @@ def write_summary(sweep: Sweep, all_tests: bool = False) -> str:
     lines = (row.as_dict() | {"directory": row.job.number} for row in rows)
     write_table(sweep.path / "summary.csv", columns, lines)
     files = ["summary.csv", "summary.md"]
-    picture = draw(groups, [key for key in sweep.swept() if key != "seed"], rows, sweep.is_search)
+    keys = [key for key in sweep.swept() if key not in REPEATS]
+    picture = draw([group for group in groups if group.measured], keys, rows, sweep.is_search)
     if picture is not None:
         picture.savefig(sweep.path / "summary.png", dpi=110)
         files.append("summary.png")
@@ -77,7 +79,7 @@ def group_table(groups: Sequence[Group], chosen: Sequence[Group], all_tests: boo
             [
                 *(short(group.values.get(key, "")) for key in keys),
                 f"{len(group.rows)}" if group.whole else f"{len(group.rows)} of {group.planned}",
-                *_spread(group.spread, group.monitor),
+                *(_spread(group.spread, group.monitor) if group.measured else ["", ""]),
                 *(_spread(Spread.of(tests), group.monitor) if tests else ["", ""]),
                 f"{mean(row.seconds for row in group.rows):.0f}",
             ]
@@ -114,13 +116,18 @@ def notes_on(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_
     notes = [f"validation and test are {monitor}, which chose the epochs" for monitor in monitors]
     if any(row.done and known(row.done.protocol).test_images_watched for row in rows):
         notes.append("validation here is on the test images themselves (data.validate_on=test): nothing is held out")
+    protocols = [known(row.done.protocol) for row in rows if row.done]
+    if any(protocol.fold is not None for protocol in protocols):
+        notes.append("folds share most of their training images: the interval over them is too narrow")
     if sweep.is_search and rows and rows[0].done:
         best = rows[0]
         words = shlex.join(["python", "-m", "mnist_cnn.train", *(text.lstrip("+") for text in best.job.overrides)])
         notes.append(
             f"trial {best.job.number} is best, {rows[0].done.shown(best.validation)}; with its values: {words}"
         )
-    if not all_tests:
+    if protocols and all(protocol.test == "never" for protocol in protocols):
+        notes.append("no job read the test images (test=never); python -m mnist_cnn.evaluate run_dir=... tests one")
+    elif not all_tests:
         notes.append(
             f"test figures are shown only for what validation chose{'' if chosen else ', at the end'}; all of them: "
             f"python -m mnist_cnn.sweep {shlex.quote(str(sweep.path))} tests=all"
@@ -142,7 +149,7 @@ def as_markdown(
     sweep: Sweep, jobs: list[list[str]], seeds: list[list[str]], notes: Sequence[str], pictured: bool
 ) -> str:
     parts = [f"# {sweep.path.name}", f"`{' '.join(sweep.arguments)}`", markdown_table(jobs)]
-    parts += ["## Over seeds", markdown_table(seeds)] if seeds else []
+    parts += ["## Over seeds and folds", markdown_table(seeds)] if seeds else []
     parts += ["![summary](summary.png)"] if pictured else []
     parts += ["\n".join(f"- {note}" for note in notes)] if notes else []
     return "\n\n".join(parts) + "\n"

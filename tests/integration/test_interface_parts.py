@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 
 import mnist_cnn as mc
-from mnist_cnn.data import datamodule
+from mnist_cnn.config.data_module import DataOptions
+from mnist_cnn.data import base, datamodule
 from mnist_cnn.errors import ConfigError, InputError, RunError
-from mnist_cnn.interface import DataOptions
 
 
 @pytest.fixture
@@ -76,7 +76,8 @@ def test_every_argument_of_the_data_module_is_optional_and_checked():
     data = mc.MNISTDataModule()
     assert (data.dataset, data.batch_size, data.validation_size, data.divide_by) == ("MNIST", 128, 5000, 255.0)
     assert isinstance(data, datamodule.MNISTDataModule)
-    arguments = set(inspect.signature(datamodule.MNISTDataModule.__init__).parameters) - {"self"}
+    taken = datamodule.MNISTDataModule.__init__, base.ImageDataModule.__init__
+    arguments = {name for each in taken for name in inspect.signature(each).parameters} - {"self", "options"}
     assert set(typing.get_type_hints(DataOptions)) == arguments
     with pytest.raises(ConfigError, match=r"'data\.batch_size'"):
         mc.MNISTDataModule(batchsize=3)

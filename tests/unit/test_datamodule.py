@@ -4,14 +4,18 @@ import pytest
 import torch
 from conftest import NAMES, idx, write_images
 
-from mnist_cnn.data.datamodule import MNISTDataModule, ShardSampler
+from mnist_cnn.data.datamodule import MNISTDataModule
+from mnist_cnn.data.sampling import ShardSampler
 from mnist_cnn.errors import DataError
+from mnist_cnn.runs.protocol import protocol_of
 
 
 def module(root, **changes):
     settings = {
         "dataset": "custom", "root": str(root), "md5": None, "batch_size": 32, "eval_batch_size": 50,
         "validate_on": "holdout", "validation_size": 80, "split_seed": 0, "seed": 1, "num_workers": 0,
+        "fold": None, "folds": 5, "fraction": 1.0, "imbalance": None, "balanced": False, "prepare": "resize",
+        "class_names": None,
         "pin_memory": False, "limit_train": None, "limit_val": None, "limit_test": None, "divide_by": 255.0,
     }  # fmt: skip
     return MNISTDataModule(**(settings | changes))
@@ -58,7 +62,7 @@ def test_validate_on_test_watches_the_test_images_and_says_so(tiny):
     assert len(data.splits["train"]) == 320
     assert rows(data.splits["val"]) == rows(data.splits["test"])
     assert data.protocol()["test_images_watched"] is True
-    assert "watched" in data.protocol()["summary"]
+    assert "watched" in protocol_of(data, "once")["summary"]
 
 
 def test_an_epoch_has_every_image_once_in_an_order_of_its_own(tiny):
@@ -107,7 +111,8 @@ def test_shards_count_every_image_exactly_once():
     ("name", "content", "said"),
     [
         (NAMES[0], b"\0\0\10\3", "not a complete IDX file"),
-        (NAMES[0], idx(torch.zeros(320, 27, 28).numpy()), "28 x 28"),
+        (NAMES[0], idx(torch.zeros(320, 784).numpy()), "2 dimensions; needed: 3"),
+        (NAMES[0], idx(torch.zeros(320, 2, 28).numpy()), "28 x 2 pixels"),
         (NAMES[1], idx(torch.zeros(319).numpy()), "319 labels"),
         (NAMES[1], idx(torch.full((320,), 11).numpy()), "label 11"),
     ],

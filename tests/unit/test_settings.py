@@ -6,7 +6,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn.config.compose import compose_run
-from mnist_cnn.runs.settings import settings_digest
+from mnist_cnn.runs.settings import ADDED_LATER, settings_digest
 
 
 @functools.cache
@@ -53,7 +53,7 @@ def test_where_a_class_of_the_package_lies_makes_no_difference_but_another_class
 
 def test_a_setting_that_was_added_later_counts_only_when_it_is_not_at_its_default():
     before = composed()
-    later = {"data.fold": None, "data.folds": 5, "model.width": 1.0}
+    later = ADDED_LATER | {"data.part": None, "data.parts": 5, "model.width": 1.0}
 
     def digest(**values: object) -> str:
         cfg = OmegaConf.create(OmegaConf.to_container(before))
@@ -63,9 +63,9 @@ def test_a_setting_that_was_added_later_counts_only_when_it_is_not_at_its_defaul
 
     same = settings_digest(before)
     assert digest() == same
-    assert digest(data__fold=None, data__folds=5, model__width=1.0) == same
-    changed = [digest(data__fold=0), digest(data__folds=6), digest(model__width=2.0)]
+    assert digest(data__part=None, data__parts=5, model__width=1.0) == same
+    changed = [digest(data__part=0), digest(data__parts=6), digest(model__width=2.0)]
     assert len({same, *changed}) == 4
     cfg = OmegaConf.create(OmegaConf.to_container(before))
-    OmegaConf.update(cfg, "data.folds", 5, force_add=True)
+    OmegaConf.update(cfg, "data.parts", 5, force_add=True)
     assert settings_digest(cfg, added_later={}) != same

@@ -1,0 +1,162 @@
+"""Arrays of NumPy: from Python, or out of an .npz file."""
+
+import hashlib
+import io
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mnist_cnn.data.own import Labels, OwnDataModule, Split
+from mnist_cnn.data.picture import to_28
+from mnist_cnn.errors import DataError
+from mnist_cnn.files import write_atomically
+
+# Names of images and labels within a file: of a file for one split, and of one for both, as Keras has it.
+IMAGES = {"train": ("images", "x", "x_train"), "test": ("images", "x", "x_test")}
+LABELS = {"train": ("labels", "y", "y_train"), "test": ("labels", "y", "y_test")}
+
+
+class ArraysDataModule(OwnDataModule):
+    """`root`/train.npz and `root`/test.npz with `images` and `labels`, or one file as Keras' mnist.npz.
+
+    Images are (N, height, width), (N, 1, 28, 28) or, in colour, (N, height, width, 3): whole numbers from 0 to 255, or
+    floats from 0 to 1. Labels are (N,) whole numbers. A test file without labels is predicted.
+    """
+
+    usual = {"train": "train.npz", "test": "test.npz"}  # noqa: RUF012
+
+    def path_of(self, split: Split) -> Path | None:
+        if split == "test" and self.given["test"] is None:
+            both = super().path_of("train")
+            if both is not None and "x_test" in _names(both):
+                return both
+        return super().path_of(split)
+
+    def array(self, split: Split, names: tuple[str, ...]) -> Any:
+        """The first array that has one of these names; None where there is none."""
+        path = self.path_of(split)
+        assert path is not None
+        found = next((name for name in names if name in _names(path)), None)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return None if found is None else file[found]
+        except (ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"{path}: {found} cannot be read ({str(error).splitlines()[0]})") from error
+
+    def labels(self, split: Split) -> Labels | None:
+        where, found = str(self.path_of(split)), self.array(split, LABELS[split])
+        return None if found is None else Labels(whole(found, where), where)
+
+    def pixels(self, split: Split) -> Tensor:
+        where, found = str(self.path_of(split)), self.array(split, IMAGES[split])
+        if found is None:
+            raise DataError(f"{where}: no array is called {' or '.join(IMAGES[split])}")
+        return to_28(as_bytes(found, where), self.preparation, where)
+
+
+class HeldArraysDataModule(ArraysDataModule):
+    """Arrays that are there already, of whatever a NumPy array can be made of.
+
+    Args:
+        arrays: `images` and `labels` by split.
+        options: of `ArraysDataModule`.
+    """
+
+    def __init__(self, arrays: dict[str, dict[str, Any]], **options: Any) -> None:
+        self.arrays = arrays
+        super().__init__(**options)
+
+    def path_of(self, split: Split) -> Path | None:
+        return Path(f"{split} arrays") if split in self.arrays else None
+
+    def array(self, split: Split, names: tuple[str, ...]) -> Any:
+        return self.arrays[split].get(names[0])
+
+
+def by_split(data: Any) -> dict[str, dict[str, Any]]:
+    """`(images, labels)`, or that of training and that of the test, by split and name; held against each other.
+
+    Raises:
+        DataError: something else, or arrays that are no images and labels.
+    """
+    pairs = data if _is_pair(data) and all(_is_pair(each) for each in data) else (data,)
+    if not all(_is_pair(pair) for pair in pairs):
+        raise DataError(
+            "data: needed: (images, labels), or ((images, labels), (images, labels)) with those of the test"
+        )
+    splits: dict[str, dict[str, Any]] = {}
+    for split, (images, labels) in zip(("train", "test"), pairs, strict=False):
+        where = f"{split} arrays"
+        splits[split] = {"images": as_bytes(images, where).numpy(), "labels": np.array(whole(labels, where))}
+    return splits
+
+
+def save(splits: dict[str, dict[str, Any]], folder: Path) -> dict[str, Path]:
+    """Writes arrays to files that are named by what is in them, so that runs can be resumed and tested."""
+    paths = {}
+    for split, arrays in splits.items():
+        digest = hashlib.sha256()
+        for array in arrays.values():
+            digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+        paths[split] = folder / f"{digest.hexdigest()[:12]}.npz"
+        if not paths[split].is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            content = io.BytesIO()
+            np.savez_compressed(content, **arrays)
+            write_atomically(paths[split], content.getbuffer())
+    return {split: path.resolve() for split, path in paths.items()}
+
+
+def _is_pair(value: Any) -> bool:
+    """Two things; an array of two images is none."""
+    return isinstance(value, list | tuple) and len(value) == 2
+
+
+def as_bytes(images: Any, where: str) -> Tensor:
+    """Images as (N, height, width) or (N, height, width, 3) uint8.
+
+    Raises:
+        DataError: another shape, type or range.
+    """
+    array = np.asarray(images)
+    if array.ndim == 4 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim not in (3, 4):
+        raise DataError(f"{where}: images have shape {array.shape}; needed: (N, height, width), perhaps with colours")
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * 255
+    if array.dtype.kind not in "uif":
+        raise DataError(f"{where}: images are {array.dtype}; needed: numbers from 0 to 255, or floats from 0 to 1")
+    top = 1.0 if array.dtype.kind == "f" and array.size and float(np.nanmax(array)) <= 1 else 255.0
+    if array.size and not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= top):
+        found = f"{array.min():g} to {array.max():g}"
+        raise DataError(f"{where}: images from {found}; needed: 0 to 255, or floats from 0 to 1")
+    scaled = array if array.dtype == np.uint8 else (array * (255.0 / top)).round().astype(np.uint8)
+    return torch.from_numpy(np.ascontiguousarray(scaled))
+
+
+def whole(labels: Any, where: str) -> list[int]:
+    """Labels as whole numbers.
+
+    Raises:
+        DataError: they are not.
+    """
+    array = np.asarray(labels)
+    if array.ndim != 1:
+        raise DataError(f"{where}: labels have shape {array.shape}; needed: (N,)")
+    if array.dtype.kind not in "uif" or not (np.isfinite(array).all() and (array == np.floor(array)).all()):
+        raise DataError(f"{where}: labels are {array.dtype}, not all whole numbers; needed: classes from 0 on")
+    return [int(label) for label in array]
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as file:
+            return [name.removesuffix(".npy") for name in file.namelist()]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: no .npz file with `images` and `labels` ({error})") from error

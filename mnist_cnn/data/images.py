@@ -1,0 +1,55 @@
+"""Images and labels in memory, and what must hold for them whatever they were read from."""
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mnist_cnn.errors import DataError
+
+Batch = tuple[Tensor, Tensor]
+SIDE = 28
+MOST_CLASSES = 1000
+UNKNOWN = -1  # the label of a test image that has none
+
+
+class ImageSet(Dataset[Batch]):
+    """Images (N, 1, 28, 28) uint8 and labels (N,) int64 in memory; hands out a whole batch for a list of indices."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.images[index], self.labels[index]
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        chosen = torch.tensor(indices)
+        return self.images[chosen], self.labels[chosen]
+
+    def first(self, count: int | None) -> "ImageSet":
+        return ImageSet(self.images[:count], self.labels[:count])
+
+    def chosen(self, indices: Tensor) -> "ImageSet":
+        return ImageSet(self.images[indices], self.labels[indices])
+
+
+def names_of(labels: list[int], where: str) -> dict[int, str]:
+    """The classes that labels speak of, smallest first, each with its number as its name.
+
+    Raises:
+        DataError: fewer than 2 or more than 1,000 of them, or a label below 0.
+    """
+    found = sorted(set(labels))
+    if found and found[0] < 0:
+        raise DataError(f"{where}: label {found[0]}; needed: whole numbers from 0 on")
+    require_classes([str(label) for label in found], where)
+    return {label: str(label) for label in found}
+
+
+def require_classes(names: list[str], where: str) -> None:
+    """Raises DataError where there are fewer than 2 classes, or more than 1,000."""
+    if not 2 <= len(names) <= MOST_CLASSES:
+        few = f" ({', '.join(names)})" if names and len(names) < 2 else ""
+        raise DataError(f"{where}: {len(names)} classes{few}; needed: 2 to {MOST_CLASSES:,}")

@@ -1,0 +1,163 @@
+"""What a user's own pictures have in common, whether they lie in folders, in a table or in arrays."""
+
+import functools
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mnist_cnn.data import splits
+from mnist_cnn.data.base import ImageDataModule, TestImages
+from mnist_cnn.data.images import MOST_CLASSES, UNKNOWN, ImageSet, require_classes
+from mnist_cnn.data.picture import Preparation
+from mnist_cnn.errors import DataError
+from mnist_cnn.values import Share
+
+Split = Literal["train", "test"]
+
+
+class Labels(NamedTuple):
+    """Labels of a split as the files have them, one for each image, and the place to name in an error."""
+
+    values: list[int]
+    where: str
+
+
+class OwnDataModule(ImageDataModule):
+    """Pictures of a user's own, for training and perhaps for the test.
+
+    A subclass says where they are (`path_of`), and reads labels and images.
+
+    Args:
+        dataset: name in reports; None for that of the folder or file.
+        root: folder that `train` and `test` lie in; None for the working folder.
+        train, test: None for the usual name, of which the test's need not be there.
+        test_share: where there are no test images: this share of each class is put aside as such, by `split_seed`.
+        prepare: how pictures of other sizes and colours become 28 x 28 and grey; see `picture.prepare`.
+        options: of `ImageDataModule`.
+    """
+
+    usual: dict[str, str]  # names of the files by split
+
+    def __init__(
+        self,
+        dataset: str | None,
+        root: str | None,
+        train: str | None,
+        test: str | None,
+        test_share: Share,
+        prepare: Preparation,
+        **options: Any,
+    ) -> None:
+        super().__init__(root=root if root is not None else ".", **options)
+        self.given = {"train": train, "test": test}
+        self.test_share, self.preparation = test_share, prepare
+        self.dataset = dataset or self._usual_name()
+        self._known: dict[str, Labels | None] = {}
+
+    def labels(self, split: Split) -> Labels | None:
+        """Of all images of a file or folder; None where it has none.
+
+        Raises:
+            DataError: what is wrong with it, by name.
+        """
+        raise NotImplementedError
+
+    def pixels(self, split: Split) -> Tensor:
+        """(N, 28, 28) uint8, in the order of the labels."""
+        raise NotImplementedError
+
+    def image_names(self) -> list[str]:
+        """What a submission calls the test images."""
+        return [str(number) for number in range(1, len(self.splits["test"]) + 1)]
+
+    def path_of(self, split: Split) -> Path | None:
+        """Of the split's file or folder; None where there are no test images of their own.
+
+        Raises:
+            DataError: it is not there.
+        """
+        given = self.given[split]
+        path = self.root / (given or self.usual[split])
+        if path.exists():
+            return path
+        if split == "test" and given is None:
+            return None
+        raise DataError(f"{path}: no such file or folder (data.{split}={given or 'null'}, data.root={self.root})")
+
+    def prepare_data(self) -> None:
+        """Checks the files and the labels of both splits; the test images themselves are not read."""
+        self._numbered("train")
+        if self.path_of("test") is not None:
+            self._numbered("test")
+
+    @property
+    def class_names(self) -> list[str]:
+        return list(self._numbers.values())
+
+    @property
+    def test_images(self) -> TestImages:
+        if self.path_of("test") is not None:
+            return "unlabelled" if self._numbered("test") is None else "labelled"
+        return "labelled" if self.test_share else "none"
+
+    def read(self, split: Split) -> ImageSet:
+        if self.path_of("test") is None and self.test_share:
+            labels = self._numbered("train")
+            assert labels is not None
+            rest, test = splits.stratified(labels, self.test_share, self.split_seed)
+            return self._images("train", labels).chosen(rest if split == "train" else test)
+        return self._images(split, self._numbered(split))
+
+    def _images(self, split: Split, labels: Tensor | None) -> ImageSet:
+        pixels = self.pixels(split)
+        if labels is None:
+            labels = torch.full((len(pixels),), UNKNOWN)
+        if len(labels) != len(pixels):
+            raise DataError(f"{self.path_of(split)}: {len(labels)} labels for {len(pixels)} images")
+        return ImageSet(pixels.unsqueeze(1), labels)
+
+    @functools.cached_property
+    def _numbers(self) -> dict[int, str]:
+        """Names of the classes by the labels that the files have."""
+        found = self._labels_once("train")
+        assert found is not None
+        distinct = sorted(set(found.values))
+        if distinct and not 0 <= distinct[0] <= distinct[-1] < MOST_CLASSES:
+            wrong = distinct[0] if distinct[0] < 0 else distinct[-1]
+            raise DataError(f"{found.where}: label {wrong}; needed: whole numbers from 0 to {MOST_CLASSES - 1}")
+        names = self.given_names or [str(label) for label in distinct]
+        require_classes(names, found.where)
+        if self.given_names is None:
+            return dict(zip(distinct, names, strict=True))
+        if distinct[-1] >= len(names):
+            raise DataError(f"{found.where}: label {distinct[-1]}; data.class_names has only {len(names)} names")
+        if missing := set(range(len(names))) - set(distinct):
+            raise DataError(f"{found.where}: no image of class {min(missing)}, {names[min(missing)]!r}")
+        return dict(enumerate(names))
+
+    def _numbered(self, split: Split) -> Tensor | None:
+        """Labels as numbers of the classes from 0 on."""
+        found = self._labels_once(split)
+        if found is None:
+            return None
+        if not found.values:
+            raise DataError(f"{found.where}: no images")
+        numbers = {label: number for number, label in enumerate(self._numbers)}
+        unknown = [label for label in found.values if label not in numbers]
+        if unknown:
+            allowed = ", ".join(str(label) for label in self._numbers)
+            raise DataError(f"{found.where}: label {unknown[0]}, which no training image has (they have {allowed})")
+        return torch.tensor([numbers[label] for label in found.values])
+
+    def _labels_once(self, split: Split) -> Labels | None:
+        if split not in self._known:
+            self._known[split] = self.labels(split)
+        if self._known[split] is None and split == "train":
+            raise DataError(f"{self.path_of('train')}: has no labels, which training needs")
+        return self._known[split]
+
+    def _usual_name(self) -> str:
+        given = self.given["train"]
+        return self.root.resolve().name if given is None or self.root != Path() else Path(given).stem

@@ -1,0 +1,103 @@
+"""Pictures of any size and colour, brought to 28 x 28 grey pixels."""
+
+import logging
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mnist_cnn.data.images import SIDE
+from mnist_cnn.errors import DataError
+
+log = logging.getLogger(__name__)
+Preparation = Literal["resize", "mnist"]
+INK_BOX = 20  # pixels: the longer side of a digit in MNIST
+SMALLEST, LARGEST = 4, 10_000  # pixels of a picture's side
+
+
+def to_28(images: Tensor, preparation: Preparation, where: str) -> Tensor:
+    """(N, H, W) or, in colour, (N, H, W, 3), uint8, as (N, 28, 28).
+
+    Says once in the log what was done. `resize` leaves what is 28 x 28 and grey as it is.
+
+    Raises:
+        DataError: another shape.
+    """
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    if images.ndim == 3 and tuple(images.shape[1:]) == (SIDE, SIDE) and preparation == "resize":
+        return images
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (3, 4)):
+        raise DataError(f"{where}: shape {tuple(images.shape)}; needed: (N, height, width) or (N, height, width, 3)")
+    require_size(int(images.shape[2]), int(images.shape[1]), where)
+    prepared = [prepare(Image.fromarray(image.numpy()), preparation) for image in images]
+    say(where, {(int(images.shape[2]), int(images.shape[1]))}, images.ndim == 4, preparation)
+    return torch.from_numpy(np.stack(prepared)) if prepared else torch.empty((0, SIDE, SIDE), dtype=torch.uint8)
+
+
+def prepare(picture: Image.Image, preparation: Preparation) -> np.ndarray:
+    """A picture as (28, 28) uint8.
+
+    Args:
+        preparation: `resize` scales it as a whole, `mnist` makes a digit as MNIST's were made: see `as_mnist`.
+    """
+    grey = to_grey(picture)
+    return as_mnist(np.asarray(grey)) if preparation == "mnist" else np.asarray(_scaled(grey, SIDE, SIDE))
+
+
+def to_grey(picture: Image.Image) -> Image.Image:
+    """8 bits per pixel; what is transparent lies on white."""
+    if picture.mode.startswith(("I", "F")):  # 16 bits: Pillow would cut them off at 255
+        values = np.asarray(picture, dtype=np.float64)
+        scale = 1.0 if values.max(initial=0) <= 255 else 257.0
+        return Image.fromarray((values / scale).clip(0, 255).round().astype(np.uint8))
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        above = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)
+    return picture.convert("L")
+
+
+def as_mnist(grey: np.ndarray) -> np.ndarray:
+    """A digit as LeCun et al. made those of MNIST, (H, W) uint8 to (28, 28): light on black, the box of its ink scaled
+    to 20 pixels with its proportions kept, and its centre of mass in the middle.
+
+    Dark on light is turned round: the background is what the border shows.
+    """
+    paper = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
+    ink = ((paper - grey) if paper > 127 else (grey - paper)).clip(0).astype(np.uint8)
+    found = ink > ink.max() * 0.1 if ink.any() else np.zeros_like(ink, dtype=bool)
+    if not found.any():
+        return np.zeros((SIDE, SIDE), np.uint8)
+    rows, columns = np.flatnonzero(found.any(1)), np.flatnonzero(found.any(0))
+    box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = INK_BOX / max(box.shape)
+    height, width = (max(1, round(side * scale)) for side in box.shape)
+    digit = np.asarray(_scaled(Image.fromarray(box), width, height)).astype(np.float64)
+    middle = [float((digit.sum(1 - axis) * np.arange(digit.shape[axis])).sum() / digit.sum()) for axis in (0, 1)]
+    top, left = (
+        min(max(0, round((SIDE - 1) / 2 - centre)), SIDE - side)
+        for centre, side in zip(middle, digit.shape, strict=True)
+    )
+    image = np.zeros((SIDE, SIDE), np.uint8)
+    image[top : top + height, left : left + width] = digit
+    return image
+
+
+def require_size(width: int, height: int, where: str) -> None:
+    """Raises DataError for a picture that is absurdly small or large."""
+    if not (min(width, height) >= SMALLEST and max(width, height) <= LARGEST):
+        raise DataError(f"{where}: {width} x {height} pixels; needed: sides of {SMALLEST} to {LARGEST:,} pixels")
+
+
+def say(where: str, sizes: set[tuple[int, int]], colour: bool, preparation: Preparation) -> None:
+    """One line on what became of pictures of these widths and heights."""
+    (narrow, low), (wide, high) = min(sizes), max(sizes)
+    kind = "in colour" if colour else "grey"
+    size = f"{narrow} x {low}" if len(sizes) == 1 else f"{narrow} x {low} to {wide} x {high}"
+    log.info(f"{where}: pictures of {size} pixels, {kind}, made {SIDE} x {SIDE} grey (data.prepare={preparation})")
+
+
+def _scaled(picture: Image.Image, width: int, height: int) -> Image.Image:
+    return picture.resize((width, height), Image.Resampling.BILINEAR)  # Pillow's averages over what it shrinks

@@ -1,0 +1,39 @@
+"""The protocol of a run in words and for its record: which images did what."""
+
+from typing import Any
+
+from mnist_cnn.config.build import DataModule
+
+WORDS = {
+    "once": "test images read once, after training",
+    "never": "test images never read",
+    "unlabelled": "test images have no labels: predicted once, after training",
+    "none": "no test images",
+}
+
+
+def how_tested(data: DataModule, test: str) -> str:
+    """What becomes of the test images: `once` or `never`, as `test` asks; else `unlabelled` or `none`, as they are."""
+    return data.test_images if test == "once" and data.test_images != "labelled" else test
+
+
+def protocol_of(data: DataModule, test: str) -> dict[str, Any]:
+    """The part `protocol` of the record.
+
+    Args:
+        test: the setting.
+    """
+    known, how = data.protocol(), how_tested(data, test)
+    words = [WORDS[how]]
+    if known["test_images_watched"]:
+        words = ["test images watched during training"]
+    elif not data.holds_out:
+        words.append("no validation: the weights of the last epoch")
+    elif known["validate_on"] == "own":
+        words.append("validation by the data module's own split")
+    elif known.get("fold") is not None:
+        words.append(f"validation on fold {known['fold']} of {known['folds']} (0 to {known['folds'] - 1})")
+    if data.limits:
+        few = (f"{limit:,} {name}" for name, limit in data.limits.items())
+        words.append(f"at most {', '.join(few)} images used")
+    return known | {"test": how, "class_names": list(data.class_names), "summary": "; ".join(words)}

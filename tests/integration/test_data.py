@@ -1,0 +1,248 @@
+"""Own data and protocols through the commands: trained, resumed, swept, predicted, and what the records say."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import metrics_of
+from own_data import bars, write_all
+
+import mnist_cnn as mc
+import mnist_cnn.search.__main__ as search
+from mnist_cnn import evaluate, validate
+from mnist_cnn.runs.directory import Run
+
+FAST = ["model=sequential", "trainer=cpu", "figures=false", "data.batch_size=16"]
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory) -> Path:
+    """All three kinds of one data set in one folder."""
+    root = tmp_path_factory.mktemp("pets")
+    write_all(root)
+    return root
+
+
+def without_times(run: Run) -> list[dict]:
+    return [{k: v for k, v in row.items() if "seconds" not in k} for row in run.history()]
+
+
+@pytest.mark.parametrize("kind", ["folder", "csv", "arrays"])
+def test_each_kind_trains_resumes_bit_for_bit_and_predicts(pets, tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    own = [*FAST, f"data={kind}", f"data.root={pets}", "data.balanced=true", "data.fraction=0.5"]
+    whole = mc.fit(*own, "trainer.max_epochs=2")
+    half = mc.fit(*own, "trainer.max_epochs=1")
+    again = mc.fit(f"resume={half.run.path}", "trainer.max_epochs=2")
+    assert without_times(again.run) == without_times(whole.run)
+    assert again.figures == whole.figures
+    protocol = metrics_of(whole.run)["protocol"]
+    assert (protocol["dataset"], protocol["fraction"], protocol["balanced"]) == (pets.name, 0.5, True)
+    images, _ = bars(20)
+    assert np.array_equal(mc.load(whole.run.path).predict(images), whole.model.predict(images))
+    if kind == "csv":  # its test images have no labels
+        assert (protocol["test"], whole.figures["test/acc"]) == ("unlabelled", None)
+        first, second = ((each.run.path / "submission.csv").read_text() for each in (whole, again))
+        rows = list(csv.DictReader(first.splitlines()))
+        assert [row["ImageId"] for row in rows] == [str(i) for i in range(1, 41)]
+        predicted = whole.model.predict(bars(40, seed=1)[0])
+        assert [row["Label"] for row in rows] == [str(label) for label in predicted]
+        assert first == second
+    else:
+        assert protocol["test"] == "once"
+        assert whole.run.predictions_file.is_file()
+
+
+def test_a_submission_is_made_again_by_evaluate_and_said_where(pets, cli, capsys, tmp_path):
+    assert cli(*FAST, "data=csv", f"data.root={pets}", "trainer.max_epochs=1", "hydra.run.dir=run") == 0
+    assert "submission.csv" in capsys.readouterr().out
+    (tmp_path / "run" / "submission.csv").unlink()
+    assert cli("run_dir=run", main=evaluate.main) == 0
+    assert str(Path("run") / "submission.csv") in capsys.readouterr().out
+    assert (tmp_path / "run" / "submission.csv").is_file()
+
+
+def test_a_run_that_never_reads_the_test_images(tiny_overrides, cli, capsys, tmp_path, monkeypatch):
+    from mnist_cnn.data.datamodule import MNISTDataModule
+
+    read = MNISTDataModule.read
+    splits = []
+
+    def watched(self, split):
+        splits.append(split)
+        return read(self, split)
+
+    monkeypatch.setattr(MNISTDataModule, "read", watched)
+    assert cli(*FAST, *tiny_overrides, "test=never", "trainer.max_epochs=1", "hydra.run.dir=run", "figures=true") == 0
+    assert splits == ["train"]
+    printed = capsys.readouterr().out
+    assert "test images never read" in printed
+    run = Run(tmp_path / "run")
+    metrics = metrics_of(run)
+    assert metrics["protocol"]["test"] == "never"
+    assert not [name for name in metrics["figures"] if name.startswith("test/")]
+    assert "confusion" not in metrics
+    assert {file.name for file in run.path.glob("*.png")} == {"curves.png", "samples.png"}
+    assert cli("run_dir=run", main=evaluate.main) == 0  # asked for by name, it tests all the same
+    assert splits == ["train", "test"]
+    assert "test accuracy" in capsys.readouterr().out
+
+
+def test_without_validation_the_last_epoch_is_tested(tiny_overrides, cli, capsys, tmp_path):
+    no = [*FAST, *tiny_overrides, "data.validation_size=0"]
+    assert cli(*no, "trainer.max_epochs=2", "hydra.run.dir=run") == 0
+    run = Run(tmp_path / "run")
+    metrics = metrics_of(run)
+    assert (metrics["test_weights"], metrics["test_epoch"], metrics["protocol"]["train_images"]) == ("last", 2, 320)
+    assert "no validation" in metrics["protocol"]["summary"]
+    assert metrics["figures"]["best_epoch"] is None
+    assert not [name for row in run.history() for name in row if name.startswith("val/")]
+    assert cli(*no, "trainer.max_epochs=1", "hydra.run.dir=half") == 0
+    assert cli("resume=half", "trainer.max_epochs=2") == 0
+    assert without_times(Run(tmp_path / "half")) == without_times(run)
+    capsys.readouterr()
+    watching = "callbacks=[checkpoint,early_stopping]"
+    assert cli(*no, watching, main=validate.main) == 2
+    assert "no image validates (data.validation_size=0); watch train/loss" in capsys.readouterr().err
+    chosen = ["callbacks.checkpoint.monitor=train/loss", "callbacks.checkpoint.mode=min"]
+    assert cli(*no, *chosen, main=validate.main) == 0  # something else may choose
+
+
+def test_folds_are_summed_up_like_seeds_and_do_not_test(tiny_overrides, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    swept = ["model.activation=relu,tanh", "data.fold=0,1", "data.folds=2", "debug=one_batch", "jobs=2"]
+    rows = mc.fit_many(*FAST, *tiny_overrides, *swept)
+    assert sorted(row["data.fold"] for row in rows) == [0, 0, 1, 1]
+    assert {row["test_acc"] for row in rows} == {None}
+    [summary] = tmp_path.rglob("summary.md")
+    text = summary.read_text()
+    groups = [line for line in text.partition("## Over")[2].splitlines() if line.startswith(("| relu", "| tanh"))]
+    assert len(groups) == 2
+    assert all(f"| {model} | 2 |" in "".join(groups) for model in ("relu", "tanh"))
+    assert "no job read the test images" in text
+    assert "interval over them is too narrow" in text
+    assert Run(Path(rows[0]["directory"])).record().protocol.val_images == 160
+
+
+def test_arrays_from_python_are_kept_for_resume(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images, labels = bars(60, 40, 40)
+    result = mc.fit(*FAST, "trainer.max_epochs=1", data=((images, labels), (images[:20], labels[:20])))
+    assert len(list((tmp_path / "runs" / "arrays").glob("*.npz"))) == 2
+    assert mc.fit(f"resume={result.run.path}", "trainer.max_epochs=2").record.epochs == 2
+    assert result.record.protocol.test_images is None or result.record.protocol.test_images == 20
+
+
+OWN = """
+import torch
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Digits(pl.LightningDataModule):
+    def __init__(self, count: int, shape: tuple[int, ...] = (1, 28, 28), kind: str = "float32", most: int = 9):
+        super().__init__()
+        self.count, self.shape, self.kind, self.most = count, shape, kind, most
+
+    def setup(self, stage):
+        generator = torch.Generator().manual_seed(0)
+        images = (torch.rand(self.count, *self.shape, generator=generator) * 255).to(getattr(torch, self.kind))
+        self.images = TensorDataset(images, torch.arange(self.count) % (self.most + 1))
+
+    def train_dataloader(self):
+        return DataLoader(self.images, batch_size=8, shuffle=True)
+
+    def val_dataloader(self):
+        return DataLoader(self.images, batch_size=8)
+
+
+class WithTest(Digits):
+    def test_dataloader(self):
+        return DataLoader(self.images, batch_size=8)
+"""
+
+
+@pytest.fixture
+def digits(tmp_path, monkeypatch):
+    (tmp_path / "my_data.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    return [
+        "model=vanilla",
+        "trainer=cpu",
+        "figures=false",
+        "data=own",
+        "data._target_=my_data.WithTest",
+        "data.count=40",
+    ]
+
+
+def test_a_data_module_of_somebodys_own(cli, digits, tmp_path, capsys):
+    assert cli(*digits, "data.kind=uint8", "trainer.max_epochs=2", "hydra.run.dir=run") == 0
+    protocol = metrics_of(Run(tmp_path / "run"))["protocol"]
+    assert (protocol["validate_on"], protocol["dataset"], protocol["train_images"]) == ("own", "WithTest", 40)
+    assert cli(*digits, "data.kind=uint8", "trainer.max_epochs=1", "hydra.run.dir=half") == 0
+    assert cli("resume=half", "trainer.max_epochs=2") == 0
+    assert without_times(Run(tmp_path / "half")) == without_times(Run(tmp_path / "run"))
+    assert cli("run_dir=run", main=evaluate.main) == 0
+    assert mc.load(tmp_path / "run").predict(bars(3)[0]).shape == (3,)
+
+
+BAD_OWN = {
+    "no channel": (["data.shape=[28,28]"], ["images have shape (8, 28, 28); needed: (N, 1, 28, 28)"]),
+    "colours": (["data.shape=[3,28,28]"], ["images have shape (8, 3, 28, 28)"]),
+    "long integers": (["data.kind=int64"], ["images are torch.int64; needed: floats, or uint8"]),
+    "too many classes": (["data.most=12"], ["labels from", "needed: 0 to 9"]),
+    "argument that it has not": (["data.cuont=3"], ["data.cuont: unknown key", "'data.count'"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_OWN)
+def test_a_batch_that_no_net_can_read_is_refused_before_training(cli, digits, capsys, name):
+    arguments, said = BAD_OWN[name]
+    assert cli(*digits, *arguments) == 2
+    message = capsys.readouterr().err
+    assert all(words in message for words in said), message
+    assert "Traceback" not in message
+
+
+BAD = {
+    "fold out of range": (["data.fold=5"], ["data.fold = 5: must be 0 to 4, since data.folds = 5"]),
+    "one fold": (["data.folds=1"], ["data.folds = 1", ">= 2"]),
+    "fold of the test images": (
+        ["data.fold=1", "data.validate_on=test"],
+        ["data.fold = 1", "data.validate_on=holdout"],
+    ),
+    "never, but watched": (["test=never", "data.validate_on=test"], ["test = 'never'", "data.validate_on=holdout"]),
+    "unknown test": (["test=nevr"], ["test = 'nevr'", "'never'"]),
+    "nothing left": (["data.fraction=0"], ["data.fraction = 0", "(0, 1]"]),
+    "all for validation": (["data.validation_size=1.5"], ["data.validation_size = 1.5", "(0, 1)"]),
+    "imbalance below one": (["data.imbalance=0.5"], ["data.imbalance = 0.5", ">= 1"]),
+    "shares for other classes": (["data=fashion_mnist", "data.imbalance=[1,0.5]"], ["2 shares for 10 classes"]),
+    "unknown preparation": (["data.prepare=sqeeze"], ["'sqeeze'", "resize"]),
+    "unknown kind": (["data=foldr"], ["data=foldr", "did you mean 'folder'"]),
+    "digest of no file": (["++data.md5.foo=abc"], ["data.md5", "'foo'"]),
+    "no module named": (["data=own"], ["data._target_ = None"]),
+    "no data module": (["data=own", "data._target_=torch.nn.Linear"], ["must be a LightningDataModule"]),
+    "plateau without validation": (
+        ["data.validation_size=0", "callbacks.checkpoint.monitor=val/loss", "callbacks.checkpoint.mode=min"],
+        ["callbacks.checkpoint.monitor = 'val/loss': no image validates"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_protocol_that_cannot_be_is_refused(cli, capsys, name):
+    arguments, said = BAD[name]
+    assert cli(*arguments, main=validate.main) == 2
+    message = capsys.readouterr().err
+    assert all(words in message for words in said), message
+
+
+def test_a_search_needs_validation_and_does_not_test(cli, tiny_overrides, capsys, tmp_path):
+    call = [*FAST, *tiny_overrides, "debug=one_batch", "trials=1", "space.data=null", "prune=false"]
+    assert cli(*call, "data.validation_size=0", main=search.main) == 2
+    assert "a search needs validation images" in capsys.readouterr().err
+    assert cli(*call, main=search.main) == 0
+    [metrics] = tmp_path.rglob("metrics.json")
+    assert Run(metrics.parent).record().protocol.test == "never"

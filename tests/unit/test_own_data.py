@@ -1,0 +1,246 @@
+"""Folders of pictures, tables and arrays: what is read from them, and what is refused in one line."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from own_data import bars, table, write_all, write_folders
+from PIL import Image
+
+import mnist_cnn as mc
+from mnist_cnn.config.build import build_data
+from mnist_cnn.config.compose import compose_run
+from mnist_cnn.data.images import UNKNOWN
+from mnist_cnn.errors import DataError
+
+
+@functools.cache
+def composed(kind: str):
+    return compose_run([f"data={kind}"]).cfg
+
+
+def module(kind: str, folder: Path, **options):
+    cfg = composed(kind).copy()
+    cfg.data.update({"root": str(folder)} | options)
+    return build_data(cfg)
+
+
+def read(kind: str, folder: Path, **options):
+    """All that a run reads of its data, in its order."""
+    data = module(kind, folder, **options)
+    data.prepare_data()
+    data.setup("fit")
+    data.setup("test")
+    return data
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("pets")
+    write_all(root)
+    return root
+
+
+@pytest.mark.parametrize("kind", ["folder", "csv", "arrays"])
+def test_each_kind_gives_the_same_splits_and_names(everything, kind):
+    data = read(kind, everything)
+    names = [f"class_{i}" for i in range(10)] if kind == "folder" else [str(i) for i in range(10)]
+    assert (data.dataset, data.class_names) == (everything.name, names)
+    assert [len(data.splits[name]) for name in ("train", "val", "test")] == [110, 10, 40]
+    assert data.splits["val"].labels.bincount().tolist() == [1] * 10  # a share is taken of each class
+    images, labels = data.splits["train"].images, data.splits["train"].labels
+    assert (images.shape, images.dtype, labels.dtype) == ((110, 1, 28, 28), torch.uint8, torch.int64)
+    brightest = images.float().mean(3).argmax(2).flatten()  # the row of the bar
+    assert all(brightest[labels == i].unique().numel() <= 3 for i in range(10))
+    assert all(brightest[labels == i].max() < brightest[labels == i + 1].min() for i in range(9))
+    assert data.protocol()["verified"] is False
+
+
+def test_a_table_without_labels_is_to_be_predicted(everything):
+    data = read("csv", everything)
+    assert data.test_images == "unlabelled"
+    assert data.splits["test"].labels.unique().tolist() == [UNKNOWN]
+    assert data.image_names()[:2] == ["1", "2"]
+    assert torch.equal(data.splits["test"].images[:, 0], torch.from_numpy(bars(40, seed=1)[0]))
+
+
+def test_test_pictures_without_classes_are_to_be_predicted_by_name(tmp_path):
+    write_folders(tmp_path / "train", 40)
+    write_folders(tmp_path / "test", 5, labelled=False)
+    data = read("folder", tmp_path)
+    assert data.test_images == "unlabelled"
+    assert data.image_names() == [f"{i:03}.png" for i in range(5)]
+
+
+def test_one_folder_of_classes_is_split_three_ways(tmp_path):
+    write_folders(tmp_path, 100)
+    data = read("folder", tmp_path)
+    assert {name: len(images) for name, images in data.splits.items()} == {"train": 70, "val": 10, "test": 20}
+    assert torch.equal(read("folder", tmp_path, seed=9).splits["test"].images, data.splits["test"].images)
+    alone = module("folder", tmp_path, test_share=0)
+    assert alone.test_images == "none"
+
+
+def test_one_file_as_keras_has_it(tmp_path):
+    images, labels = bars(60)
+    np.savez(tmp_path / "mnist.npz", x_train=images, y_train=labels, x_test=images[:20] / 255, y_test=labels[:20])
+    data = read("arrays", tmp_path, train="mnist.npz")
+    assert [len(data.splits[name]) for name in ("train", "val", "test")] == [50, 10, 20]
+    assert torch.equal(data.splits["test"].images[:, 0], torch.from_numpy(images[:20]))  # floats from 0 to 1
+
+
+def test_tables_with_and_without_names_with_gaps_in_the_labels_and_floats(tmp_path):
+    images, labels = bars(60)
+    (tmp_path / "train.csv").write_text(table(images, labels + 1, header=False).replace(",0,", ",0.0,"))
+    data = read("csv", tmp_path, test_share=0.5)
+    assert data.class_names == [str(i) for i in range(1, 11)]  # 1 to 10, as EMNIST's letters come on Kaggle
+    assert data.splits["train"].labels.unique().tolist() == list(range(10))
+
+
+def test_arrays_from_python():
+    images, labels = bars(100, 40, 30)
+    data = mc.MNISTDataModule.from_arrays(images, labels, batch_size=7)
+    data.setup("fit")
+    batch, _ = next(iter(data.train_dataloader()))
+    assert batch.shape == (7, 1, 28, 28)
+    tested = mc.MNISTDataModule.from_arrays(torch.from_numpy(images), labels.tolist(), test=(images[:9], labels[:9]))
+    tested.setup("test")
+    assert len(tested.splits["test"]) == 9
+
+
+def broken(root: Path, what: str) -> tuple[str, dict]:
+    """Damages a copy of good data; the kind and the settings that then meet it."""
+    kind, _, case = what.partition(": ")
+    settings: dict = {}
+    images, labels = bars(60)
+    arrays = {"images": images, "labels": labels}
+    if kind == "folder":
+        write_folders(root / "train", 40)
+        write_folders(root / "test", 20)
+    picture = root / "train" / "class_3" / "003.png"
+    match case:
+        case "unreadable picture":
+            picture.write_bytes(picture.read_bytes()[:60])
+        case "no picture at all":
+            picture.write_text("hello")
+        case "empty class":
+            (root / "train" / "empty").mkdir()
+            (root / "test" / "empty").mkdir()
+        case "other classes in the test":
+            (root / "test" / "class_3").rename(root / "test" / "dog")
+        case "absurd size":
+            Image.new("L", (1, 900)).save(picture)
+        case "no folder":
+            settings["root"] = str(root / "nowhere")
+        case "no train beside test":
+            (root / "train").rename(root / "training")
+        case "one class":
+            settings["train"] = "train/class_3"
+            (root / "train" / "class_3" / "only").mkdir()
+        case "names for other classes":
+            settings["class_names"] = ["cat", "dog"]
+        case "783 columns":
+            lines = table(images, labels).splitlines()
+            lines[6] = lines[6].rpartition(",")[0]
+            (root / "train.csv").write_text("\n".join(lines))
+        case "783 columns throughout":
+            (root / "train.csv").write_text("\n".join(x.rpartition(",")[0] for x in table(images, None).splitlines()))
+        case "no labels":
+            (root / "train.csv").write_text(table(images, None))
+        case "label in words":
+            (root / "train.csv").write_text(table(images, labels).replace("\n4,", "\nfour,", 1))
+        case "label below 0":
+            (root / "train.csv").write_text(table(images, labels - 1))
+        case "pixel above 255":
+            images = images.astype(int)
+            images[8, 0, 5] = 300
+            (root / "train.csv").write_text(table(images, labels))
+        case "pixel in words":
+            (root / "train.csv").write_text(table(images, labels).replace(",255,", ",x,", 1))
+        case "other labels in the test":
+            (root / "train.csv").write_text(table(images, labels % 5))
+            (root / "test.csv").write_text(table(images, labels))
+        case "missing file":
+            settings["train"] = "train2.csv"
+        case "missing test file":
+            (root / "train.csv").write_text(table(images, labels))
+            settings["test"] = "test2.csv"
+        case "labels for other images":
+            arrays["labels"] = labels[:-1]
+        case "fractions as labels":
+            arrays["labels"] = labels + 0.5
+        case "class of 1,000":
+            arrays["labels"] = labels * 111 + 1
+        case "negative pixels":
+            arrays["images"] = images.astype(float) - 1
+        case "flat images":
+            arrays["images"] = images.reshape(60, -1)
+        case "objects":
+            arrays["images"] = np.array([{}] * 60)
+        case "a name too few":
+            settings["class_names"] = list("abcdefghi")
+        case "class without an image":
+            settings["class_names"] = list("abcdefghijk")
+        case "imbalance for other classes":
+            settings["imbalance"] = [1.0, 0.5]
+        case "no image left to validate":
+            arrays = {"images": images[:10], "labels": labels[:10]}
+    if kind == "arrays" and case == "no archive":
+        (root / "train.npz").write_text("hello")
+    elif kind == "arrays":
+        np.savez(root / "train.npz", **arrays)
+    return kind, settings
+
+
+REFUSED = {
+    "folder: unreadable picture": ["class_3/003.png", "not a picture that can be read"],
+    "folder: no picture at all": ["class_3/003.png", "not a picture that can be read"],
+    "folder: empty class": ["train/empty", "empty class"],
+    "folder: other classes in the test": ["test: other classes", "missing: class_3", "only here: dog"],
+    "folder: absurd size": ["003.png", "1 x 900 pixels", "4 to 10,000"],
+    "folder: no folder": ["nowhere: no such folder", "data.root="],
+    "folder: no train beside test": ["/train: no such file or folder"],
+    "folder: one class": ["1 classes (only)", "needed: 2 to 1,000"],
+    "folder: names for other classes": ["data.class_names: 2 names for 10 classes"],
+    "csv: 783 columns": ["train.csv, line 7: 784 columns; the first line has 785"],
+    "csv: 783 columns throughout": ["train.csv, line 1: 783 columns; needed: a label and 784 pixels"],
+    "csv: no labels": ["train.csv: has no labels"],
+    "csv: label in words": ["train.csv, line 6: label 'four' is no whole number"],
+    "csv: label below 0": ["label -1; needed: whole numbers from 0 to 999"],
+    "csv: pixel above 255": ["train.csv, line 10: pixel 5 is 300; needed: 0 to 255"],
+    "csv: pixel in words": ["train.csv, line 2: not a number (", "'x'"],
+    "csv: other labels in the test": ["test.csv: label 5, which no training image has"],
+    "csv: missing file": ["train2.csv: no such file", "data.train="],
+    "csv: missing test file": ["test2.csv: no such file", "data.test="],
+    "arrays: labels for other images": ["train.npz: 59 labels for 60 images"],
+    "arrays: fractions as labels": ["train.npz: labels are float64, not all whole numbers"],
+    "arrays: class of 1,000": ["label 1000; needed: whole numbers from 0 to 999"],
+    "arrays: negative pixels": ["images from -1 to 254", "0 to 255"],
+    "arrays: flat images": ["images have shape (60, 784)"],
+    "arrays: objects": ["train.npz: images cannot be read"],
+    "arrays: no archive": ["train.npz: no .npz file with `images` and `labels`"],
+    "arrays: a name too few": ["label 9; data.class_names has only 9 names"],
+    "arrays: class without an image": ["no image of class 10, 'k'"],
+    "arrays: imbalance for other classes": ["data.imbalance: 2 shares for 10 classes"],
+    "arrays: no image left to validate": ["data.validation_size = 0.1: no image"],
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, what):
+    kind, settings = broken(tmp_path, what)
+    with pytest.raises(DataError) as error:
+        read(kind, tmp_path, **settings)
+    for words in REFUSED[what]:
+        assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("data", [(1, 2, 3), "text", (np.zeros((3, 28, 28)), ["a", "b", "c"])])
+def test_arrays_from_python_that_are_none(data):
+    from mnist_cnn.data.arrays import by_split
+
+    with pytest.raises(DataError):
+        by_split(data)

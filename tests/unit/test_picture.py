@@ -1,0 +1,59 @@
+"""Pictures of any size and colour as 28 x 28 grey."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mnist_cnn.data.picture import as_mnist, prepare, to_28, to_grey
+from mnist_cnn.errors import DataError
+
+
+def test_a_digit_is_made_as_mnists_were():
+    page = np.full((90, 120), 250, np.uint8)
+    page[20:60, 70:80] = 10  # dark ink on paper: 40 high, 10 wide
+    digit = as_mnist(page)
+    rows, columns = np.flatnonzero(digit.any(1)), np.flatnonzero(digit.any(0))
+    assert (rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1) == (20, 5)  # proportions kept
+    weights = digit / digit.sum()
+    centre = (weights.sum(1) * np.arange(28)).sum(), (weights.sum(0) * np.arange(28)).sum()
+    assert centre == pytest.approx((13.5, 13.5), abs=0.51)
+    assert digit.max() == 240
+    assert digit[0, 0] == 0
+    assert np.array_equal(as_mnist(255 - page), digit)  # light on dark is the same digit
+    assert not as_mnist(np.zeros((9, 9), np.uint8)).any()
+    off_centre = np.zeros((28, 28), np.uint8)
+    off_centre[0:20, 0:3], off_centre[17:20, 0:20] = 255, 255  # an L: its mass lies low and left
+    moved = as_mnist(off_centre)
+    weights = moved / moved.sum()
+    assert (weights.sum(1) * np.arange(28)).sum() == pytest.approx(13.5, abs=0.51)
+
+
+def test_a_fine_pattern_is_averaged_not_sampled():
+    stripes = np.zeros((280, 280), np.uint8)
+    stripes[:, ::2] = 255
+    assert prepare(Image.fromarray(stripes), "resize") == pytest.approx(127.5, abs=8)
+
+
+def test_sixteen_bits_and_transparency_become_eight_bits_on_paper():
+    deep = Image.fromarray(np.array([[0, 65535], [32768, 257]], np.uint16))
+    assert np.asarray(to_grey(deep)).tolist() == [[0, 255], [128, 1]]
+    drawn = Image.new("RGBA", (5, 5), (0, 0, 0, 0))
+    drawn.putpixel((2, 2), (0, 0, 0, 255))
+    grey = np.asarray(to_grey(drawn))
+    assert (grey[2, 2], grey[0, 0]) == (0, 255)
+
+
+def test_arrays_of_other_sizes_are_prepared_and_it_is_said_once(caplog):
+    caplog.set_level(logging.INFO)
+    colour = torch.full((3, 56, 40, 3), 100, dtype=torch.uint8)
+    assert to_28(colour, "resize", "pets").unique().tolist() == [100]
+    [record] = caplog.records
+    assert "pets: pictures of 40 x 56 pixels, in colour, made 28 x 28 grey (data.prepare=resize)" in record.message
+    ready = torch.zeros((2, 28, 28), dtype=torch.uint8)
+    assert to_28(ready, "resize", "digits") is ready
+    assert len(caplog.records) == 1
+    with pytest.raises(DataError, match="2 x 2 pixels"):
+        to_28(torch.zeros((1, 2, 2), dtype=torch.uint8), "resize", "dots")
