@@ -10,6 +10,7 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from mnist_cnn import __version__
 from mnist_cnn.config.tiny import TINY, is_tiny
 from mnist_cnn.errors import ConfigError, Interrupted, UserError, nearest
 from mnist_cnn.values import problem
@@ -18,10 +19,15 @@ from mnist_cnn.values import problem
 def arguments(usage: str = "") -> list[str]:
     """What was typed after the name of the program; nothing else of the package looks at it.
 
+    `--version` prints it and ends the program.
+
     Args:
         usage: what `-h` and `--help` print, and then end the program; without it they are arguments like any other.
     """
     given = sys.argv[1:]
+    if "--version" in given:
+        print(f"mnist-cnn {__version__}", flush=True)
+        sys.exit()
     if usage and {"-h", "--help"} & set(given):
         print(usage, flush=True)
         sys.exit()

@@ -6,11 +6,12 @@ from typing import NoReturn
 
 from mnist_cnn.config.call import Call
 from mnist_cnn.config.compose import answer_question
+from mnist_cnn.config.help import help_text
 from mnist_cnn.errors import ConfigError
 
 # Hydra's own options that ask something; Hydra answers them.
 QUESTIONS = {
-    "help": ("--help", "-h"), "hydra_help": ("--hydra-help",), "version": ("--version",),
+    "hydra_help": ("--hydra-help",),
     "shell_completion": ("--shell-completion", "-sc"), "cfg": ("--cfg", "-c"), "info": ("--info", "-i"),
 }  # fmt: skip
 
@@ -32,15 +33,19 @@ def evaluation_overrides(given: Sequence[str]) -> list[str] | None:
 
 class _Parser(argparse.ArgumentParser):
     def answered(self, given: Sequence[str], config_name: str) -> argparse.Namespace | None:
-        """The overrides and options of the command line; a question is put to Hydra instead."""
+        """The overrides and options of the command line; a question is answered instead, most of them by Hydra."""
+        self.add_argument("--help", "-h", action="store_true")
         self.add_argument("overrides", nargs="*")
-        for name in ("help", "hydra_help", "version", "shell_completion"):
+        for name in ("hydra_help", "shell_completion"):
             self.add_argument(*QUESTIONS[name], dest=name, action="store_true")
         self.add_argument(*QUESTIONS["cfg"], dest="cfg")
         self.add_argument(*QUESTIONS["info"], dest="info", nargs="?", const="all")
         self.add_argument("--package", "-p")
         self.add_argument("--resolve", action="store_true")
         found = self.parse_intermixed_args(given)
+        if found.help:
+            print(help_text(config_name))
+            return None
         if not any(getattr(found, name) for name in QUESTIONS):
             return found
         answer_question(config_name)

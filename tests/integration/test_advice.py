@@ -4,6 +4,7 @@ import pytest
 
 import mnist_cnn.search.__main__ as search
 from mnist_cnn import evaluate, validate
+from mnist_cnn.config.place import config_dir
 
 # entry point, arguments, what the message must say, what it must not
 ADVICE = {
@@ -60,3 +61,23 @@ def test_a_message_names_what_was_meant(cli, capsys, tmp_path, name):
     message = capsys.readouterr().err
     assert [words for words in said if words not in message] == [], message
     assert [words for words in unsaid if words in message] == [], message
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_help_is_short_and_has_the_comments_of_conf(cli, capsys, word):
+    assert cli(word) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 60
+    assert [line for line in lines if len(line) > 80 and str(config_dir()) not in line] == []
+    text = " ".join(" ".join(lines).split())
+    for words in ("model bn_dropout, gap, keras", "ablation/ (7)", "seed=1 initial weights, order of the images",
+                  "optimizer.lr= ", "trainer.max_epochs=20 ", "data.batch_size=128 "):  # fmt: skip
+        assert words in text
+    assert "${" not in text
+    assert cli(word, main=evaluate.main) == 0
+    assert "run_dir=null" in capsys.readouterr().out
+
+
+def test_version_is_ours(cli, capsys):
+    assert [cli("--version"), cli("--version", main=search.main)] == [0, 0]
+    assert capsys.readouterr().out == "mnist-cnn 0.2.0\n" * 2
