@@ -15,7 +15,8 @@ from mnist_cnn.sweep.groups import Group, JobRow
 
 FILLED = 0.6  # share of a heat map's cells below which points say more
 WIDE = 8  # ratio of largest to smallest value from which an axis is logarithmic
-FEW = 8  # values that each get a tick of their own
+FEW = 8  # values that each get a tick of their own,
+SHORT = 6  # if none has more characters: those a search draws have seventeen
 
 
 def draw(
@@ -157,7 +158,7 @@ def _axis(axes: Axes, key: str, values: Iterable[str]) -> dict[str, float]:
         return {name: float(place) for place, name in enumerate(names)}
     if numbers[0] > 0 and numbers[-1] / numbers[0] >= WIDE:
         axes.set_xscale("log")
-        if len(names) <= FEW:
+        if len(names) <= FEW and max(map(len, names)) <= SHORT:
             axes.set_xticks(numbers, names)
             axes.set_xticks([], minor=True)
     return dict(zip(names, numbers, strict=True))

@@ -99,3 +99,12 @@ def test_a_search_shows_its_course_what_was_stopped_and_the_best():
     best = next(line for line in course.lines if line.get_label() == "best so far")
     assert list(best.get_ydata()) == pytest.approx([0.87, 0.88, 0.89, 0.9])
     assert any(list(line.get_ydata()) == [0.5] for line in panel.lines)
+
+
+def test_values_that_a_search_draws_are_no_labels_on_top_of_each_other():
+    groups = [group(0.9 - i / 100, lr=str(0.0011445062582879902 * 3.17**i)) for i in range(6)]
+    for number, each in enumerate(groups):
+        each.rows[0].job = Numbered(number)
+    panel = draw(groups, ["lr"], search=True).axes[1]
+    assert panel.get_xscale() == "log"
+    assert {float(place) for place in panel.get_xticks()} >= {0.01, 0.1}
