@@ -5,6 +5,7 @@ if __name__ == "__main__":  # before anything makes a tensor
 
     huge_pages.ask_for()
 
+import functools
 import logging
 import sys
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ from mnist_cnn.runs.history import Epoch, final_figures, timing
 from mnist_cnn.runs.keeper import Keeper
 from mnist_cnn.runs.model import ready_model
 from mnist_cnn.runs.protocol import how_tested, protocol_of
-from mnist_cnn.runs.record import Record
+from mnist_cnn.runs.record import Record, known
 from mnist_cnn.runs.settings import settings_digest
 from mnist_cnn.runs.start import find_start
 from mnist_cnn.runs.stopping import stoppable
@@ -216,11 +217,15 @@ def describe(
 
 def draw(run: Run, record: Record, data: DataModule) -> None:
     """The plots of the run, under the name it was asked for by."""
-    from mnist_cnn.report.plots import draw_run  # matplotlib takes a second to import
+    from mnist_cnn.report.plots import augmented, draw_run  # matplotlib takes a second to import
 
     named = [o.partition("=")[2] for o in run.overrides() if o.startswith(("experiment=", "model="))]
-    title = f"{named[-1] if named else record.model}, seed {record.seed}"
-    draw_run(run, title, data.splits.get("train"), data.splits.get("test"))
+    protocol = known(record.protocol)
+    title = f"{named[-1] if named else record.model} on {protocol.dataset}, seed {record.seed}"
+    if (accuracy := record.results.test_acc) is not None and protocol.test_images:
+        title += f": {accuracy:.2%} of {protocol.test_images:,} test images, epoch {record.test_epoch}"
+    seen = functools.partial(augmented, data.augment, data.divide_by) if data.augment is not None else None
+    draw_run(run, title, data.splits.get("train"), data.splits.get("test"), seen)
 
 
 def main() -> None:

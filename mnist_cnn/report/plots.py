@@ -2,13 +2,15 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, ScalarFormatter
+from torch import Tensor
 
 from mnist_cnn.data.datamodule import ImageSet
 from mnist_cnn.runs.directory import Run
@@ -20,14 +22,24 @@ MOST_SHOWN = 50  # classes: more are no picture any more
 MISTAKES_SHOWN = 60
 
 
-def draw_run(run: Run, title: str, train: ImageSet | None, test: ImageSet | None) -> None:
-    """Draws all pictures of a finished run into its directory: those that its images and its test allow."""
+def draw_run(
+    run: Run,
+    title: str,
+    train: ImageSet | None,
+    test: ImageSet | None,
+    seen: Callable[[ImageSet], Tensor] | None = None,
+) -> None:
+    """Draws all pictures of a finished run into its directory: those that its images and its test allow.
+
+    Args:
+        seen: see `samples`.
+    """
     record = known(run.record())
     names = known(record.protocol).class_names or DIGITS
     watched = known(record.protocol).test_images_watched
     drawn = {"curves.png": curves(run.history(), title, watched, record.test_epoch)}
     if train is not None:
-        drawn["samples.png"] = samples(train, names[:MOST_SHOWN])
+        drawn["samples.png"] = samples(train, names[:MOST_SHOWN], seen)
     if record.confusion is not None and len(names) <= MOST_SHOWN:
         drawn["confusion.png"] = confusion_matrix(record.confusion, title, names)
     if test is not None and run.predictions_file.is_file():
@@ -138,7 +150,7 @@ def mistakes(
         caption = f"{true} → {predicted}  {float(row['probability']):.0%}"
         _image(axes, test.images[int(row["image"])], caption)
     figure.suptitle(
-        f"{title}: {len(wrong):,} wrong of {len(predictions):,}"
+        f"{title}\n{len(wrong):,} wrong of {len(predictions):,}"
         + (f", the {len(shown)} surest" if len(wrong) > len(shown) else "")
         + " (true → predicted, its probability)",
         fontsize=10,
@@ -146,18 +158,39 @@ def mistakes(
     return figure
 
 
-def samples(images: ImageSet, names: Sequence[str] = DIGITS, each: int = 10) -> Figure:
-    """The first images of each class, a row for each."""
+def samples(
+    images: ImageSet, names: Sequence[str] = DIGITS, seen: Callable[[ImageSet], Tensor] | None = None, each: int = 10
+) -> Figure:
+    """The first training images of each class, a row for each.
+
+    Args:
+        seen: what augmentation makes of them, (N, 1, 28, 28) from 0 to 255; the right half shows it, beside the left.
+    """
     figure = Figure(figsize=(0.7 * each, 0.72 * len(names)), layout="constrained")
     grid = figure.subplots(len(names), each, squeeze=False)
+    half = each if seen is None else each // 2
     for label, line in enumerate(grid):
-        found = (images.labels == label).nonzero().flatten()[:each].tolist()
+        found = (images.labels == label).nonzero().flatten()[:half]
+        chosen = ImageSet(images.images[found], images.labels[found])
         for axes in line:
             axes.axis("off")
-        for axes, index in zip(line, found, strict=False):
-            _image(axes, images.images[index])
-    figure.suptitle("training images", fontsize=10)
+        line[0].text(-0.15, 0.5, names[label], transform=line[0].transAxes, ha="right", va="center", fontsize=9)
+        for axes, pixels in zip(line, chosen.images, strict=False):
+            _image(axes, pixels)
+        if seen is not None and len(found):
+            for axes, pixels in zip(line[half:], seen(chosen), strict=False):
+                _image(axes, pixels)
+    augmented = "" if seen is None else ": left as they are, right as the net sees them, augmented"
+    figure.suptitle(f"training images{augmented}", fontsize=10)
     return figure
+
+
+def augmented(augment: Callable[..., Any], divide_by: float, images: ImageSet) -> Tensor:
+    """What augmentation makes of images, the same every time, from 0 to 255; the random state stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made, _ = augment(images.images.float() / divide_by, images.labels)
+    return made * divide_by
 
 
 def _image(axes: Axes, pixels: Any, caption: str = "") -> None:
