@@ -10,7 +10,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader
 
-from mnist_cnn.data.augment import Augmentation
+from mnist_cnn.data.augment import Augmentation, augmentation
 from mnist_cnn.data.base import TestImages
 from mnist_cnn.data.images import SIDE, Batch, ImageSet
 from mnist_cnn.data.sampling import EpochSeeded
@@ -23,7 +23,8 @@ DIGITS = [str(digit) for digit in range(10)]
 class AdoptedDataModule(pl.LightningDataModule):
     """Comes before the user's class, whose hooks it calls; made by `adopt`."""
 
-    augment: Augmentation | None
+    transform: Callable[..., Any] | None
+    augment: Augmentation | None = None
     order_seed: int
     divide_by = WHITE
     limits: ClassVar[dict[str, int]] = {}
@@ -55,6 +56,7 @@ class AdoptedDataModule(pl.LightningDataModule):
             DataError: it is not what a net here can read.
         """
         super().setup(stage)  # type: ignore[arg-type]
+        self.augment = augmentation(self.transform, self.class_names)
         if stage == "fit" and self.trainer is None:
             with isolate_rng():
                 _check(next(iter(self.train_dataloader()), None), type(self).__name__, len(self.class_names))
@@ -97,7 +99,7 @@ def adopt(data: pl.LightningDataModule, augment: Callable[..., Any] | None, seed
     names = getattr(data, "class_names", None)
     data.__class__ = type(kind.__name__, (AdoptedDataModule, kind), {"__module__": kind.__module__})
     assert isinstance(data, AdoptedDataModule)
-    data.augment = Augmentation(augment) if augment is not None else None
+    data.transform = augment
     data.order_seed = seed
     if names is None:
         data.class_names = DIGITS

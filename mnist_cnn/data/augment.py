@@ -1,7 +1,7 @@
 """Augmentation of a batch on the device it lies on, with a draw of its own for every image."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -81,6 +81,11 @@ class Augmentation(nn.Module):
         if self.per_image:
             return torch.cat([_alike(image, self.transform(image)) for image in images.split(1)]), labels
         return _alike(images, self.transform(images)), labels
+
+
+def augmentation(transform: Callable[..., Any] | None, class_names: Sequence[str]) -> Augmentation | None:
+    """None for nothing to change."""
+    return Augmentation(transform, len(class_names)) if transform is not None else None
 
 
 def _alike(before: Tensor, after: Any) -> Tensor:

@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 from torch.utils.data import DataLoader, Sampler
 
 from mnist_cnn.data import splits
-from mnist_cnn.data.augment import Augmentation
+from mnist_cnn.data.augment import Augmentation, augmentation
 from mnist_cnn.data.images import Batch, ImageSet
 from mnist_cnn.data.sampling import ShardSampler, training_sampler
 from mnist_cnn.errors import DataError
@@ -91,7 +91,8 @@ class ImageDataModule(pl.LightningDataModule):
         self.seed, self.num_workers, self.pin_memory = seed, num_workers, pin_memory
         self.limit_train, self.limit_val, self.limit_test = limit_train, limit_val, limit_test
         self.divide_by = divide_by
-        self.augment = Augmentation(augment) if augment is not None else None
+        self.transform: Callable[..., Any] | None = augment
+        self.augment: Augmentation | None = None  # the second by `setup`: it takes the number of classes
         self.splits: dict[str, ImageSet] = {}
 
     def read(self, split: Literal["train", "test"]) -> ImageSet:
@@ -131,6 +132,7 @@ class ImageDataModule(pl.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Reads the splits that `stage` needs; the test images only for `test`, unless validation watches them."""
         if stage != "test" and "train" not in self.splits:
+            self.augment = augmentation(self.transform, self.class_names)
             train = self.read("train")
             if self.validate_on == "test":
                 validation = self.read("test")

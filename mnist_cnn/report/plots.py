@@ -18,6 +18,7 @@ from mnist_cnn.runs.history import Epoch, column
 from mnist_cnn.runs.record import known
 
 DIGITS = [str(digit) for digit in range(10)]
+CURVES = ("loss", "acc")
 MOST_SHOWN = 50  # classes: more are no picture any more
 MISTAKES_SHOWN = 60
 
@@ -37,7 +38,9 @@ def draw_run(
     record = known(run.record())
     names = known(record.protocol).class_names or DIGITS
     watched = known(record.protocol).test_images_watched
-    drawn = {"curves.png": curves(run.history(), title, watched, record.test_epoch)}
+    drawn, history = {}, run.history()
+    if any(measured(history, name) for name in CURVES):  # a LightningModule of somebody's own may log neither
+        drawn["curves.png"] = curves(history, title, watched, record.test_epoch)
     if train is not None:
         drawn["samples.png"] = samples(train, names[:MOST_SHOWN], seen)
     if record.confusion is not None and len(names) <= MOST_SHOWN:
@@ -52,17 +55,25 @@ def draw_run(
 def curves(history: Sequence[Epoch], title: str, watched: bool, tested: int | None = None) -> Figure:
     """Loss and accuracy of training and validation (on the test images, if `watched`) by epoch, both by log scales.
 
+    What no epoch has is left out.
+
     Args:
         tested: the epoch whose weights were tested, marked.
     """
     figure = Figure(figsize=(9, 3.8), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "acc"), strict=True):
+    names = [name for name in CURVES if measured(history, name)]
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         plot_history(axes, history, name, watched)
         if tested is not None:
             axes.axvline(tested, color="0.6", linestyle=":", zorder=0, label=f"tested: epoch {tested}")
         axes.legend(frameon=False)
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def measured(history: Sequence[Epoch], name: str) -> bool:
+    """Whether any epoch has `loss` or `acc`."""
+    return any(f"{split}/{name}" in row for row in history for split in ("train", "val"))
 
 
 def plot_history(axes: Axes, history: Sequence[Epoch], name: str, watched: bool) -> None:

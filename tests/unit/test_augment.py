@@ -2,13 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
 from torchvision import transforms
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+import mnist_cnn as mc
+from mnist_cnn.data.adopted import adopt
 from mnist_cnn.data.augment import Augmentation, RandomAffine
 
 
@@ -159,3 +163,18 @@ def test_mixed_images_have_mixed_labels(mix):
 def test_images_must_stay_images():
     with pytest.raises(ValueError, match=r"\(1, 1, 20, 20\)"):
         Augmentation(v2.RandomCrop(20))(BAR, LABELS[:1])
+
+
+class Three(pl.LightningDataModule):
+    class_names = ("bird", "cat", "dog")
+
+    def train_dataloader(self):
+        return [(BAR.expand(4, 1, 28, 28), LABELS[:4] % 3)]
+
+
+def test_labels_are_mixed_over_the_classes_of_the_data():
+    images, labels = np.zeros((40, 28, 28), np.uint8), np.arange(40) % 3
+    ours = mc.MNISTDataModule.from_arrays(images, labels, augment=v2.MixUp())
+    for data in (ours, adopt(Three(), v2.CutMix(), seed=1)):
+        data.setup("fit")
+        assert data.augment(BAR.expand(4, 1, 28, 28), LABELS[:4] % 3)[1].shape == (4, 3)

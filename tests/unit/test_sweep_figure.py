@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mnist_cnn.report.plots import curves
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.sweep.groups import Group
 from mnist_cnn.sweep.plot import draw
@@ -108,3 +109,9 @@ def test_values_that_a_search_draws_are_no_labels_on_top_of_each_other():
     panel = draw(groups, ["lr"], search=True).axes[1]
     assert panel.get_xscale() == "log"
     assert {float(place) for place in panel.get_xticks()} >= {0.01, 0.1}
+
+
+@pytest.mark.parametrize(("row", "panels"), [({"val/loss": 2.0}, ["loss"]), ({"train/acc": 0.5}, ["acc"])])
+def test_a_curve_that_nobody_measured_is_left_out(row, panels):
+    drawn = curves([{"epoch": 1} | row], "somebody's own module", watched=False)
+    assert [axes.get_ylabel()[:3] for axes in drawn.axes] == [panel[:3] for panel in panels]
