@@ -5,13 +5,14 @@ from typing import Literal
 
 from mnist_cnn import cli
 from mnist_cnn.compare.comparison import settings_table
-from mnist_cnn.compare.judge import CHOOSES, REPORTED, compare_runs, compare_settings
+from mnist_cnn.compare.judge import compare_runs, compare_settings
 from mnist_cnn.errors import ConfigError
 
 USAGE = """\
 Is B better than A, by runs over several seeds?
 
-  python -m mnist_cnn.compare A B                    two settings, on test/acc
+  python -m mnist_cnn.compare A B                    two settings, on test/acc (val/acc where
+                                                     test images were not read)
   python -m mnist_cnn.compare A B figure=val/acc     to choose one of them
   python -m mnist_cnn.compare SWEEP                  its best setting against each
                                                      of the others, on val/acc
@@ -31,10 +32,10 @@ def main() -> None:
         names, options = cli.read_options(given, {"figure": str, "format": Literal["json", "table"]})
         as_json = options.get("format") == "json"
         if len(names) == 1:
-            found = compare_settings(names[0], options.get("figure", CHOOSES))
+            found = compare_settings(names[0], options.get("figure"))
             print(json.dumps([each.as_dict() for each in found], indent=2) if as_json else settings_table(found))
         elif len(names) == 2:
-            one = compare_runs(names[0], names[1], options.get("figure", REPORTED))
+            one = compare_runs(names[0], names[1], options.get("figure"))
             print(json.dumps(one.as_dict(), indent=2) if as_json else one)
         else:
             raise ConfigError([f"{len(names)} names; needed: A and B, or one sweep (quote a pattern: 'gap_*.json')"])

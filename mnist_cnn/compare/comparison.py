@@ -65,7 +65,15 @@ class Comparison:
         """`A` or `B`; None where they cannot be told apart, or where there are too few seeds to say."""
         if not self.judged.found:
             return None
-        return "B" if (self.difference > 0) != _lower_is_better(self.figure) else "A"
+        return "B" if (self.difference > 0) != self._lower_is_better else "A"
+
+    @property
+    def _lower_is_better(self) -> bool:
+        """What the runs followed says so itself; of other figures their names do."""
+        record, metric = self.a.first, self.figure.partition("/")[2]
+        if record.monitor is not None and metric == record.monitor.partition("/")[2]:
+            return record.mode == "min"
+        return any(word in metric for word in ("loss", "error", "ece"))
 
     @property
     def verdict(self) -> str:
@@ -105,10 +113,6 @@ class Comparison:
                 *(_wrapped(line) for line in lines),
             ]
         )
-
-
-def _lower_is_better(figure: str) -> bool:
-    return any(word in figure for word in ("loss", "error"))
 
 
 def _column(figure: str, found: Difference) -> list[str]:

@@ -12,7 +12,7 @@ from mnist_cnn.runs.record import known
 REPORTED, CHOOSES = "test/acc", "val/acc"  # of finished recipes; of what is still to be chosen from
 
 
-def compare_runs(a: Place, b: Place, figure: str = REPORTED) -> Comparison:
+def compare_runs(a: Place, b: Place, figure: str | None = None) -> Comparison:
     """Whether B is better than A, by runs of each over seeds; `print` it for a table.
 
     Seeds in common are pairs; a side without enough of them is compared as a group (Welch). Choose by `val/acc`: the
@@ -21,25 +21,27 @@ def compare_runs(a: Place, b: Place, figure: str = REPORTED) -> Comparison:
     Args:
         a, b: a run directory, a folder of runs, a sweep of one setting over seeds, a file such as metrics.json, a
             pattern of such as `'results/recipes/gap_seed*.json'`, or a list of them.
-        figure: `test/acc`, `test/loss`, `train/...`; `val/...` is that of the weights that the test measured.
+        figure: `test/acc`, `test/loss`, `train/...`; `val/...` is that of the weights that the test measured. None for
+            `test/acc`, or `val/acc` where test images were not read, or else what the runs followed.
 
     Raises:
         RunError: nothing there, nothing finished, several settings on a side, other data, the same runs twice.
         ConfigError: no such figure.
     """
-    return compare_sides(find_side(a), find_side(b), figure)
+    one, other = find_side(a), find_side(b)
+    return compare_sides(one, other, figure or _usual(one, other, [REPORTED, CHOOSES]))
 
 
-def compare_settings(sweep: str | Path, figure: str = CHOOSES) -> list[Comparison]:
+def compare_settings(sweep: str | Path, figure: str | None = None) -> list[Comparison]:
     """The best setting of a sweep (by validation, over its seeds) as A against each of the others; raises as above."""
     best, *others = sides_of_sweep(sweep)
-    return [compare_sides(best, other, figure, beside=False) for other in others]
+    return [compare_sides(best, each, figure or _usual(best, each, [CHOOSES]), beside=False) for each in others]
 
 
 def compare_sides(a: Side, b: Side, figure: str, beside: bool = True) -> Comparison:
     """Args: beside: the same figure of the other images too."""
     notes = _notes(a, b)
-    both = [name for name in a.first.measured() if all(len(side.figure(name)) == len(side.runs) for side in (a, b))]
+    both = _in_all(a, b)
     if figure not in both:
         raise ConfigError([f"figure = {figure!r}: not a figure of all these runs{nearest(figure, both)}"])
     split, _, metric = figure.partition("/")
@@ -59,6 +61,17 @@ def compare_sides(a: Side, b: Side, figure: str, beside: bool = True) -> Compari
     if unused:
         notes.append(f"Without a partner of the same seed, and left out: {unused}.")
     return Comparison(a, b, figure, differences, same, notes)
+
+
+def _in_all(a: Side, b: Side) -> list[str]:
+    return [name for name in a.first.measured() if all(len(side.figure(name)) == len(side.runs) for side in (a, b))]
+
+
+def _usual(a: Side, b: Side, wanted: list[str]) -> str:
+    """The first of these that all runs have, else what they followed."""
+    followed = a.first.monitor or CHOOSES
+    more = [name.partition("/")[0] + followed.removeprefix("val") for name in wanted]
+    return next((name for name in wanted + more if name in _in_all(a, b)), wanted[0])
 
 
 def _notes(a: Side, b: Side) -> list[str]:

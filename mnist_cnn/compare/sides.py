@@ -75,6 +75,11 @@ def sides_of_sweep(place: str | Path) -> list[Side]:
     sweep = Sweep.load(path.resolve())
     sides = []
     for group in groups_of(rows_of(sweep)):
+        if any(known(known(row.done).protocol).fold is not None for row in group.rows):
+            raise RunError(
+                f"{place}: folds share most of their training images, so no test here holds for them; their means: "
+                f"python -m mnist_cnn.sweep {place}"
+            )
         runs = [Finished(sweep.run(row.job).metrics_file, known(row.done)) for row in group.rows]
         sides.append(_side(group.name or str(place), [*runs, *[None] * (group.planned - len(runs))]))
     if len(sides) < 2:

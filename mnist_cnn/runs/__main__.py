@@ -96,21 +96,24 @@ def show(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any])
 
 
 def rank(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> None:
-    """Completed runs grouped over seeds, best mean validation accuracy first."""
+    """Completed runs grouped over seeds, best mean validation accuracy first; at the end those without one."""
     groups: dict[tuple[Any, ...], list[ListedRun]] = {}
     for run in _chosen(folders, tests, options):
         if run.status == "completed":
             protocol, record = known(known(run.saved).protocol), known(run.saved)
             key = protocol.dataset, protocol.validate_on, record.settings, record.numerics
             groups.setdefault(key, []).append(run)
-    rows = [(Spread.of([known(run.validation) for run in members]), members) for members in groups.values()]
+    rows = []
+    for members in groups.values():
+        accuracies = [run.validation for run in members if run.validation is not None]
+        rows.append((Spread.of(accuracies) if accuracies else None, members))
     table = [["model", "asked for", "data", "n", "validation: mean ± sd", "min–max"]]
-    for spread, members in sorted(rows, key=lambda row: -row[0].mean)[: options.get("top")]:
-        record, percent = known(members[0].saved), spread.in_percent
+    for spread, members in sorted(rows, key=lambda row: -row[0].mean if row[0] else 1)[: options.get("top")]:
+        record, percent = known(members[0].saved), spread.in_percent if spread else None
         asked = " ".join(text for text in members[0].overrides() if not text.startswith(("seed=", "model=")))
         watched = " (watched test images)" * known(record.protocol).test_images_watched
-        table.append([members[0].model, asked, known(record.protocol).dataset + watched, str(spread.n),
-                      percent.text(3, " %"), percent.range(2, " %")])  # fmt: skip
+        figures = [percent.text(3, " %"), percent.range(2, " %")] if percent else ["", ""]
+        table.append([members[0].model, asked, known(record.protocol).dataset + watched, str(len(members)), *figures])
     print(plain_table(table) if rows else "no completed runs")
 
 

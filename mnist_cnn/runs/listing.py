@@ -92,9 +92,12 @@ class ListedRun(Layout):
 
     @property
     def validation(self) -> float | None:
-        """Accuracy of the weights that were tested; of the best epoch where the run is not completed."""
+        """Accuracy of the weights that were tested; of the best epoch where the run is not completed.
+
+        None where none was measured, whatever else the run followed.
+        """
         if self.saved is not None and self.saved.completed:
-            return self.saved.validation
+            return self.saved.measured().get("val/acc")
         try:
             return max((row["val/acc"] for row in self.history() if "val/acc" in row), default=None)
         except RunError:

@@ -15,6 +15,7 @@ from test_summarize_seeds import metrics
 
 import mnist_cnn as mc
 from mnist_cnn.compare.__main__ import main
+from mnist_cnn.compare.judge import compare_settings
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.report.difference import ENOUGH, Difference, permutation_p, seeds_needed, t_interval
 from mnist_cnn.sweep.__main__ import main as sweep_main
@@ -246,3 +247,28 @@ def test_a_seed_with_two_results_is_refused_and_a_copy_counts_once(side: Write):
     Path(a, "other.json").write_text(json.dumps(other))
     with pytest.raises(RunError, match="seed 1 has two results"):
         mc.compare_runs(a, b)
+
+
+def test_runs_that_never_read_the_test_images_are_compared_by_what_they_have(side: Write, sweep, tmp_path: Path, cli):
+    def untested(folder: str, **changes: Any) -> None:
+        for file in Path(folder).rglob("*.json"):
+            record = json.loads(file.read_text())
+            kept = {name: value for name, value in record["figures"].items() if not name.startswith("test/")}
+            own = {"val/ece": 1 - kept.get("val/acc", 0.9), "best/ece": 0.1}
+            record["figures"] = own | {"best_epoch": 3} if changes else kept
+            file.write_text(json.dumps(record | changes))
+
+    worse, better = side("a", [x - 0.01 for x in HIGH]), side("b", HIGH)
+    untested(worse)
+    assert mc.compare_runs(worse, better).figure == "val/acc"
+    for folder in (worse, better):
+        untested(folder, monitor="val/ece", mode="min")
+    found = mc.compare_runs(worse, better)
+    assert (found.figure, found.winner) == ("val/ece", "B")
+    path = sweep({"model=high": HIGH, "model=low": [x - 0.01 for x in HIGH]})
+    untested(path, monitor="val/ece", mode="min")
+    assert cli(path, main=main) == 0
+    protocol = metrics(1, 0.9)["protocol"] | {"fold": 0, "folds": 5}
+    untested(path, protocol=protocol)
+    with pytest.raises(RunError, match="folds share most of their training images"):
+        compare_settings(path)

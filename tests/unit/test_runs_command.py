@@ -114,6 +114,14 @@ def test_rank_takes_seeds_together_and_diff_names_what_differs(call):
     assert "python -m mnist_cnn.evaluate run_dir=runs/gap/a" in call("show", "runs/gap/a")
 
 
+def test_a_run_without_validation_is_listed_and_ranked_last(call, folder):
+    figures = {"best_epoch": None, "val/top1": 0.999, "best/top1": 0.999, "test/top1": 0.9}
+    for name, monitor in (("none", None), ("top1", "val/top1")):
+        make_run(folder / "own" / name, "net", lr=0.7, config_digest=name, figures=figures, monitor=monitor)
+    assert [line.split()[0] for line in call("rank").splitlines()[2:5]] == ["gap", "net", "net"]
+    assert "99.90" not in call() + call("rank")
+
+
 def test_clean_removes_what_failed_and_nothing_that_a_summary_reads(call, folder):
     asked = call("clean")
     assert "say yes=true" in asked
