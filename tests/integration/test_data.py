@@ -1,6 +1,9 @@
 """Own data and protocols through the commands: trained, resumed, swept, predicted, and what the records say."""
 
 import csv
+import re
+import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from own_data import bars, write_all
 import mnist_cnn as mc
 import mnist_cnn.search.__main__ as search
 from mnist_cnn import evaluate, validate
+from mnist_cnn.config.compose import config_dir
 from mnist_cnn.runs.directory import Run
 
 FAST = ["model=sequential", "trainer=cpu", "figures=false", "data.batch_size=16"]
@@ -165,6 +169,7 @@ class WithTest(Digits):
 
 @pytest.fixture
 def digits(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "my_data", raising=False)
     (tmp_path / "my_data.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     return [
@@ -186,6 +191,17 @@ def test_a_data_module_of_somebodys_own(cli, digits, tmp_path, capsys):
     assert without_times(Run(tmp_path / "half")) == without_times(Run(tmp_path / "run"))
     assert cli("run_dir=run", main=evaluate.main) == 0
     assert mc.load(tmp_path / "run").predict(bars(3)[0]).shape == (3,)
+
+
+def test_the_data_module_of_the_documentation(cli, tmp_path, monkeypatch):
+    page = (config_dir().parent / "docs" / "extend.md").read_text().partition("\n## Data\n")[2].partition("\n## ")[0]
+    (tmp_path / "my_data.py").write_text(re.search(r"```python\n(.*?)```", page, re.S)[1])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_data", raising=False)
+    command = re.search(r"^python -m mnist_cnn\.train (.*)$", page, re.M)[1]
+    assert cli(*shlex.split(command), "trainer=cpu", "hydra.run.dir=run") == 0
+    protocol = metrics_of(Run(tmp_path / "run"))["protocol"]
+    assert (protocol["class_names"], protocol["test"]) == (["left", "right"], "none")
 
 
 BAD_OWN = {
@@ -246,3 +262,24 @@ def test_a_search_needs_validation_and_does_not_test(cli, tiny_overrides, capsys
     assert cli(*call, main=search.main) == 0
     [metrics] = tmp_path.rglob("metrics.json")
     assert Run(metrics.parent).record().protocol.test == "never"
+
+
+def test_another_number_of_classes_goes_through_everything(cli, tmp_path, capsys):
+    images, labels = bars(60)
+    np.savez(tmp_path / "three.npz", images=images, labels=labels % 3)
+    call = [
+        "model=gap",
+        "trainer=cpu",
+        "figures=true",
+        "data=arrays",
+        "data.train=three.npz",
+        "data.class_names=[cat,dog,owl]",
+    ]
+    assert cli(*call, "data.batch_size=16", "trainer.max_epochs=1", "hydra.run.dir=run") == 0
+    assert "3 classes" in capsys.readouterr().out
+    metrics = metrics_of(Run(tmp_path / "run"))
+    assert metrics["protocol"]["class_names"] == ["cat", "dog", "owl"]
+    assert np.array(metrics["confusion"]).shape == (3, 3)
+    assert set(mc.load(tmp_path / "run").predict(images).tolist()) <= {0, 1, 2}
+    assert {"confusion.png", "samples.png"} <= {file.name for file in (tmp_path / "run").glob("*.png")}
+    assert cli("run_dir=run", main=evaluate.main) == 0
