@@ -16,7 +16,7 @@ from mnist_cnn.config.module import blank_module, is_classifier, try_module
 from mnist_cnn.config.protocol import check_protocol, classes_of, data_class, validates
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.signatures import Precision
-from mnist_cnn.config.tries import try_augmentation, try_callbacks, try_optimizer, words
+from mnist_cnn.config.tries import try_augmentation, try_callbacks, try_mixed_labels, try_optimizer, words
 from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.values import problem
@@ -134,5 +134,6 @@ def _check_recipe(tree: dict[str, Any]) -> list[str]:
         net = blank_module(tree["model"], classes_of(tree["data"]), tree["freeze"])
     except ConfigError as error:
         return error.problems
-    problems = try_augmentation(tree["augment"]) + try_callbacks(tree, net)
+    problems = try_augmentation(tree["augment"]) or try_mixed_labels(tree["augment"], tree["model"])
+    problems = problems + try_callbacks(tree, net)
     return problems + (try_optimizer(tree, net) if is_classifier(tree["model"]) else [])

@@ -108,7 +108,7 @@ def is_classifier(node: dict[str, Any]) -> bool:
 
 def try_module(node: dict[str, Any], classes: int | None) -> list[str]:
     """Builds the model without keeping it, and shows a net of somebody's own two blank images."""
-    return _try_module(json.dumps(node), classes)
+    return _try_module(json.dumps(node), classes or _classes_said(node))
 
 
 @functools.lru_cache(maxsize=64)
@@ -139,7 +139,19 @@ def blank_module(node: dict[str, Any], classes: int | None, frozen: list[str] | 
     Raises:
         ConfigError: no such weights, or none left to train.
     """
-    return _blank_module(json.dumps([node, classes, frozen]))
+    return _blank_module(json.dumps([node, classes or _classes_said(node), frozen]))
+
+
+def _classes_said(node: dict[str, Any]) -> int | None:
+    """How many classes a node is made for by its weights or last layer, where the data do not say yet."""
+    if node.get("class_weights") is not None:
+        return len(node["class_weights"])
+    for layer in reversed(node.get("layers") or []):
+        main = next((layer[kind] for kind in ("conv", "dense") if isinstance(layer, dict) and kind in layer), None)
+        if main is not None:
+            number = main.get("filters", main.get("units")) if isinstance(main, dict) else main
+            return number if isinstance(number, int) else None
+    return None
 
 
 @functools.lru_cache(maxsize=8)  # the jobs of a sweep mostly have one net
@@ -186,6 +198,12 @@ def _with_own_loss(node: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(loss, dict) or inspect.isclass(locate(loss["_target_"], "model.loss")[0]):
         return node
     return node | {"loss": loss | {"_partial_": True}}
+
+
+def loss_alone(node: dict[str, Any]) -> Any:
+    """The loss of a checked node: built, or by its name."""
+    loss = _with_own_loss(node).get("loss")
+    return build(loss) if isinstance(loss, dict) else loss
 
 
 def _check_inner(value: Any, path: str) -> list[str]:

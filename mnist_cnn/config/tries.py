@@ -12,10 +12,12 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from mnist_cnn.config.instantiate import build
+from mnist_cnn.config.module import loss_alone
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.recipe import build_optimizer, build_schedule, offered
 from mnist_cnn.config.signatures import locate
 from mnist_cnn.data.augment import Augmentation
+from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.optim import EpochAveraging, spans_run
 
 TRIED_STEPS = 100  # length of a schedule that is only tried
@@ -84,6 +86,20 @@ def _try_augmentation(text: str) -> list[str]:
             Augmentation(build(node))(images, torch.arange(TRIED_IMAGES) % 2)
     except Exception as error:
         return [f"augment: {node['_target_']}: {words(error)}"]
+    return []
+
+
+def try_mixed_labels(augment: dict[str, Any], model: dict[str, Any]) -> list[str]:
+    """MixUp and CutMix under a loss that takes no mixed labels."""
+    if not isinstance(model.get("loss"), dict) or not Augmentation(build(augment)).mixes:
+        return []
+    try:
+        loss_alone(model)(torch.zeros(2, CLASSES), torch.full((2, CLASSES), 1 / CLASSES))
+    except Exception:
+        return [
+            f"augment: MixUp and CutMix make labels (N, classes) of probabilities, which {model['loss']['_target_']} "
+            "does not take"
+        ]
     return []
 
 

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 
 from mnist_cnn.errors import nearest
 
@@ -54,6 +54,12 @@ class InParts:
             if parameters
         ]
         return self.factory(made, **options)
+
+
+def flattens(factory: Callable[..., Any]) -> bool:
+    """Whether an optimizer views every gradient as one row, which takes them in PyTorch's usual memory order."""
+    made = factory.factory if isinstance(factory, InParts) else factory
+    return getattr(made, "func", made) is LBFGS
 
 
 def can_fuse(factory: Callable[..., Any]) -> bool:

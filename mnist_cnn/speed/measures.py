@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.models.batch_norm import BatchNorm2d
 from mnist_cnn.models.classifier import Classifier
-from mnist_cnn.optim import can_fuse
+from mnist_cnn.models.net import NetClassifier
+from mnist_cnn.optim import can_fuse, flattens
 from mnist_cnn.speed import huge_pages
 from mnist_cnn.speed.batch_norm import FastBatchNorm2d
 from mnist_cnn.speed.dropout import FastDropout
@@ -90,17 +91,17 @@ class Speed:
         Args:
             clips_mixed: gradients are clipped in mixed precision: Lightning refuses fused optimisers there.
         """
-        if type(model.net) is nn.Sequential:
-            self._rebuild(model.net)
         make = model.optimizer
+        if type(model.net) is nn.Sequential and not isinstance(model, NetClassifier):
+            self._rebuild(model.net, in_rows=self.channels_last and not (make and flattens(make)))
         if self.fused_optimizer and not clips_mixed and make and can_fuse(make):
             model.optimizer = functools.partial(make, fused=True)
         if self.compile:
             model.compiled = torch.compile(_call, dynamic=False)
 
-    def _rebuild(self, net: nn.Sequential) -> None:
+    def _rebuild(self, net: nn.Sequential, in_rows: bool) -> None:
         widest = max((m.in_features for m in net if isinstance(m, nn.Linear)), default=0)
-        if self.channels_last and widest <= FLATTENED_AT_MOST:
+        if in_rows and widest <= FLATTENED_AT_MOST:
             net.to(memory_format=torch.channels_last)
         for i, module in enumerate(net):
             if self.fast_dropout and isinstance(module, nn.Dropout):

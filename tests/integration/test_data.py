@@ -138,6 +138,21 @@ def test_arrays_from_python_are_kept_for_resume(tmp_path, monkeypatch):
     assert result.record.protocol.test_images is None or result.record.protocol.test_images == 20
 
 
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        ["model=sequential", "model.layers=[flatten,{dense:3}]", "metrics=f1"],
+        ["model=vanilla", "model.class_weights=[1,1,2]", "augment._target_=torchvision.transforms.v2.CutMix"],
+    ],
+)
+def test_three_classes(recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images, labels = bars(60)
+    result = mc.fit(*FAST, *recipe, "trainer.max_epochs=1", data=(images, labels % 3))
+    assert np.array(result.record.confusion).shape == (3, 3)
+    assert set(mc.load(result.run.path).predict(images).tolist()) <= {0, 1, 2}
+
+
 OWN = """
 import torch
 import pytorch_lightning as pl

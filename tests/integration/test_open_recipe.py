@@ -99,7 +99,10 @@ MIXED = (
 OTHERS["mixup"] = [*OPTIMIZERS["SGD"], "augment._target_=torchvision.transforms.v2.Compose", MIXED]
 # Several of each kind in two trainings.
 TOGETHER = {
-    "LBFGS and plateau": [*SCHEDULES["ReduceLROnPlateau"], *OPTIMIZERS["LBFGS"][-1:], "~optimizer.momentum"],
+    "LBFGS and plateau": [
+        *SCHEDULES["ReduceLROnPlateau"], *OPTIMIZERS["LBFGS"][-1:], "~optimizer.momentum",
+        "model.layers=[{conv:3},pool,{conv:2},gap,{dense:10}]",  # gradients in rows of channels, were it not LBFGS
+    ],
     "muon, a chain, mixup and swa": [
         *NET, *SCHEDULES["SequentialLR"][6:], "optimizer=muon", *OTHERS["swa"][-3:], *OTHERS["mixup"][-2:]
     ],

@@ -182,6 +182,10 @@ REFUSED = {
     ),
     "smoothing for an own loss": ([*RES, "model.loss._target_=my_nets.focal", "model.label_smoothing=0.1"],
                                   "is for cross_entropy"),
+    "mixed labels under a loss of numbers": (
+        ["model.loss._target_=torch.nn.MultiMarginLoss", "augment._target_=torchvision.transforms.v2.MixUp"],
+        "which torch.nn.MultiMarginLoss does not take",
+    ),
     "nine weights": (["model.class_weights=[1,1,1,1,1,1,1,1,1]"], "9 weights for 10 classes"),
     "a metric of another task": (["metrics.f1._target_=torchmetrics.classification.BinaryF1Score"], "metrics.f1"),
     "a metric that is none": (["metrics.f1._target_=torch.nn.ReLU"], "must be a Metric"),
