@@ -26,8 +26,8 @@ class ConfigError(UserError):
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
-        noun = "error" if len(problems) == 1 else "errors"
-        text = "\n".join([f"{len(problems)} {noun} in the configuration:", *(f"  - {p}" for p in problems)])
+        several = [f"{len(problems)} errors in the configuration:", *(f"  - {p}" for p in problems)]
+        text = problems[0] if len(problems) == 1 else "\n".join(several)
         super().__init__(re.sub(rf"(\S{{{LONGEST}}})\S+", r"\1...", text))
 
     def __reduce__(self) -> tuple[type, tuple[list[str]]]:

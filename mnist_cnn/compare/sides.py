@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnist_cnn.errors import RunError, nearest
+from mnist_cnn.errors import RunError, closest
 from mnist_cnn.runs.layout import PLAN, Layout
 from mnist_cnn.runs.record import Record, known
 from mnist_cnn.sweep.groups import groups_of, rows_of
@@ -102,7 +102,8 @@ def _files(place: str) -> list[Path]:
     matches = [Path(match) for match in sorted(glob.glob(place, recursive=True))]
     if not matches:
         beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise RunError(f"{place}: nothing there{nearest(path.name, beside, f'{path.parent}/')}")
+        near = closest(path.name, beside)
+        raise RunError(f"{place}: nothing there" + (f"; did you mean '{path.parent / near}'?" if near else ""))
     return [file for match in matches for file in _files(str(match))]
 
 
