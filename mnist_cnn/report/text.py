@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-WORD = 9  # characters that are never broken: percentages, counts, most names
+WORD = 9  # characters that are broken last: percentages, counts, sizes with their unit, most names
 WITHOUT_TERMINAL = 200  # columns: a file or another program reads it, and nothing needs folding
 
 
@@ -34,7 +34,9 @@ def plain_table(lines: Sequence[Sequence[str]], below: Sequence[str] = ()) -> st
     narrow[0] = [leaf if leaves.count(leaf) == 1 else name for leaf, name in zip(leaves, narrow[0], strict=True)]
     widths = _natural(narrow)
     longest = [max(len(word) for line in narrow for word in line[i].split() or [""]) for i in range(len(kept))]
-    for least in (longest, [min(width, WORD) for width in longest]):
+    short = [max(len(line[i]) if len(line[i]) <= WORD else 0 for line in narrow) for i in range(len(kept))]
+    whole = [max(pair) for pair in zip(longest, short, strict=True)]
+    for least in (whole, [min(width, WORD) for width in whole], [min(width, WORD) for width in longest]):
         while _width(widths) > terminal_width() and any(
             w > at_least for w, at_least in zip(widths, least, strict=True)
         ):

@@ -24,23 +24,30 @@ USAGE = """\
 The runs below a folder (runs, unless another is named), newest first.
 
   python -m mnist_cnn.runs                                    all of them
-  python -m mnist_cnn.runs model=gap 'val/acc>99.4%'          by any setting or figure
-  python -m mnist_cnn.runs sort=val/acc columns=optimizer.lr  best first, with a setting
-  python -m mnist_cnn.runs show runs/gap/TIME                 one run: settings, figures, how to go on
-  python -m mnist_cnn.runs rank                               mean over seeds, best validation first
-  python -m mnist_cnn.runs diff runs/gap/TIME runs/gap/TIME2  what differs between two
-  python -m mnist_cnn.runs clean                              remove what failed; asks first
+  python -m mnist_cnn.runs model=gap 'val/acc>99.4%'          by setting or figure
+  python -m mnist_cnn.runs sort=val/acc columns=optimizer.lr  best first
+  python -m mnist_cnn.runs show runs/gap/TIME                 all about one run
+  python -m mnist_cnn.runs rank                               by mean over seeds
+  python -m mnist_cnn.runs diff runs/gap/TIME runs/gap/TIME2  what differs
+  python -m mnist_cnn.runs clean                              what failed; asks
 
-Tests: key=value, !=, <, <=, >, >=, with any key of config.yaml, metrics.json or status, age, size, epochs, seed;
-  status is completed, running, killed, interrupted, failed, diverged or pruned; age<2d, size>10MB, status=fail*
-sort=KEY        best accuracy first, all else lowest first; sort=-KEY the other way round
-columns=A,B     more columns        top=N   only so many        format=json|table
-clean what=     failed (default): runs without a complete epoch, or diverged; checkpoints: all but the tested weights
-                of completed runs; runs: whole runs, with a test that says which. yes=true does not ask. Nothing that
-                is being trained or that the summary of a sweep reads is ever touched."""
+Tests: key=value, !=, <, <=, >, >=, with any key of config.yaml, metrics.json or
+  status, age, size, epochs, seed; age<2d, size>10MB, status=fail*; status is
+  completed, running, killed, interrupted, failed, diverged, pruned, unreadable
+sort=KEY        best accuracy first, all else lowest first; sort=-KEY turned
+columns=A,B     more columns
+top=N           only so many
+format=json     instead of a table
+clean what=     failed (default): runs without a complete epoch, or diverged;
+                checkpoints: all but the tested weights of completed runs;
+                runs: whole runs, with a test that says which. yes=true does
+                not ask. Nothing that is being trained or that the summary of
+                a sweep reads is ever touched."""
 OPTIONS: dict[str, Any] = {
     "sort": str, "columns": str, "top": Count, "format": Literal["table", "json"], "what": What, "yes": bool,
 }  # fmt: skip
+
+UNRANKED = ("seed=", "model=", "figures=", "callbacks.pruning.")  # have a column, or are given to every trial
 
 
 def main() -> None:
@@ -74,7 +81,7 @@ def list_runs(folders: Sequence[Path], tests: Sequence[str], options: dict[str, 
         figures = [run.status, _epochs(run), f"{best:.2%}" if best is not None else ""]
         where = [duration(run.value("age")), decimal(run.size)]
         table.append([run.value("run"), *figures, *(_shown(key, run.value(key)) for key in extra), *where])
-    print(plain_table(table) if chosen else "no runs")
+    print(plain_table(table) if chosen else _none_of(folders, tests))
 
 
 def show(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> None:
@@ -110,11 +117,11 @@ def rank(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any])
     table = [["model", "asked for", "data", "n", "validation: mean ± sd", "min–max"]]
     for spread, members in sorted(rows, key=lambda row: -row[0].mean if row[0] else 1)[: options.get("top")]:
         record, percent = known(members[0].saved), spread.in_percent if spread else None
-        asked = " ".join(text for text in members[0].overrides() if not text.startswith(("seed=", "model=")))
+        asked = " ".join(text for text in members[0].overrides() if not text.startswith(UNRANKED))
         watched = " (watched test images)" * known(record.protocol).test_images_watched
         figures = [percent.text(3, " %"), percent.range(2, " %")] if percent else ["", ""]
         table.append([members[0].model, asked, known(record.protocol).dataset + watched, str(len(members)), *figures])
-    print(plain_table(table) if rows else "no completed runs")
+    print(plain_table(table) if rows else _none_of(folders, [*tests, "status=completed"]))
 
 
 def diff(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> None:
@@ -158,6 +165,11 @@ COMMANDS: dict[str, Callable[[Sequence[Path], Sequence[str], dict[str, Any]], No
 def _chosen(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> list[ListedRun]:
     found = [run for folder in folders or [Path("runs")] for run in find_runs(folder)]
     return choose(found, tests, options.get("sort", "age"))[: options.get("top")]
+
+
+def _none_of(folders: Sequence[Path], tests: Sequence[str]) -> str:
+    count = sum(len(find_runs(folder)) for folder in folders or [Path("runs")])
+    return f"no run of {count} passes {' '.join(tests)}" if count and tests else "no runs"
 
 
 def _named(folders: Sequence[Path], count: int, command: str) -> list[ListedRun]:

@@ -14,6 +14,7 @@ UNITS: dict[str, dict[str, float]] = {
     "age": {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400},
     "size": {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9},
 }
+STATUSES = "completed", "running", "killed", "interrupted", "failed", "diverged", "pruned", "unreadable"
 _TEST = re.compile(r"(?P<key>[\w./]+?)(?P<sign><=|>=|!=|=|<|>)(?P<text>.*)", re.DOTALL)
 
 
@@ -46,6 +47,8 @@ def _parse(text: str) -> tuple[str, str, Any]:
     if found is None:
         raise ConfigError([f"{text}: must be a test such as model=gap, val/acc>99.4% or age<2d"])
     key, sign, wanted = found["key"], found["sign"], found["text"]
+    if key == "status" and sign in ("=", "!=") and not any(fnmatch(status, wanted) for status in STATUSES):
+        raise ConfigError([f"{text}: no such status{nearest(wanted, STATUSES)}"])
     units = UNITS.get(key)
     if units is None:
         percent = re.fullmatch(r"([\d.]+) ?%", wanted)

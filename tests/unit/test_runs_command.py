@@ -103,6 +103,19 @@ def test_the_list_fits_80_columns_and_shows_test_figures_only_when_asked(call):
     assert (first["status"], first["epochs"], first["optimizer.lr"]) == ("completed", 2, 0.01)
 
 
+def test_no_size_is_parted_from_its_unit_and_no_trial_shows_what_all_are_given(call, folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    trial = make_run(folder / "search" / "2026-11-24_17-11-16-951603" / "0")
+    asked = ["model=gap", "optimizer.lr=0.01", "figures=false", "callbacks.pruning.study=search"]
+    (trial / "overrides.yaml").write_text(yaml.safe_dump(asked))
+    lines = call().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert all(line.endswith(" kB") for line in lines[2:] if "completed" in line)
+    assert "kB" not in [line.strip() for line in lines]
+    assert "pruning" not in call("rank")
+    assert call("model=vanilla", "val/acc>99%") == "no run of 6 passes model=vanilla val/acc>99%\n"
+
+
 def test_rank_takes_seeds_together_and_diff_names_what_differs(call):
     ranked = call("rank").splitlines()[2:]
     assert len(ranked) == 1
@@ -146,6 +159,7 @@ def test_clean_keeps_the_tested_weights_and_runs_that_are_being_trained(call, fo
     [
         (["shw"], "neither a folder nor a command; did you mean 'show'?"),
         (["optimiser.lr=3"], "optimiser.lr: no run has it; did you mean 'optimizer.lr'?"),
+        (["status=complete"], "status=complete: no such status; did you mean 'completed'?"),
         (["age>3parsecs"], "with one of the units"),
         (["sort=val/accc"], "did you mean 'val/acc'?"),
         (["top=0"], "top = 0: must be int >= 1"),
@@ -158,6 +172,7 @@ def test_a_mistake_is_answered_in_one_line(call, arguments, expected):
     answer = call(*arguments)
     assert answer.startswith("exit 2")
     assert expected in answer
+    assert len(answer.splitlines()) == 1
 
 
 def test_runs_as_dictionaries(folder):
