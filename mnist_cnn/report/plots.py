@@ -152,13 +152,16 @@ def mistakes(
     shown = sorted(wrong, key=lambda row: -float(row["probability"]))[:MISTAKES_SHOWN]
     columns = 10
     rows = max(1, math.ceil(len(shown) / columns))
-    figure = Figure(figsize=(9, 0.6 + 1.12 * rows), layout="constrained")
+    lines = 1 if max(map(len, names)) <= 3 else 3
+    figure = Figure(figsize=(9, 0.6 + (1 + 0.12 * lines) * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, row in zip(grid.flat, shown, strict=False):
         true, predicted = names[int(row["label"])], names[int(row["predicted"])]
         caption = f"{true} → {predicted}  {float(row['probability']):.0%}"
+        if lines > 1:
+            caption = f"{true}\n→ {predicted}\n{float(row['probability']):.0%}"
         _image(axes, test.images[int(row["image"])], caption)
     figure.suptitle(
         f"{title}\n{len(wrong):,} wrong of {len(predictions):,}"

@@ -1,11 +1,13 @@
-"""The picture of the training images: as they are, and as augmentation shows them to the net."""
+"""The picture of the training images, as they are and as augmentation shows them to the net; that of mistakes."""
+
+import itertools
 
 import numpy as np
 import torch
 
 from mnist_cnn.data.augment import Augmentation
 from mnist_cnn.data.base import ImageSet
-from mnist_cnn.report.plots import augmented, samples
+from mnist_cnn.report.plots import augmented, mistakes, samples
 
 
 def test_the_right_half_is_augmented_and_no_random_number_is_used_up():
@@ -20,3 +22,12 @@ def test_the_right_half_is_augmented_and_no_random_number_is_used_up():
     assert [text.get_text() for text in (*figure.axes[0].texts, *figure.axes[10].texts)] == ["shirt", "bag"]
     plain = samples(images, ["shirt", "bag"])
     assert len([axes for axes in plain.axes if axes.images]) == 12
+
+
+def test_names_of_classes_do_not_run_into_each_other_above_the_mistakes():
+    images = ImageSet(torch.zeros(9, 1, 28, 28, dtype=torch.uint8), torch.arange(9))
+    wrong = [{"image": str(i), "label": str(i), "predicted": "9", "probability": "0.5"} for i in range(9)]
+    figure = mistakes(images, wrong, "gap on FashionMNIST, seed 1", [f"Ankle boot {i}" for i in range(10)])
+    figure.draw_without_rendering()
+    boxes = [axes.title.get_window_extent() for axes in figure.axes if axes.images]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
