@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from mnist_cnn import cli
 from mnist_cnn.config.build import build_data, build_metrics
@@ -74,6 +75,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         return {}
     if data.test_images == "none":
         raise RunError(f"{run.path}: the data have no test images")
+    if not is_overridden("test_step", model):
+        raise RunError(f"{source}: {saved.model._target_} has no test_step, so nothing measures it on the test images")
     figures: dict[str, Any] = dict(trainer.test(model, datamodule=data, verbose=False)[0])
     log.info(f"{path}, {state['epoch'] + 1} epochs trained")
     shown = {name.removeprefix("test/"): f"{value:.4f}" for name, value in figures.items()}

@@ -111,7 +111,8 @@ def train(
             if not isinstance(model, Classifier):  # rehearses its validation: does it log what is followed?
                 trainer.num_sanity_val_steps = max(1, trainer.num_sanity_val_steps)
             rows = model.layer_rows if isinstance(model, Classifier) else rows_of(model)
-            keeper.add(**describe(cfg, overrides, data, model, rows, trainer))
+            asked_test = cfg.test if is_overridden("test_step", model) else "never"
+            keeper.add(**describe(cfg, overrides, data, model, rows, trainer, asked_test))
             log.info(start_report(cfg, run, keeper.record, rows, start))
 
             with stoppable(trainer, run):
@@ -121,9 +122,9 @@ def train(
             model.load_state_dict(state["state_dict"])
             tested: dict[str, float] = {}
             on_validation: list[torch.Tensor] = []
-            how = how_tested(data, cfg.test)
+            how = how_tested(data, asked_test)
             with stoppable(trainer, run):
-                if how == "once" and is_overridden("test_step", model):
+                if how == "once":
                     tested = dict(trainer.test(model, datamodule=data, verbose=False)[0])
                 if isinstance(model, Classifier) and data.holds_out and trainer.world_size == 1:
                     on_validation = predict_validation(trainer, model, data)
@@ -137,7 +138,7 @@ def train(
             write_submission(run, model, data)
         keeper.add(
             status="completed",
-            protocol=protocol_of(data, cfg.test),
+            protocol=protocol_of(data, asked_test),
             test_weights=cfg.test_weights,
             test_epoch=len(state["callbacks"][history.state_key]["rows"]),
             epochs=len(history.rows),
@@ -197,6 +198,7 @@ def describe(
     model: pl.LightningModule,
     rows: Sequence[LayerRow],
     trainer: pl.Trainer,
+    test: str,
 ) -> dict[str, Any]:
     """What the record says before the first step."""
     total, trainable = count(rows)
@@ -205,7 +207,7 @@ def describe(
     return {
         "model": type(net).__name__,
         "parameters": {"total": total, "trainable": trainable},
-        "protocol": protocol_of(data, cfg.test),
+        "protocol": protocol_of(data, test),
         "batch_size": cfg.data.get("batch_size"),
         "max_epochs": cfg.trainer.max_epochs,
         "precision": cfg.trainer.precision,

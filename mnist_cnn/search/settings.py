@@ -10,6 +10,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn.config.compose import compose_named, compose_run, line, parse
+from mnist_cnn.config.module import is_classifier
 from mnist_cnn.config.place import config_dir
 from mnist_cnn.config.protocol import data_class, validates
 from mnist_cnn.config.schema import ROOT_KEYS, find_problems
@@ -41,7 +42,8 @@ def read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
     if problems := [_one_value(o) for o in parsed if o.is_sweep_override()]:
         raise ConfigError(problems)
     own = [line(o) for o in parsed if o.key_or_group.split(".")[0] in KEYS]
-    cfg = compose_named("search", [f"++{text.lstrip('+')}" if text.startswith("space.") else text for text in own])
+    settings = ["space=none" if text == "space=null" else text for text in own]
+    cfg = compose_named("search", [f"++{text.lstrip('+')}" if text.startswith("space.") else text for text in settings])
     plain: Any = OmegaConf.to_container(cfg)
     problems = [wrong for key, hint in KEYS.items() if (wrong := problem(key, plain[key], hint))]
     if importlib.util.find_spec("optuna") is None:
@@ -109,6 +111,12 @@ def check_training(overrides: list[str], values: dict[str, Sequence[Any]]) -> Di
     for turn in range(max((len(each) for each in values.values()), default=1)):
         cfg = compose_run([*overrides, *(f"++{key}={each[turn % len(each)]}" for key, each in values.items())]).cfg
         problems += [found for found in find_problems(cfg, KEYS) if found not in problems]
+        if OmegaConf.is_dict(cfg.model) and cfg.model.get("_target_") and not is_classifier(cfg.model):
+            problems += [
+                f"space.{key}: the model is a LightningModule, with an optimizer of its own; space=none begins anew"
+                for key in values
+                if turn == 0 and key.startswith(("optimizer.", "scheduler."))
+            ]
         target = data_class(cfg.data)
         if target is not None and not validates(cfg.data, target):
             problems.append("data.validation_size = 0: a search needs validation images to choose by")

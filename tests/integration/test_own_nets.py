@@ -150,6 +150,22 @@ def test_a_mistake_in_the_users_code_shows_their_lines(own, cli, tiny_overrides,
     assert "pytorch_lightning" in Run(tmp_path / "run").log_file.read_text()  # the whole traceback
 
 
+def test_a_module_without_a_test_step_reads_no_test_images(own, cli, tiny_overrides, tmp_path, capsys):
+    untested = [*LIT, "model._target_=my_nets.Untested", *tiny_overrides, "trainer.max_epochs=1"]
+    assert cli(*untested, "hydra.run.dir=run") == 0
+    assert metrics_of(Run(tmp_path / "run"))["protocol"]["test"] == "never"
+    assert cli("run_dir=run", main=evaluate.main) == 2
+    assert "my_nets.Untested has no test_step" in capsys.readouterr().err
+
+
+def test_a_search_does_not_vary_what_a_module_does_not_take(own, cli, tiny_overrides, tmp_path, capsys):
+    call = [*LIT, *tiny_overrides, "trainer.max_epochs=1", "trials=1"]
+    assert cli(*call, main=search.main) == 2
+    assert "space.optimizer.lr: the model is a LightningModule" in capsys.readouterr().err
+    assert cli(*call, "space=null", "space.model.width={low: 2, high: 4}", "jobs=1", main=search.main) == 0
+    assert "trial 0 is best" in capsys.readouterr().out
+
+
 def test_a_monitor_that_a_module_does_not_log_ends_before_training(own, cli, tiny_overrides, tmp_path, capsys):
     assert cli("model=net", "model._target_=my_nets.Lit", *tiny_overrides, "hydra.run.dir=run") == 2
     printed, message = capsys.readouterr()
