@@ -49,6 +49,7 @@ GROUPS: dict[str, type | None] = {
     "speed": Speed,
 }
 MAY_BE_EMPTY = ("scheduler", "augment")
+OPEN = ("optimizer", "scheduler", "augment")  # have a file `any` without settings of its own
 NAMED = ("callbacks", "logger")  # a node for each name
 
 
@@ -104,7 +105,7 @@ def _check_tree(tree: dict[str, Any], further: Collection[str], optimizers: Coll
         for path, node in nodes.items():
             misplaced = own_module_elsewhere(node) if group == "data" else []
             found = check_module(node) if group == "model" else check_node(node, path, base)
-            problems += misplaced or found
+            problems += misplaced or _of_another_file(group, found)
     problems += check_metrics(tree["metrics"])
     for name, rate in tree["learning_rates"].items():
         path = f"learning_rates.{name}"
@@ -113,6 +114,15 @@ def _check_tree(tree: dict[str, Any], further: Collection[str], optimizers: Coll
         elif wrong := problem(path, rate, Positive):
             problems.append(wrong)
     return problems or check_meaning(tree)
+
+
+def _of_another_file(group: str, problems: list[str]) -> list[str]:
+    """Several unknown keys in one line: another target was named without leaving the file that has them."""
+    unknown = [text.partition(":")[0] for text in problems if ": unknown key" in text]
+    if group not in OPEN or len(unknown) < 2:
+        return problems
+    hint = f"unknown keys, perhaps of the file chosen before; begin with {group}=any {group}._target_=..."
+    return [f"{', '.join(unknown)}: {hint}", *(text for text in problems if ": unknown key" not in text)]
 
 
 def _meant(name: str, tree: dict[str, Any], roots: list[str]) -> str:

@@ -23,6 +23,7 @@ NEEDS = {
     "callbacks=swa": "callbacks.checkpoint",
     "optimizer=any": "optimizer._target_",
     "scheduler=any": "scheduler._target_",
+    "augment=any": "augment._target_",
 }
 
 

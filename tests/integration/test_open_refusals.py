@@ -91,6 +91,10 @@ WRONG = {
         follow("SequentialLR", schedulers=[{"_target_": f"{LR}StepLR", "step_size": 1}], milestones=[1, 2]),
         ["SequentialLR", "milestones"],
     ),
+    "keys of another transform": (
+        {"augment": {"_target_": "torchvision.transforms.v2.RandomErasing", "degrees": 7.0, "translate": 0.1}},
+        ["augment.degrees", "augment=any"],
+    ),
     "a plateau of steps": (follow("ReduceLROnPlateau", interval="step"), ["scheduler.interval", "'epoch'"]),
     "a plateau's monitor that nobody logs": (follow("ReduceLROnPlateau", monitor="val/los"), ["val/los", "'val/loss'"]),
     "a plateau in the wrong direction": (follow("ReduceLROnPlateau", monitor="val/acc"), ["scheduler.mode", "'max'"]),
