@@ -1,0 +1,70 @@
+"""What is measured when training is over, and left in the run's directory: of which weights, on which images."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+
+from mnist_cnn.callbacks import History
+from mnist_cnn.config.build import DataModule
+from mnist_cnn.config.metrics import OURS
+from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.runs.checkpoint import load_checkpoint
+from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.history import final_figures, timing
+from mnist_cnn.runs.model import asked_test
+from mnist_cnn.runs.protocol import how_tested, protocol_of
+from mnist_cnn.runs.stopping import stoppable
+from mnist_cnn.runs.submission import write_submission
+
+
+def measure(
+    cfg: DictConfig, run: Run, history: History, trainer: pl.Trainer, model: pl.LightningModule, data: DataModule
+) -> dict[str, Any]:
+    """Tests the weights that `test_weights` names, and writes what they say of each image.
+
+    Returns:
+        the fields that a completed run adds to its record.
+    """
+    state = load_checkpoint(run.checkpoint(cfg.test_weights))
+    model.load_state_dict(state["state_dict"])
+    asked = asked_test(cfg, model)
+    how = how_tested(data, asked)
+    tested: dict[str, float] = {}
+    classified: dict[str, Any] = {}
+    with stoppable(trainer, run):
+        if how == "once":
+            tested = dict(trainer.test(model, datamodule=data, verbose=False)[0])
+        if isinstance(model, Classifier) and how == "once":
+            classified = {"confusion": model.confusion.compute().tolist()}  # rows: true class
+            if trainer.world_size == 1:
+                run.save_predictions(torch.cat(model.predictions))
+        alone = isinstance(model, Classifier) and data.holds_out and trainer.world_size == 1
+        if alone and (on_validation := _predict_validation(trainer, model, data)):
+            run.save_predictions(torch.cat(on_validation), "val")
+    if how == "unlabelled" and trainer.is_global_zero:
+        write_submission(run, model, data)
+    chosen = cfg.callbacks.checkpoint or {"monitor": None, "mode": None}
+    followed = {} if chosen["monitor"] in (None, *OURS) else {name: chosen[name] for name in ("monitor", "mode")}
+    figures = final_figures(history.rows, chosen["monitor"], chosen["mode"])
+    return {
+        "protocol": protocol_of(data, asked),
+        "test_weights": cfg.test_weights,
+        "test_epoch": len(state["callbacks"][history.state_key]["rows"]),
+        "epochs": len(history.rows),
+        "figures": figures | {name: float(value) for name, value in tested.items()},
+        **followed,
+        **classified,
+        "timing": timing(history.rows) | {"start_seconds": history.start_seconds},
+    }
+
+
+def _predict_validation(
+    trainer: pl.Trainer, model: pl.LightningModule, data: pl.LightningDataModule
+) -> list[torch.Tensor]:
+    """What the tested weights say of the validation images; a prediction, which callbacks and loggers do not count."""
+    data.predict_dataloader = data.val_dataloader  # type: ignore[method-assign]
+    trainer.limit_predict_batches = trainer.limit_val_batches
+    rows: Any = trainer.predict(model, datamodule=data)
+    return rows or []
