@@ -52,4 +52,4 @@ class _Parser(argparse.ArgumentParser):
         return None
 
     def error(self, message: str) -> NoReturn:
-        raise ConfigError([message])
+        raise ConfigError([f"{message}; settings are key=value, such as trainer.max_epochs=5 (see --help)"])

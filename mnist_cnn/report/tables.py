@@ -37,7 +37,8 @@ def start_report(
     """Layers and settings, before training begins; `start`: what is said of the weights."""
     protocol, parameters, hardware = known(record.protocol), known(record.parameters), known(record.hardware)
     schedule = cfg.scheduler.get("_target_", "constant").rpartition(".")[2] if cfg.scheduler else "constant"
-    rate = cfg.optimizer.get("lr", "by default")
+    given = cfg.optimizer.get("lr", "by default")
+    rate = f"{given:.4g}" if isinstance(given, float) else given
     facts = {
         "model": f"{record.model}, {parameters.total:,} parameters, {parameters.trainable:,} trainable",
         "recipe": f"{cfg.optimizer._target_.rpartition('.')[2]} lr {rate}, {schedule}, "

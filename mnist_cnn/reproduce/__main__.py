@@ -25,22 +25,27 @@ from mnist_cnn.train import train
 from mnist_cnn.values import Count
 
 USAGE = """\
-Runs the documents' experiments that are missing from the results, and writes the page that compares them.
+Runs the documents' experiments that are missing from the results, and writes
+the page that compares them.
 
-  python -m mnist_cnn.reproduce                               everything: many hours
-  python -m mnist_cnn.reproduce ablation seeds=3 jobs=2       one document
-  python -m mnist_cnn.reproduce ablation/baseline             one experiment
+  python -m mnist_cnn.reproduce                            all: many hours
+  python -m mnist_cnn.reproduce ablation seeds=3 jobs=2    one document
+  python -m mnist_cnn.reproduce ablation/baseline          one experiment
 
-  seeds=N              seeds 1 to N of each (default: 5, under holdout 3, fewer for the large nets)
-  jobs=N               runs side by side, each with its share of the cores (default 1)
-  protocol=NAME        document or holdout (default: document; holdout too for nets under 100,000 parameters)
+  seeds=N              seeds 1 to N of each (default: 5, under holdout 3, fewer
+                       for the large nets)
+  jobs=N               runs side by side, each with its share of the cores
+                       (default 1)
+  protocol=NAME        document or holdout (default: document; holdout too for
+                       nets under 100,000 parameters)
   run_root=FOLDER      where runs go (default runs/reproduction)
   results=FOLDER       where figures are kept (default results/reproduction)
   pages=FOLDER         where the pages go (default docs/reproduction)
   dry_run=true         only say what would run
 
 Documents: {documents}
-It can be stopped and started again: a finished run is skipped, a half-done one continues."""
+It can be stopped and started again: a finished run is skipped, a half-done one
+continues."""
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,13 @@ from mnist_cnn.values import Count
 USAGE = """\
 The runs below a folder (runs, unless another is named), newest first.
 
-  python -m mnist_cnn.runs                                    all of them
-  python -m mnist_cnn.runs model=gap 'val/acc>99.4%'          by setting or figure
-  python -m mnist_cnn.runs sort=val/acc columns=optimizer.lr  best first
-  python -m mnist_cnn.runs show runs/gap/TIME                 all about one run
-  python -m mnist_cnn.runs rank                               by mean over seeds
-  python -m mnist_cnn.runs diff runs/gap/TIME runs/gap/TIME2  what differs
-  python -m mnist_cnn.runs clean                              what failed; asks
+  python -m mnist_cnn.runs                                   all of them
+  python -m mnist_cnn.runs model=gap 'val/acc>99.4%'         by any value
+  python -m mnist_cnn.runs sort=val/acc columns=optimizer.lr best first
+  python -m mnist_cnn.runs show runs/gap/TIME                all about one run
+  python -m mnist_cnn.runs rank                              by mean over seeds
+  python -m mnist_cnn.runs diff runs/gap/TIME runs/gap/TIME2 what differs
+  python -m mnist_cnn.runs clean                             what failed; asks
 
 Tests: key=value, !=, <, <=, >, >=, with any key of config.yaml, metrics.json or
   status, age, size, epochs, seed; age<2d, size>10MB, status=fail*; status is

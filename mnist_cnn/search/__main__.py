@@ -29,12 +29,16 @@ from mnist_cnn.train import train
 USAGE = """\
 Searches for the values with the best validation accuracy, by Optuna.
 
-  python -m mnist_cnn.search model=bn_dropout trials=30 'space.model.dropout={low: 0.0, high: 0.3}'
-  python -m mnist_cnn.search directory=runs/search/TIME trials=60      go on, from this or another process
-  python -m mnist_cnn.sweep runs/search/TIME                           the summary again
-  optuna-dashboard sqlite:///runs/search/TIME/study.db                 the same in a browser
+  python -m mnist_cnn.search model=gap trials=30       over conf/space/
+  python -m mnist_cnn.search model=bn_dropout trials=30 \\
+      'space.model.dropout={low: 0.0, high: 0.3}'      one more value
+  python -m mnist_cnn.search directory=runs/search/TIME trials=60
+                                                       go on, also beside it
+  python -m mnist_cnn.sweep runs/search/TIME           the summary again
+  optuna-dashboard sqlite:///runs/search/TIME/study.db in a browser
 
-Its own settings, from conf/search.yaml: {keys}
+Its own settings, from conf/search.yaml:
+  {keys}
 All others are those of python -m mnist_cnn.train."""
 
 

@@ -9,10 +9,11 @@ from mnist_cnn.sweep.plan import Sweep
 from mnist_cnn.sweep.summary import write_summary
 
 USAGE = """\
-Sums up a sweep, finished or not: every job, and mean and spread over seeds, best validation accuracy first.
+Sums up a sweep, finished or not: every job, and mean and spread over seeds,
+best validation accuracy first.
 
-  python -m mnist_cnn.sweep <directory>             test figures of what validation chose
-  python -m mnist_cnn.sweep <directory> tests=all   of everything
+  python -m mnist_cnn.sweep DIRECTORY             tests of what validation chose
+  python -m mnist_cnn.sweep DIRECTORY tests=all   of everything
 
 Writes summary.csv, summary.md and summary.png into the directory."""
 

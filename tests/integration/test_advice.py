@@ -2,7 +2,11 @@
 
 import pytest
 
+import mnist_cnn.compare.__main__ as compare
+import mnist_cnn.reproduce.__main__ as reproduce
+import mnist_cnn.runs.__main__ as runs
 import mnist_cnn.search.__main__ as search
+import mnist_cnn.sweep.__main__ as sweep
 from mnist_cnn import evaluate, validate
 from mnist_cnn.config.place import config_dir
 
@@ -36,6 +40,7 @@ ADVICE = {
     "two runs to resume": (validate, ["-m", "resume=a,b"], ["resume=a,b: one at a time"], []),
     "values that nothing names": (validate, ["-m", "seed=glob(*)"], ["a sweep needs values"], ["ConfigLoader"]),
     "settings of a search": (search, ["triales=3", "lr=0.1"], ["'trials'", "'optimizer.lr'"], ["override"]),
+    "an option as of other programs": (validate, ["--epochs", "3"], ["--epochs; settings are key=value"], []),
     "several values in a search": (
         search, ["seed=1,2", "model=gap,vanilla"],
         ["seed=1,2: ", "'space.seed={choices: [1, 2]}'", "model=gap,vanilla: a search takes one model"], ["Ambiguous"],
@@ -76,6 +81,12 @@ def test_help_is_short_and_has_the_comments_of_conf(cli, capsys, word):
     assert "${" not in text
     assert cli(word, main=evaluate.main) == 0
     assert "run_dir=null" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("entry", [search, sweep, reproduce, runs, compare])
+def test_help_fits_80_columns(cli, capsys, entry):
+    assert cli("--help", main=entry.main) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
 
 
 def test_version_is_ours(cli, capsys):
