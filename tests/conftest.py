@@ -6,6 +6,7 @@ start: so the fixtures import what they need of the package.
 
 import gc
 import os
+import shutil
 import signal
 import struct
 import sys
@@ -127,3 +128,11 @@ def run_of(tmp_path: Path) -> Callable[[], "Run"]:
         return Run(file.parent)
 
     return find
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A user's file, my_nets.py, in the working folder."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_nets", raising=False)
+    shutil.copy(Path(__file__).parent / "my_nets.py", tmp_path)

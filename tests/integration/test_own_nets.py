@@ -1,4 +1,4 @@
-"""Whatever net, loss, metric or LightningModule a user brings: it trains, resumes, is swept, loads; or is refused."""
+"""Whatever net, loss, metric or LightningModule a user brings: it trains, resumes, is swept, loads."""
 
 import csv
 import re
@@ -15,7 +15,7 @@ from test_resume import killed_in_epoch, same
 
 import mnist_cnn as mc
 import mnist_cnn.search.__main__ as search
-from mnist_cnn import evaluate, validate
+from mnist_cnn import evaluate
 from mnist_cnn.config.module import build_module
 from mnist_cnn.runs.checkpoint import load_checkpoint
 from mnist_cnn.runs.directory import Run
@@ -27,14 +27,6 @@ KINDS = {
     "net": [*RES, FOCAL, "metrics=[f1,per_class]", "callbacks.checkpoint.monitor=val/f1"],
     "module": LIT,
 }
-
-
-@pytest.fixture
-def own(tmp_path, monkeypatch):
-    """The user's file, in the working folder."""
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_nets", raising=False)
-    shutil.copy(Path(__file__).parent.parent / "my_nets.py", tmp_path)
 
 
 @pytest.mark.parametrize(("kind", "name"), [("net", "f1"), ("module", "top1")])
@@ -164,95 +156,6 @@ def test_a_search_does_not_vary_what_a_module_does_not_take(own, cli, tiny_overr
     assert "space.optimizer.lr: the model is a LightningModule" in capsys.readouterr().err
     assert cli(*call, "space=null", "space.model.width={low: 2, high: 4}", "jobs=1", main=search.main) == 0
     assert "trial 0 is best" in capsys.readouterr().out
-
-
-def test_a_monitor_that_a_module_does_not_log_ends_before_training(own, cli, tiny_overrides, tmp_path, capsys):
-    assert cli("model=net", "model._target_=my_nets.Lit", *tiny_overrides, "hydra.run.dir=run") == 2
-    printed, message = capsys.readouterr()
-    assert " 1/" not in printed
-    assert "callbacks.checkpoint.monitor = 'val/acc': nobody logs it" in message
-    assert "val/loss, val/top1" in message
-    assert not Run(tmp_path / "run").checkpoint("last").exists()
-
-
-F1 = "metrics.f1._target_=torchmetrics.classification.MulticlassF1Score"
-NET = "model=net"
-REFUSED = {
-    "no name": ([NET], "name the net"),
-    "no such class": ([NET, "model._target_=my_nets.Rse"], "did you mean 'Res'"),
-    "no such file": ([NET, "model._target_=my_net.Res"], "no package named 'my_net'"),
-    "no net at all": ([NET, "model._target_=os.system", "+model.command=ls"], "must be a class of nn.Module"),
-    "a function that does not say so": ([NET, "model._target_=my_nets.unsaid"], "-> nn.Module"),
-    "an argument it does not have": ([*RES, "model.widht=4"], "did you mean 'model.width'"),
-    "an argument of another type": ([NET, "model._target_=my_nets.Res", "model.width=wide"], "must be int"),
-    "a missing argument": ([NET, "model._target_=my_nets.Res"], "model.width: missing"),
-    "two outputs": ([NET, "model._target_=my_nets.TwoOutputs", "model.width=2"], "tuple of 2"),
-    "nine outputs": ([*RES, "model.num_classes=9"], "model.num_classes = 9"),
-    "nine outputs of a function": ([NET, "model._target_=my_nets.nine"], "9 logits for 10 classes"),
-    "colour": ([NET, "model._target_=my_nets.Colour"], "model.adapt_input=true"),
-    "shapes that do not fit": ([*RES, "model.width=0"], "my_nets.py"),
-    "a loss that is none": ([*RES, "model.loss._target_=os.getcwd"], "model.loss"),
-    "a loss for each image": ([*RES, "model.loss._target_=my_nets.each_its_own"], "shape (2,)"),
-    "an argument that the loss does not have": (
-        [*RES, "model.loss._target_=my_nets.focal", "model.loss.gama=1"], "did you mean 'model.loss.gamma'"
-    ),
-    "smoothing for an own loss": ([*RES, "model.loss._target_=my_nets.focal", "model.label_smoothing=0.1"],
-                                  "is for cross_entropy"),
-    "mixed labels under a loss of numbers": (
-        ["model.loss._target_=torch.nn.MultiMarginLoss", "augment._target_=torchvision.transforms.v2.MixUp"],
-        "which torch.nn.MultiMarginLoss does not take",
-    ),
-    "nine weights": (["model.class_weights=[1,1,1,1,1,1,1,1,1]"], "9 weights for 10 classes"),
-    "a metric of another task": (["metrics.f1._target_=torchmetrics.classification.BinaryF1Score"], "metrics.f1"),
-    "a metric that is none": (["metrics.f1._target_=torch.nn.ReLU"], "must be a Metric"),
-    "an argument that the metric does not have": ([F1, "metrics.f1.avrage=macro"], "avrage"),
-    "a value that the metric does not have": ([F1, "metrics.f1.average=mcro"], "metrics.f1.average"),
-    "a name that is taken": (["metrics.acc._target_=torchmetrics.classification.MulticlassF1Score"], "metrics.acc"),
-    "a monitor that nobody logs": (["metrics=f1", "callbacks.checkpoint.monitor=val/f2"], "did you mean 'val/f1'"),
-    "the wrong direction": (["metrics=f1", "callbacks.checkpoint.monitor=val/f1", "callbacks.checkpoint.mode=min"],
-                            "it must be 'max'"),
-    "metrics of a module": ([*LIT, "metrics=f1"], "which logs its own"),
-    "weights that are not there": (["weights=nowhere"], "nowhere"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_work_is_refused_in_one_line(own, cli, capsys, name):
-    arguments, said = REFUSED[name]
-    assert cli(*arguments, main=validate.main) == 2
-    message = capsys.readouterr().err
-    assert said in message
-    assert len(message.strip().splitlines()) == 2, message
-
-
-ACCEPTED = {
-    "lazy layers": [*RES, "model.lazy=true"],
-    "a function that makes a net": [NET, "model._target_=my_nets.make", "model.width=3"],
-    "a class of PyTorch as the loss": [*RES, "model.loss._target_=torch.nn.MultiMarginLoss", "model.loss.p=2"],
-    "a function of PyTorch as the loss": [*RES, "model.loss._target_=torch.nn.functional.multi_margin_loss"],
-    "torchvision's": [NET, "model._target_=torchvision.models.squeezenet1_1", "model.adapt_input=true"],
-    "a task by name": ["metrics.f1._target_=torchmetrics.F1Score", "metrics.ece._target_=torchmetrics.CalibrationError",
-                       "callbacks.checkpoint.monitor=val/ece", "callbacks.checkpoint.mode=min"],
-    "early stopping by a metric": ["metrics=auroc", "callbacks=[checkpoint,early_stopping]",
-                                   "callbacks.early_stopping.monitor=val/auroc", "callbacks.early_stopping.mode=max"],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ACCEPTED)
-def test_what_can_work_is_accepted(own, cli, capsys, name):
-    assert cli(*ACCEPTED[name], main=validate.main) == 0, capsys.readouterr().err
-
-
-def test_a_file_beside_the_configuration_folder_is_found(cli, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "beside_nets", raising=False)
-    (tmp_path / "project" / "conf" / "model").mkdir(parents=True)
-    (tmp_path / "project" / "conf" / "model" / "mine.yaml").write_text(
-        "# @package _global_\ndefaults: [net]\nmodel: {_target_: beside_nets.make, width: 3}\n"
-    )
-    shutil.copy(Path(__file__).parent.parent / "my_nets.py", tmp_path / "project" / "beside_nets.py")
-    folder = ["--config-dir", str(tmp_path / "project" / "conf")]
-    assert cli(*folder, "model=mine", main=validate.main) == 0, capsys.readouterr().err
 
 
 @pytest.mark.slow
