@@ -114,14 +114,15 @@ def final_table(record: Record, run_dir: Path) -> str:
             table.add_row(words, *("" if value is None else _number(name, value) for name, value in numbers))
     for name, value in figures.items():
         if "/" not in name and isinstance(value, float):  # as somebody's own LightningModule calls it
-            table.add_row(name, *[""] * (len(columns) - 1), f"{value:.4f}")
+            table.add_row(f"{name}: {value:.4f}", *[""] * len(columns))
+    kept = sorted(file.stem for file in run_dir.glob("checkpoints/*.ckpt"))
     where = {
         "protocol": protocol.summary,
         "time": f"{timing.fit_seconds:.1f} s for {record.epochs} epoch{'s' * (record.epochs != 1)}, "
         f"{timing.images_per_second:,.0f} images/s in training",
         "run": str(run_dir),
         "files": ", ".join(sorted(file.name for file in run_dir.iterdir() if file.is_file() and file.name[0] != "."))
-        + ", checkpoints/{best,last}.ckpt",
+        + f", checkpoints/{kept[0] if len(kept) == 1 else '{' + ','.join(kept) + '}'}.ckpt",
         "again": f"python -m mnist_cnn.evaluate run_dir={run_dir}",
     }
     return as_text(table) + "\n" + start_table(where)

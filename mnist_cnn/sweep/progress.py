@@ -12,7 +12,7 @@ from mnist_cnn.report.console import interactive
 from mnist_cnn.report.text import duration
 from mnist_cnn.sweep.groups import rows_of
 from mnist_cnn.sweep.jobs import Job
-from mnist_cnn.sweep.plan import PRUNED, RUNNING, TO_RUN, Progress, Sweep, SweepJob, seconds_left
+from mnist_cnn.sweep.plan import COMPLETED, PRUNED, RUNNING, TO_RUN, Progress, Sweep, SweepJob, seconds_left
 from mnist_cnn.sweep.summary import short
 
 REDRAW_SECONDS = 1.0
@@ -72,6 +72,9 @@ class SweepDisplay:
         self.settled.add(job.number)
         self.best = _best(self.sweep)
         best = f", best validation accuracy {now.best:.2%}" if now.best is not None else ""
+        done = self.sweep.run(job).record() if now.state == COMPLETED else None
+        if done is not None and done.monitor is not None:
+            best = f", {done.monitor} {done.shown(done.validation)}"
         reason = f": {error.removeprefix(f'{now.state}: ')}" if error else ""
         text = f"{self.noun} {job.number} ({self.name(job)}): {now.state}{best}{reason}"
         if self.live is None:
