@@ -32,7 +32,7 @@ def draw(root: Path, target: Path) -> None:
     for run in finished([root]):
         protocol, family = known(run.record.protocol), run.file.relative_to(root).parts[0]
         if family in FAMILIES and not protocol.test_images_watched and protocol.dataset == "MNIST":
-            nets[family, f"{run.folder} {run.settings}"].append(run)
+            nets[family, f"{run.folder} {run.record.alike}"].append(run)
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for (family, _), runs in nets.items():

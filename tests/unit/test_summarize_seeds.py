@@ -160,6 +160,20 @@ def test_it_sums_up_all_of_results(script):
     assert rows["recipes", "GAPCNN"]["test accuracy"] == "99.472 ± 0.067 %"  # as the README has it
 
 
+def test_the_picture_of_the_readme_has_a_mark_for_each_net(monkeypatch):
+    from matplotlib.figure import Figure
+
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import draw_results
+
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: drawn.append(self))
+    monkeypatch.setattr(sys, "argv", ["draw_results.py", str(ROOT / "results"), "results.png"])
+    draw_results.main()
+    names = [text.get_text() for text in drawn[0].axes[0].texts]
+    assert sorted(names) == ["bn_dropout", "cpu_99", "cpu_994", "cpu_995", "cpu_996", "gap", "vanilla"]
+
+
 @pytest.mark.parametrize("word", ["-h", "--help"])
 def test_help_prints_the_usage(script, word):
     code, printed, errors = script(word)
