@@ -78,7 +78,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if not is_overridden("test_step", model):
         raise RunError(f"{source}: {saved.model._target_} has no test_step, so nothing measures it on the test images")
     figures: dict[str, Any] = dict(trainer.test(model, datamodule=data, verbose=False)[0])
-    log.info(f"{path}, {state['epoch'] + 1} epochs trained")
+    epochs = state["epoch"] + 1
+    log.info(f"{path}, {epochs} epoch{'s' * (epochs != 1)} trained")
     shown = {name.removeprefix("test/"): f"{value:.4f}" for name, value in figures.items()}
     if "test/acc" in figures:
         shown = {"accuracy": f"{figures['test/acc']:.2%}"} | {k: v for k, v in shown.items() if k != "acc"}

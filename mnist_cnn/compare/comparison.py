@@ -108,7 +108,7 @@ class Comparison:
                 _wrapped(f"A  {self.a.about()}", "   "),
                 _wrapped(f"B  {self.b.about()}", "   "),
                 "",
-                plain_table([list(row) for row in zip(head, *columns, strict=True)]),
+                plain_table([list(row) for row in zip(head, *columns, strict=True) if any(row[1:])]),
                 "",
                 *(_wrapped(line) for line in lines),
             ]
