@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
+from mnist_cnn.config.signatures import arguments
 from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.data.datamodule import DIGITS, MNISTDataModule
 from mnist_cnn.data.presets import PRESETS
@@ -132,7 +133,6 @@ def _check_digests(data: dict[str, Any]) -> list[str]:
 
 def _drop_what_is_not_taken(data: DictConfig, target: type[pl.LightningDataModule]) -> None:
     """A model's file sets the batch size for whatever data; a module that takes none keeps its own."""
-    arguments = inspect.signature(target).parameters
-    open_ended = any(each.kind is each.VAR_KEYWORD for each in arguments.values())
-    if "batch_size" in data and "batch_size" not in arguments and not open_ended:
+    allowed, _, open_ended = arguments(target)
+    if "batch_size" in data and "batch_size" not in allowed and not open_ended:
         del data["batch_size"]

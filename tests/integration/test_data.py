@@ -176,6 +176,11 @@ class Digits(pl.LightningDataModule):
         return DataLoader(self.images, batch_size=8)
 
 
+class WithoutArguments(pl.LightningDataModule):
+    def train_dataloader(self):
+        return []
+
+
 class WithTest(Digits):
     def test_dataloader(self):
         return DataLoader(self.images, batch_size=8)
@@ -217,6 +222,10 @@ def test_the_data_module_of_the_documentation(cli, tmp_path, monkeypatch):
     assert cli(*shlex.split(command), "trainer=cpu", "hydra.run.dir=run") == 0
     protocol = metrics_of(Run(tmp_path / "run"))["protocol"]
     assert (protocol["class_names"], protocol["test"]) == (["left", "right"], "none")
+
+
+def test_a_data_module_that_takes_nothing(cli, digits, capsys):
+    assert cli("model=vanilla", "data=own", "data._target_=my_data.WithoutArguments", main=validate.main) == 0
 
 
 BAD_OWN = {
