@@ -131,7 +131,7 @@ def _check_digests(data: dict[str, Any]) -> list[str]:
     return []
 
 
-def _drop_what_is_not_taken(data: DictConfig, target: type[pl.LightningDataModule]) -> None:
+def _drop_what_is_not_taken(data: DictConfig, target: Any) -> None:
     """A model's file sets the batch size for whatever data; a module that takes none keeps its own."""
     allowed, _, open_ended = arguments(target)
     if "batch_size" in data and "batch_size" not in allowed and not open_ended:
