@@ -71,6 +71,11 @@ class History(Checkpoint):
         self._validated = False
         self._lr = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None
 
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:  # at its end a schedule by steps has the next one's rate
+        self._last_lr = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -78,7 +83,6 @@ class History(Checkpoint):
         if self.start_seconds is None:
             self.start_seconds = _process_age() if self.began is None else time.monotonic() - self.began
         if trainer.is_last_batch:
-            self._last_lr = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None
             self._trained = time.perf_counter()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

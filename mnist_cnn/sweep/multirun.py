@@ -51,7 +51,8 @@ def perform(call: Call, task: Task) -> Sweep:
     at_once = jobs_at_once(cfg, len(sweep.jobs))
     with Run(sweep.path).held():
         todo = sweep.unfinished()
-        print(f"sweep: {len(sweep.jobs)} jobs, {len(todo)} to run, {at_once} at once, in {sweep.path}", flush=True)
+        count = f"{len(sweep.jobs)} job{'s' * (len(sweep.jobs) != 1)}"
+        print(f"sweep: {count}, {len(todo)} to run, {at_once} at once, in {sweep.path}", flush=True)
         with stop_on_sigterm(f"python -m mnist_cnn.train -m resume={sweep.path}"):
             display = SweepDisplay(sweep, at_once, expected=expected_epochs(todo, known, at_once))
             display.tell()

@@ -237,3 +237,9 @@ def test_confusion_matrix_and_predictions_agree_with_the_accuracy(cli, tiny_over
     assert metrics["figures"]["test/acc"] == pytest.approx(right / 100)
     assert [row["image"] for row in rows] == [str(i) for i in range(100)]
     assert all(0.1 <= float(row["probability"]) <= 1 for row in rows)
+
+
+def test_the_line_of_an_epoch_ends_with_the_rate_of_its_last_step(cli, tiny_overrides, run_of):
+    """gap's schedule ends at 0.015 / 25 / 10,000; a step later it would rise again."""
+    assert cli("model=gap", "trainer.max_epochs=1", *tiny_overrides) == 0
+    assert "→6e-08 " in (run_of().path / "train.log").read_text()
