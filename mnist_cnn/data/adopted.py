@@ -71,7 +71,7 @@ class AdoptedDataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
         """Bytes to floats from 0 to 1, and augmentation while training."""
-        images, labels = super().on_after_batch_transfer(batch, dataloader_idx)
+        images, labels = _pair(super().on_after_batch_transfer(batch, dataloader_idx), type(self).__name__)
         if images.dtype == torch.uint8:
             images = images.float().div_(WHITE)
         if self.augment is not None and self.trainer is not None and self.trainer.training:
@@ -106,12 +106,16 @@ def adopt(data: pl.LightningDataModule, augment: Callable[..., Any] | None, seed
     return data
 
 
+def _pair(batch: Any, name: str) -> Batch:
+    if not isinstance(batch, list | tuple) or len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
+        raise DataError(f"{name}: a batch is a {type(batch).__name__}; needed: two tensors, (images, labels)")
+    return batch[0], batch[1]
+
+
 def _check(batch: Any, name: str, classes: int) -> None:
     if batch is None:
         raise DataError(f"{name}: its train_dataloader gives no batch")
-    if not isinstance(batch, list | tuple) or len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
-        raise DataError(f"{name}: a batch is a {type(batch).__name__}; needed: two tensors, (images, labels)")
-    images, labels = batch
+    images, labels = _pair(batch, name)
     if images.ndim != 4 or tuple(images.shape[1:]) != (1, SIDE, SIDE):
         raise DataError(f"{name}: images have shape {tuple(images.shape)}; needed: (N, 1, {SIDE}, {SIDE})")
     if not (images.is_floating_point() or images.dtype == torch.uint8):

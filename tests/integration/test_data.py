@@ -181,6 +181,11 @@ class WithoutArguments(pl.LightningDataModule):
         return []
 
 
+class ValidatesOnImagesAlone(Digits):
+    def val_dataloader(self):
+        return DataLoader(TensorDataset(self.images.tensors[0]), batch_size=8)
+
+
 class WithTest(Digits):
     def test_dataloader(self):
         return DataLoader(self.images, batch_size=8)
@@ -233,6 +238,10 @@ BAD_OWN = {
     "colours": (["data.shape=[3,28,28]"], ["images have shape (8, 3, 28, 28)"]),
     "long integers": (["data.kind=int64"], ["images are torch.int64; needed: floats, or uint8"]),
     "too many classes": (["data.most=12"], ["labels from", "needed: 0 to 9"]),
+    "validation without labels": (
+        ["data._target_=my_data.ValidatesOnImagesAlone"],
+        ["ValidatesOnImagesAlone: a batch is a list; needed: two"],
+    ),
     "argument that it has not": (["data.cuont=3"], ["data.cuont: unknown key", "'data.count'"]),
 }
 
