@@ -45,7 +45,8 @@ def help_text(config_name: str) -> str:
 
 def _group(group: str) -> str:
     """Its options; of a folder within it the name and the number."""
-    names = [file.stem for file in sorted((config_dir() / group).glob("*.yaml"))]
+    files = sorted((config_dir() / group).glob("*.yaml"))
+    names = [file.stem for file in files if file.stem != "common"]  # which only the others of its group name
     for folder in sorted(path for path in (config_dir() / group).iterdir() if path.is_dir()):
         names.append(f"{folder.name}/ ({len(list(folder.glob('*.yaml')))})")
     return _folded(f"  {group}", 14, ", ".join(names))

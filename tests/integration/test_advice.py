@@ -79,6 +79,7 @@ def test_help_is_short_and_has_the_comments_of_conf(cli, capsys, word):
                   "optimizer.lr= ", "trainer.max_epochs=20 ", "data.batch_size=128 "):  # fmt: skip
         assert words in text
     assert "${" not in text
+    assert "common" not in text  # conf/data/common.yaml: no data set
     assert cli(word, main=evaluate.main) == 0
     assert "run_dir=null" in capsys.readouterr().out
 
