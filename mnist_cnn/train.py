@@ -105,7 +105,7 @@ def train(
             trainer = build_trainer(cfg, run, model, [history, SelfContained(node, scale), forecast], data)
             rows = layer_rows(model)
             keeper.add(**describe(cfg, overrides, data, model, rows, trainer))
-            log.info(start_report(cfg, run, keeper.record, rows, start))
+            log.info(start_report(cfg, run, keeper.record, rows, start, isinstance(model, Classifier)))
 
             with stoppable(trainer, run):
                 trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)

@@ -32,16 +32,28 @@ def count(rows: Sequence[LayerRow]) -> tuple[int, int]:
 
 
 def start_report(
-    cfg: DictConfig, run: Run, record: Record, layers: Sequence[LayerRow], start: Mapping[str, str]
+    cfg: DictConfig,
+    run: Run,
+    record: Record,
+    layers: Sequence[LayerRow],
+    start: Mapping[str, str],
+    trained_here: bool,
 ) -> str:
-    """Layers and settings, before training begins; `start`: what is said of the weights."""
+    """Layers and settings, before training begins.
+
+    Args:
+        start: what is said of the weights.
+        trained_here: by our recipe; a LightningModule brings its own.
+    """
     protocol, parameters, hardware = known(record.protocol), known(record.parameters), known(record.hardware)
     schedule = cfg.scheduler.get("_target_", "constant").rpartition(".")[2] if cfg.scheduler else "constant"
     given = cfg.optimizer.get("lr", "by default")
     rate = f"{given:.4g}" if isinstance(given, float) else given
+    ours = f"{cfg.optimizer._target_.rpartition('.')[2]} lr {rate}, {schedule}"
+    recipe = ours if trained_here else "the module's own"
     facts = {
         "model": f"{record.model}, {parameters.total:,} parameters, {parameters.trainable:,} trainable",
-        "recipe": f"{cfg.optimizer._target_.rpartition('.')[2]} lr {rate}, {schedule}, "
+        "recipe": f"{recipe}, "
         f"batch {record.batch_size or 'of the data module'}, "
         f"{cfg.trainer.max_epochs} epoch{'s' * (cfg.trainer.max_epochs != 1)}, seed {cfg.seed}",
         "data": images_of(protocol),

@@ -48,6 +48,7 @@ def test_it_trains_resumes_bit_for_bit_and_loads_alone(
         assert {f"val/class_acc_{i}" for i in range(10)} < set(history[0])
         assert record["model"] == "Res"
     else:
+        assert "the module's own, batch 32" in printed
         assert f"train_loss: {figures['train_loss']:.4f}" in printed  # in no column of the others
         assert "train_loss_step" not in history[0]
 
