@@ -1,0 +1,116 @@
+"""Data modules of somebody's own: what they must give, and what is refused before training."""
+
+import re
+import shlex
+import sys
+
+import pytest
+from conftest import metrics_of
+from own_data import bars
+from test_data import without_times
+
+import mnist_cnn as mc
+from mnist_cnn import evaluate, validate
+from mnist_cnn.config.compose import config_dir
+from mnist_cnn.runs.directory import Run
+
+OWN = """
+import torch
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Digits(pl.LightningDataModule):
+    def __init__(self, count: int, shape: tuple[int, ...] = (1, 28, 28), kind: str = "float32", most: int = 9):
+        super().__init__()
+        self.count, self.shape, self.kind, self.most = count, shape, kind, most
+
+    def setup(self, stage):
+        generator = torch.Generator().manual_seed(0)
+        images = (torch.rand(self.count, *self.shape, generator=generator) * 255).to(getattr(torch, self.kind))
+        self.images = TensorDataset(images, torch.arange(self.count) % (self.most + 1))
+
+    def train_dataloader(self):
+        return DataLoader(self.images, batch_size=8, shuffle=True)
+
+    def val_dataloader(self):
+        return DataLoader(self.images, batch_size=8)
+
+
+class WithoutArguments(pl.LightningDataModule):
+    def train_dataloader(self):
+        return []
+
+
+class ValidatesOnImagesAlone(Digits):
+    def val_dataloader(self):
+        return DataLoader(TensorDataset(self.images.tensors[0]), batch_size=8)
+
+
+class WithTest(Digits):
+    def test_dataloader(self):
+        return DataLoader(self.images, batch_size=8)
+"""
+
+
+@pytest.fixture
+def digits(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "my_data", raising=False)
+    (tmp_path / "my_data.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    return [
+        "model=vanilla",
+        "trainer=cpu",
+        "figures=false",
+        "data=own",
+        "data._target_=my_data.WithTest",
+        "data.count=40",
+    ]
+
+
+def test_a_data_module_of_somebodys_own(cli, digits, tmp_path, capsys):
+    assert cli(*digits, "data.kind=uint8", "trainer.max_epochs=2", "hydra.run.dir=run") == 0
+    protocol = metrics_of(Run(tmp_path / "run"))["protocol"]
+    assert (protocol["validate_on"], protocol["dataset"], protocol["train_images"]) == ("own", "WithTest", 40)
+    assert cli(*digits, "data.kind=uint8", "trainer.max_epochs=1", "hydra.run.dir=half") == 0
+    assert cli("resume=half", "trainer.max_epochs=2") == 0
+    assert without_times(Run(tmp_path / "half")) == without_times(Run(tmp_path / "run"))
+    assert cli("run_dir=run", main=evaluate.main) == 0
+    assert mc.load(tmp_path / "run").predict(bars(3)[0]).shape == (3,)
+
+
+def test_the_data_module_of_the_documentation(cli, tmp_path, monkeypatch):
+    page = (config_dir().parent / "docs" / "extend.md").read_text().partition("\n## Data\n")[2].partition("\n## ")[0]
+    (tmp_path / "my_data.py").write_text(re.search(r"```python\n(.*?)```", page, re.S)[1])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_data", raising=False)
+    command = re.search(r"^python -m mnist_cnn\.train (.*)$", page, re.M)[1]
+    assert cli(*shlex.split(command), "trainer=cpu", "hydra.run.dir=run") == 0
+    protocol = metrics_of(Run(tmp_path / "run"))["protocol"]
+    assert (protocol["class_names"], protocol["test"]) == (["left", "right"], "none")
+
+
+def test_a_data_module_that_takes_nothing(cli, digits, capsys):
+    assert cli("model=vanilla", "data=own", "data._target_=my_data.WithoutArguments", main=validate.main) == 0
+
+
+BAD_OWN = {
+    "no channel": (["data.shape=[28,28]"], ["images have shape (8, 28, 28); needed: (N, 1, 28, 28)"]),
+    "colours": (["data.shape=[3,28,28]"], ["images have shape (8, 3, 28, 28)"]),
+    "long integers": (["data.kind=int64"], ["images are torch.int64; needed: floats, or uint8"]),
+    "too many classes": (["data.most=12"], ["labels from", "needed: 0 to 9"]),
+    "validation without labels": (
+        ["data._target_=my_data.ValidatesOnImagesAlone"],
+        ["ValidatesOnImagesAlone: a batch is a list; needed: two"],
+    ),
+    "argument that it has not": (["data.cuont=3"], ["data.cuont: unknown key", "'data.count'"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_OWN)
+def test_a_batch_that_no_net_can_read_is_refused_before_training(cli, digits, capsys, name):
+    arguments, said = BAD_OWN[name]
+    assert cli(*digits, *arguments) == 2
+    message = capsys.readouterr().err
+    assert all(words in message for words in said), message
+    assert "Traceback" not in message
