@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from torch import Tensor
 
 from mnist_cnn.data.datamodule import ImageSet
@@ -98,7 +98,7 @@ def plot_history(axes: Axes, history: Sequence[Epoch], name: str, watched: bool)
         low, high = _to_error(np.nanmin(shown)) - 0.1, _to_error(np.nanmax(shown)) + 0.1
         axes.set_ylim(_to_accuracy(low), _to_accuracy(high))
         axes.set_yticks([tick for tick in ACCURACIES if low <= _to_error(tick) <= high])
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")  # 99.5, not rounded to 100
 
 
 def epoch_ticks(epochs: int) -> list[int]:

@@ -77,6 +77,12 @@ def images_of(protocol: Protocol) -> str:
     )
 
 
+def _short(rate: float) -> str:
+    """Two digits in at most six characters."""
+    plain = f"{rate:.2g}"
+    return plain if len(plain) <= 6 else f"{rate:.1e}".replace("e-0", "e-")
+
+
 def epoch_line(row: dict[str, Any], max_epochs: int | None, last_rate: float | None, left: float) -> tuple[str, str]:
     """One line per epoch, with its head; 80 columns where nothing but loss and accuracy is measured;
     of the figures of each class none.
@@ -85,7 +91,7 @@ def epoch_line(row: dict[str, Any], max_epochs: int | None, last_rate: float | N
         last_rate: the learning rate that the epoch ended with.
         left: seconds.
     """
-    rates = dict.fromkeys(f"{rate:.2g}" for rate in (row["lr"], last_rate) if rate is not None)
+    rates = dict.fromkeys(_short(rate) for rate in (row["lr"], last_rate) if rate is not None)
     cells = [("epoch", f"{row['epoch']}/{max_epochs}", 5), ("lr", "→".join(rates), 13)]
     for split in ("train", "val"):
         for name in ("loss", "acc", *extras(row, split)):

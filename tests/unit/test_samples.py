@@ -7,7 +7,7 @@ import torch
 
 from mnist_cnn.data.augment import Augmentation
 from mnist_cnn.data.base import ImageSet
-from mnist_cnn.report.plots import augmented, mistakes, samples
+from mnist_cnn.report.plots import augmented, curves, mistakes, samples
 
 
 def test_the_right_half_is_augmented_and_no_random_number_is_used_up():
@@ -31,3 +31,10 @@ def test_names_of_classes_do_not_run_into_each_other_above_the_mistakes():
     figure.draw_without_rendering()
     boxes = [axes.title.get_window_extent() for axes in figure.axes if axes.images]
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_no_accuracy_on_the_axis_is_rounded_to_all():
+    history = [{"epoch": 1, "train/loss": 2, "val/loss": 2, "train/acc": 0.3, "val/acc": 0.1},
+               {"epoch": 2, "train/loss": 0.1, "val/loss": 0.1, "train/acc": 0.9993, "val/acc": 0.99}]  # fmt: skip
+    axes = curves(history, "gap", watched=False).axes[1]
+    assert [label.get_text() for label in axes.get_yticklabels()][-3:] == ["99.5%", "99.8%", "99.9%"]

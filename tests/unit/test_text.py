@@ -61,6 +61,7 @@ def test_the_line_of_an_epoch_stands_below_its_head_in_80_columns():
         end = head.index(name) + len(name)
         assert line[:end].endswith(f" {value}") or line[:end] == value
     assert "→" not in epoch_line(row, 20, 0.0006, 0)[1]
+    assert len(epoch_line(row | {"lr": 0.00071}, 20, 0.00019, 800)[1]) == len(line)
 
 
 def test_the_bar_keeps_to_one_line_of_80_columns():
