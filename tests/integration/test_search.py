@@ -89,7 +89,7 @@ def test_two_processes_share_a_search(tiny_overrides, tmp_path):
         (["sampler=tree"], ["sampler = 'tree'", "tpe"]),
         (["trials=0"], ["trials = 0"]),
         (["space.optimizer.lrr={low: 1, high: 2}"], ["optimizer.lrr: unknown key"]),
-        (["space.optimizer.lr={low: -1, high: 0.1}"], ["space.optimizer.lr", "low > 0"]),
+        (["space.optimizer.lr={low: -1, high: 0.1}"], ["space.optimizer.lr", "low", "log"]),
         (["space.data=3"], ["space.data = 3"]),
         (["space.optimizer.lr={low: 0.001, high: 0.1, lgo: true}"], ["space.optimizer.lr", "lgo"]),
         (["space.data.batch_size={choices: [32, -5, 64]}"], ["batch_size = -5"]),
