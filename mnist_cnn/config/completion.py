@@ -72,6 +72,8 @@ def _candidates(before: Sequence[str]) -> Iterator[str]:
     for folder in folders:
         for name in groups:
             for file in (folder / name).rglob("*.yaml"):
+                if file.stem == "common":  # which only the others of its group name
+                    continue
                 yield f"{name}={file.relative_to(folder / name).with_suffix('').as_posix()}"
             file = folder / name / f"{options.get(name)}.yaml"
             whole = file.is_file() and "@package _global_" in file.read_text()

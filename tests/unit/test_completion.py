@@ -25,6 +25,7 @@ TRAIN = "python -m mnist_cnn.train "
         ("mnist-cnn-search tri", ["trials="]),
         ("python -m mnist_cnn.evaluate run_", ["run_dir="]),
         (TRAIN + "nothing_like_it", []),
+        (TRAIN + "data=comm", []),
     ],
 )
 def test_what_can_follow(line, expected):
