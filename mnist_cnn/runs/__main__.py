@@ -36,13 +36,14 @@ Tests: key=value, !=, <, <=, >, >=, with any key of config.yaml, metrics.json or
   completed, running, killed, interrupted, failed, diverged, pruned, unreadable
 sort=KEY        best accuracy first, all else lowest first; sort=-KEY turned
 columns=A,B     more columns
-top=N           only so many
+top=N           only so many (100)
 format=json     instead of a table
 clean what=     failed (default): runs without a complete epoch, or diverged;
                 checkpoints: all but the tested weights of completed runs;
                 runs: whole runs, with a test that says which. yes=true does
                 not ask. Nothing that is being trained or that the summary of
                 a sweep reads is ever touched."""
+SHOWN = 100  # rows of a list that nobody limited
 OPTIONS: dict[str, Any] = {
     "sort": str, "columns": str, "top": Count, "format": Literal["table", "json"], "what": What, "yes": bool,
 }  # fmt: skip
@@ -75,13 +76,16 @@ def list_runs(folders: Sequence[Path], tests: Sequence[str], options: dict[str, 
     if options.get("format") == "json":
         print(json.dumps([as_dict(run, extra) for run in chosen], indent=2))
         return
+    shown = chosen if "top" in options else chosen[:SHOWN]
     table = [["run", "status", "epochs", "validation", *extra, "age", "size"]]
-    for run in chosen:
+    for run in shown:
         best = run.validation
         figures = [run.status, _epochs(run), f"{best:.2%}" if best is not None else ""]
         where = [duration(run.value("age")), decimal(run.size)]
         table.append([run.value("run"), *figures, *(_shown(key, run.value(key)) for key in extra), *where])
     print(plain_table(table) if chosen else _none_of(folders, tests))
+    if len(shown) < len(chosen):
+        print(f"the first {SHOWN} of {len(chosen):,}; all of them: top={len(chosen)}")
 
 
 def show(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> None:

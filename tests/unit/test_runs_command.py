@@ -116,6 +116,12 @@ def test_no_size_is_parted_from_its_unit_and_no_trial_shows_what_all_are_given(c
     assert call("model=vanilla", "val/acc>99%") == "no run of 6 passes model=vanilla val/acc>99%\n"
 
 
+def test_a_long_list_says_how_much_of_it_is_shown(call, monkeypatch):
+    monkeypatch.setattr(runs, "SHOWN", 2)
+    assert call().splitlines()[-1] == "the first 2 of 5; all of them: top=5"
+    assert len(listed(call("top=5"))) == 5
+
+
 def test_rank_takes_seeds_together_and_diff_names_what_differs(call):
     ranked = call("rank").splitlines()[2:]
     assert len(ranked) == 1
