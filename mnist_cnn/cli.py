@@ -1,19 +1,25 @@
 """The command line: read once, here; and how a user's mistake ends."""
 
+import codecs
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_cnn import __version__
 from mnist_cnn.config.tiny import TINY, is_tiny
-from mnist_cnn.errors import ConfigError, Interrupted, UserError, nearest
+from mnist_cnn.errors import ConfigError, Interrupted, UserError, nearest, os_words
+from mnist_cnn.signals import ignore, raising
 from mnist_cnn.values import problem
+
+PLAIN = "mnist_cnn.plain"  # how Python knows `_plainly`
+PLAIN_SIGNS = {"±": "+-", "×": "x", "→": "->", "…": "...", "–": "-", "·": ".", "≥": ">=", "≤": "<=", "−": "-"}
 
 
 def arguments(usage: str = "") -> list[str]:
@@ -74,24 +80,41 @@ def _reads(kind: type, text: str) -> bool:
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
     """A user's mistake ends in one message and an exit code, without a traceback; what is only tried out says so."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=PLAIN)
     if is_tiny():
         print(f"{TINY} is set: this tries the command out on a few images; its figures mean nothing", file=sys.stderr)
-    try:
-        yield
-        sys.stdout.flush()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {str(error).strip()}", file=sys.stderr)
-        sys.exit(ConfigError.exit_code)
-    except BrokenPipeError:  # `| head` has read enough: end without a word, with the code a shell has for it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except OSError as error:  # a full disk, a folder that cannot be written; the run's log has the traceback
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(UserError.exit_code)
-    except KeyboardInterrupt as error:
-        stop = error if isinstance(error, Interrupted) else Interrupted()
-        print(stop, file=sys.stderr)
-        sys.exit(stop.exit_code)
+    with raising():
+        try:
+            yield
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except UserError as error:
+            _end(f"error: {error}", error.exit_code)
+        except (HydraException, OmegaConfBaseException) as error:
+            _end(f"error: {str(error).strip()}", ConfigError.exit_code)
+        except BrokenPipeError:  # `| head` has read enough: end without a word, with the code a shell has for it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _end("", 141)
+        except OSError as error:  # a full disk, a folder that cannot be written; the run's log has the traceback
+            _end(f"error: {os_words(error)}", UserError.exit_code)
+        except KeyboardInterrupt as error:
+            stop = error if isinstance(error, Interrupted) else Interrupted()
+            _end(str(stop), stop.exit_code)
+
+
+def _end(words: str, exit_code: int) -> NoReturn:
+    ignore()
+    with contextlib.suppress(OSError):  # a terminal that has closed
+        print(words, end="\n" * bool(words), file=sys.stderr, flush=True)
+    sys.exit(exit_code)
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    """Signs that the terminal does not have, as it can show them."""
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(PLAIN_SIGNS.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(PLAIN, _plainly)

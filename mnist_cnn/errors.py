@@ -100,7 +100,12 @@ def in_one_line(error: BaseException) -> str:
     return f"{words} ({Path(own[-1].filename).name}, line {own[-1].lineno}: {own[-1].line})" if own else words
 
 
-def foreign(error: Exception, resumes: str) -> ForeignError | None:
+def os_words(error: OSError) -> str:
+    """What the system says, with the file where there is one."""
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+
+
+def foreign(error: Exception, resumes: str) -> UserError | None:
     """The error as a user can use it: their own lines, or one line of a library's; None for a mistake of ours.
 
     Args:

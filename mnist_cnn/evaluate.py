@@ -1,5 +1,11 @@
 """Measures a finished run again on the test images, from its saved configuration and checkpoint."""
 
+if __name__ == "__main__":  # before the imports, which take seconds
+    from mnist_cnn.signals import leave_at_once
+
+    leave_at_once()
+
+
 import logging
 from pathlib import Path
 from typing import Any, Literal

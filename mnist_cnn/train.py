@@ -1,8 +1,10 @@
 """Trains one model: configuration, data, model, trainer, fit, test, report."""
 
-if __name__ == "__main__":  # before anything makes a tensor
+if __name__ == "__main__":  # before the imports, which take seconds, and make tensors
+    from mnist_cnn.signals import leave_at_once
     from mnist_cnn.speed import huge_pages
 
+    leave_at_once()
     huge_pages.ask_for()
 
 import functools
@@ -40,7 +42,7 @@ from mnist_cnn.runs.protocol import protocol_of
 from mnist_cnn.runs.record import Record, known
 from mnist_cnn.runs.settings import settings_digest
 from mnist_cnn.runs.start import find_start
-from mnist_cnn.runs.stopping import stoppable
+from mnist_cnn.runs.stopping import foreign_errors, stoppable
 from mnist_cnn.sweep.multirun import launch_sweep, run_sweep
 from mnist_cnn.training.measure import measure
 from mnist_cnn.training.trainer import build_trainer
@@ -85,9 +87,15 @@ def train(
     Raises:
         DataError, RunError: something is wrong before training, or the directory is not free.
         Diverged: the loss became NaN or infinite; the checkpoints of earlier epochs are kept.
-        Interrupted: Ctrl-C or SIGTERM.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP.
     """
-    with run.held(new=checkpoint is None), logging_to(run.log_file), quiet_libraries(), Keeper(run, cfg.seed) as keeper:
+    with (
+        run.held(new=checkpoint is None),
+        logging_to(run.log_file),
+        quiet_libraries(),
+        Keeper(run, cfg.seed) as keeper,
+        stoppable(run),
+    ):
         run.save_config(cfg, overrides)
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         speed = build(cfg.speed)
@@ -107,7 +115,7 @@ def train(
             keeper.add(**describe(cfg, overrides, data, model, rows, trainer))
             log.info(start_report(cfg, run, keeper.record, rows, start, isinstance(model, Classifier)))
 
-            with stoppable(trainer, run):
+            with foreign_errors(run):
                 trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             outcome = measure(cfg, run, history, trainer, model, data)
         keeper.add(status="completed", **outcome)

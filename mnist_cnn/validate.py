@@ -1,5 +1,11 @@
 """Checks a configuration, or every job of a sweep, without running it: the same arguments as for training."""
 
+if __name__ == "__main__":  # before the imports, which take seconds
+    from mnist_cnn.signals import leave_at_once
+
+    leave_at_once()
+
+
 from mnist_cnn import cli
 from mnist_cnn.config.command_line import training_call
 

@@ -1,5 +1,11 @@
 """Is B better than A: `python -m mnist_cnn.compare A B`."""
 
+if __name__ == "__main__":  # before the imports, which take seconds
+    from mnist_cnn.signals import leave_at_once
+
+    leave_at_once()
+
+
 import json
 from typing import Literal
 

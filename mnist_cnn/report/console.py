@@ -6,6 +6,7 @@ Log handlers belong to the whole process: they are set for the time of a call an
 import contextlib
 import importlib.util
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from rich import get_console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from mnist_cnn.errors import Interrupted
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.runs.directory import is_first_process
 
@@ -35,8 +37,31 @@ class ConsoleHandler(logging.Handler):
             if record.levelno >= logging.WARNING:
                 text = f"{record.levelname.lower()}: {text}"
             get_console().print(text, markup=False, highlight=False, soft_wrap=True)
+        except (BrokenPipeError, SystemExit):  # rich leaves when `| head` has read enough
+            raise Interrupted(exit_code=141) from None
+        except OSError:
+            pass  # a terminal that has closed; the file has the line
         except Exception:
             self.handleError(record)
+
+
+class LogFile(logging.FileHandler):
+    """A full disk ends the lines of the file and not the run, and is said once."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file)
+        self.setFormatter(logging.Formatter(FILE_LINE))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(error := sys.exc_info()[1], OSError):
+            super().handleError(record)
+        else:
+            logging.getLogger().removeHandler(self)
+            logging.getLogger(__name__).warning(f"{self.baseFilename}: {error.strerror}; its lines end here")
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 class ProgressBar(RichProgressBar):
@@ -85,8 +110,7 @@ def logging_to(log_file: Path | None = None) -> Iterator[None]:
     root = logging.getLogger()
     handlers: list[logging.Handler] = [ConsoleHandler()]
     if log_file is not None and is_first_process():
-        handlers.append(logging.FileHandler(log_file))
-        handlers[-1].setFormatter(logging.Formatter(FILE_LINE))
+        handlers.append(LogFile(log_file))
     before = root.level
     root.setLevel(logging.INFO if is_first_process() else logging.WARNING)
     for handler in handlers:

@@ -1,8 +1,10 @@
 """Runs the documents' experiments, what is missing of them, and writes the page that compares them."""
 
-if __name__ == "__main__":  # before anything makes a tensor
+if __name__ == "__main__":  # before the imports, which take seconds, and make tensors
+    from mnist_cnn.signals import leave_at_once
     from mnist_cnn.speed import huge_pages
 
+    leave_at_once()
     huge_pages.ask_for()
 
 import sys
@@ -19,8 +21,9 @@ from mnist_cnn.reproduce.rows import typical_seconds
 from mnist_cnn.reproduce.study import Results, StudyRun, chosen, composed, documents, plan
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.record import known
+from mnist_cnn.signals import stopping
 from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
-from mnist_cnn.sweep.multirun import stop_on_sigterm
+from mnist_cnn.sweep.multirun import GO_ON
 from mnist_cnn.train import train
 from mnist_cnn.values import Count
 
@@ -77,7 +80,7 @@ def reproduce(names: Sequence[str], options: Options) -> int:
         print("\n".join(str(run) for run in missing))
         return 0
     again = "the same command: finished runs are skipped"
-    with Run(options.run_root).held(), stop_on_sigterm(again):
+    with Run(options.run_root).held(), stopping(lambda: GO_ON.format(again)):
         failed = run_missing(missing, runs, results, options)
     write_pages(documents(), results, options.pages)
     print(f"pages: {options.pages}")

@@ -1,5 +1,11 @@
 """Lists, shows, ranks, compares and cleans up the runs below a folder: `python -m mnist_cnn.runs`."""
 
+if __name__ == "__main__":  # before the imports, which take seconds
+    from mnist_cnn.signals import leave_at_once
+
+    leave_at_once()
+
+
 import json
 import os
 import sys

@@ -1,42 +1,45 @@
 """How a training ends before its time: stopped, or by an error of somebody else's code; it says how to go on."""
 
 import contextlib
-import signal
-import threading
 from collections.abc import Iterator
 
-import pytorch_lightning as pl
-
-from mnist_cnn.errors import Interrupted, UserError, foreign
+from mnist_cnn.errors import UserError, foreign, os_words
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.signals import stopping
 
 
 @contextlib.contextmanager
-def stoppable(trainer: pl.Trainer, run: Run) -> Iterator[None]:
-    """Turns Lightning's exit after Ctrl-C or SIGTERM into ours, which says how to go on.
+def stoppable(run: Run) -> Iterator[None]:
+    """A stop at any moment says where the run stood and how to go on.
 
     Raises:
         Interrupted: was told to stop.
-        ForeignError: an error in the user's own code, or a library's.
     """
-    handler = signal.getsignal(signal.SIGINT)
+
+    def how_to_go_on() -> str:
+        epochs = len(run.history())
+        where = f"in epoch {epochs + 1}; every complete epoch is saved" if epochs else "before an epoch was complete"
+        return f"{where}. Continue with:\n  python -m mnist_cnn.train resume={run.path}"
+
+    with stopping(how_to_go_on):
+        yield
+
+
+@contextlib.contextmanager
+def foreign_errors(run: Run) -> Iterator[None]:
+    """An error in the user's own code, a library's or the system's becomes one that says how to go on.
+
+    Raises:
+        UserError: such an error.
+    """
     try:
         yield
-    except SystemExit:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
-        exit_code = 143 if trainer.received_sigterm else 130
-        if not run.checkpoint("last").exists():
-            raise Interrupted("stopped before the first epoch was complete: nothing to resume", exit_code) from None
-        raise Interrupted(
-            f"stopped in epoch {trainer.current_epoch + 1}; every complete epoch is saved. "
-            f"Continue with:\n  python -m mnist_cnn.train resume={run.path}",
-            exit_code,
-        ) from None
     except UserError:
         raise
     except Exception as error:
         told = foreign(error, _how_to_go_on(run))
+        if told is None and isinstance(error, OSError):  # a full disk, a folder that is gone
+            told = UserError(f"{os_words(error)}; {_how_to_go_on(run)}")
         if told is None:
             raise
         raise told from error

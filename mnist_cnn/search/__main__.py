@@ -1,8 +1,10 @@
 """Searches for good values with Optuna: a study in a SQLite file, which resumes and which processes can share."""
 
-if __name__ == "__main__":  # before anything makes a tensor
+if __name__ == "__main__":  # before the imports, which take seconds, and make tensors
+    from mnist_cnn.signals import leave_at_once
     from mnist_cnn.speed import huge_pages
 
+    leave_at_once()
     huge_pages.ask_for()
 
 import contextlib
@@ -19,8 +21,9 @@ from mnist_cnn.files import write_atomically
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
 from mnist_cnn.search.settings import KEYS, check_training, find_directory, leaves, read_settings
+from mnist_cnn.signals import stopping
 from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
-from mnist_cnn.sweep.multirun import jobs_at_once, stop_on_sigterm
+from mnist_cnn.sweep.multirun import GO_ON, jobs_at_once
 from mnist_cnn.sweep.plan import Sweep, SweepJob
 from mnist_cnn.sweep.progress import SweepDisplay
 from mnist_cnn.sweep.summary import write_summary
@@ -80,7 +83,7 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
     failed = 0
     again = f"python -m mnist_cnn.search directory={directory} trials={cfg.trials}"
     display = SweepDisplay(Sweep.load(directory), at_once, cfg.trials)
-    with found.owned(), stop_on_sigterm(again), display.live or contextlib.nullcontext():
+    with found.owned(), stopping(lambda: GO_ON.format(again)), display.live or contextlib.nullcontext():
         for ended in run_side_by_side(jobs(), train, at_once, display.tick, display.started):
             failed += found.tell(ended.job.about.number)
             display.ended(ended.job.about, ended.error)

@@ -1,5 +1,11 @@
 """Sums up a sweep again, finished or not: `python -m mnist_cnn.sweep <directory>`."""
 
+if __name__ == "__main__":  # before the imports, which take seconds
+    from mnist_cnn.signals import leave_at_once
+
+    leave_at_once()
+
+
 from pathlib import Path
 from typing import Literal
 

@@ -3,8 +3,6 @@
 import contextlib
 import functools
 import logging
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,15 +14,17 @@ from mnist_cnn.config.build import with_defaults
 from mnist_cnn.config.call import Call
 from mnist_cnn.config.compose import compose_run, launch
 from mnist_cnn.config.schema import validate
-from mnist_cnn.errors import ConfigError, Interrupted, RunError, UserError
+from mnist_cnn.errors import ConfigError, RunError, UserError
 from mnist_cnn.report.forecast import earlier_epoch
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.signals import stopping
 from mnist_cnn.sweep.jobs import Job, Task, cores, run_side_by_side, start_or_continue, threads_each
 from mnist_cnn.sweep.plan import COMPLETED, Sweep, SweepJob, new_directory, newest_unfinished
 from mnist_cnn.sweep.progress import SweepDisplay
 from mnist_cnn.sweep.summary import write_summary
 
 log = logging.getLogger(__name__)
+GO_ON = "every complete epoch is saved. Continue with:\n  {}"
 SHARING_A_GPU = 4  # jobs side by side on one GPU: these nets leave most of it idle
 
 
@@ -53,7 +53,7 @@ def perform(call: Call, task: Task) -> Sweep:
         todo = sweep.unfinished()
         count = f"{len(sweep.jobs)} job{'s' * (len(sweep.jobs) != 1)}"
         print(f"sweep: {count}, {len(todo)} to run, {at_once} at once, in {sweep.path}", flush=True)
-        with stop_on_sigterm(f"python -m mnist_cnn.train -m resume={sweep.path}"):
+        with stopping(lambda: GO_ON.format(f"python -m mnist_cnn.train -m resume={sweep.path}")):
             display = SweepDisplay(sweep, at_once, expected=expected_epochs(todo, known, at_once))
             display.tell()
             jobs = _jobs(sweep, todo, known, display)
@@ -108,27 +108,6 @@ def _jobs(sweep: Sweep, todo: Sequence[SweepJob], known: dict[int, DictConfig], 
             display.ended(job, text)
         else:
             yield ready
-
-
-@contextlib.contextmanager
-def stop_on_sigterm(again: str) -> Iterator[None]:
-    """SIGTERM or SIGHUP stops the running jobs as Ctrl-C does, and the message says how to go on."""
-
-    def stop(*_: object) -> None:
-        raise Interrupted(exit_code=143)
-
-    in_main = threading.current_thread() is threading.main_thread()  # signals are for no other
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name) and in_main]
-    before = {name: signal.signal(getattr(signal, name), stop) for name in names}
-    try:
-        yield
-    except KeyboardInterrupt as told:
-        exit_code = told.exit_code if isinstance(told, Interrupted) else 130
-        message = f"stopped; every complete epoch is saved. Continue with:\n  {again}"
-        raise Interrupted(message, exit_code) from None
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
 
 
 def plan_sweep(call: Call) -> tuple[Sweep, dict[int, DictConfig]]:

@@ -15,7 +15,7 @@ from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.history import final_figures, timing
 from mnist_cnn.runs.model import asked_test
 from mnist_cnn.runs.protocol import how_tested, protocol_of
-from mnist_cnn.runs.stopping import stoppable
+from mnist_cnn.runs.stopping import foreign_errors
 from mnist_cnn.runs.submission import write_submission
 
 
@@ -33,7 +33,7 @@ def measure(
     how = how_tested(data, asked)
     tested: dict[str, float] = {}
     classified: dict[str, Any] = {}
-    with stoppable(trainer, run):
+    with foreign_errors(run):
         if how == "once":
             tested = dict(trainer.test(model, datamodule=data, verbose=False)[0])
         if isinstance(model, Classifier) and how == "once":
