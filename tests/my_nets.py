@@ -1,5 +1,7 @@
 """Nets, a loss, a metric and a LightningModule as a user would write them, in a file of their own."""
 
+from typing import Any
+
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
@@ -49,6 +51,11 @@ class Colour(nn.Module):
 
 def make(width: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, width), nn.ReLU(), nn.Linear(width, 10))
+
+
+def by_name(name: str, **options: Any) -> nn.Module:
+    net: nn.Module = globals()[name](**options)
+    return net
 
 
 def nine() -> nn.Module:

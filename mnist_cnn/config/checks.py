@@ -16,8 +16,8 @@ from mnist_cnn.config.module import blank_module, is_classifier, try_module
 from mnist_cnn.config.protocol import check_protocol, classes_of, data_class, validates
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.signatures import Precision
-from mnist_cnn.config.tries import try_augmentation, try_callbacks, try_mixed_labels, try_optimizer, words
-from mnist_cnn.errors import ConfigError, nearest
+from mnist_cnn.config.tries import try_augmentation, try_callbacks, try_mixed_labels, try_optimizer
+from mnist_cnn.errors import ConfigError, in_one_line, nearest
 from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.values import problem
 
@@ -125,7 +125,7 @@ def _try_trainer(trainer: str) -> tuple[list[str], bool]:
         with quiet_libraries():
             made = build(json.loads(trainer), **off)
     except Exception as error:
-        return [f"trainer: {words(error)}"], False
+        return [f"trainer: {in_one_line(error.__cause__ or error)}"], False
     return [], not isinstance(made.strategy, SingleDeviceStrategy)
 
 

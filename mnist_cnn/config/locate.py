@@ -1,7 +1,8 @@
-"""Finds what a `_target_` names, or says what is wrong with the name."""
+"""Finds what a `_target_` names, or says what is wrong with the name; and all nodes inside a value."""
 
 import importlib.util
 import pkgutil
+from collections.abc import Callable
 from pkgutil import resolve_name
 from typing import Any
 
@@ -23,6 +24,23 @@ def locate(name: Any, path: str) -> tuple[Any, str]:
         return None, f"{path}._target_: cannot import {name}{_nearest_name(parts)}"
     except Exception as error:  # in a user's own file
         return None, f"{path}._target_: cannot import {name}: {type(error).__name__}: {str(error).splitlines()[0]}"
+
+
+def check_inside(value: Any, path: str, judge: Callable[[Any, dict[str, Any], str], list[str]]) -> list[str]:
+    """Problems of the nodes inside a value, however deep.
+
+    Args:
+        judge: says what is wrong with one of them, given its target, the node and its path.
+    """
+    if isinstance(value, list):
+        return [wrong for i, each in enumerate(value) for wrong in check_inside(each, f"{path}[{i}]", judge)]
+    if not isinstance(value, dict):
+        return []
+    problems = []
+    if "_target_" in value:
+        target, wrong = locate(value["_target_"], path)
+        problems = [wrong] if target is None else judge(target, value, path)
+    return problems + [wrong for key, each in value.items() for wrong in check_inside(each, f"{path}.{key}", judge)]
 
 
 def _nearest_name(parts: list[str]) -> str:

@@ -11,8 +11,8 @@ import torch
 from torchmetrics import Metric
 
 from mnist_cnn.config.instantiate import build
+from mnist_cnn.config.refusal import refusal
 from mnist_cnn.config.signatures import check_node, locate
-from mnist_cnn.errors import in_one_line
 from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.models.metrics import columns
 
@@ -80,6 +80,6 @@ def _try(name: str, node: str, classes: int) -> Tried:
             metric.update(probabilities, torch.arange(classes).repeat(2))
             names = list(columns(f"val/{name}", metric.compute()))
     except Exception as error:
-        return Tried([], None, [f"metrics.{name}: {in_one_line(error.__cause__ or error)}"])
+        return Tried([], None, [refusal(f"metrics.{name}", json.loads(node), error)])
     mode = {True: "max", False: "min"}.get(metric.higher_is_better)
     return Tried(names, mode, [])

@@ -18,8 +18,9 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from mnist_cnn.config.instantiate import build
 from mnist_cnn.config.quiet import quiet_libraries
-from mnist_cnn.config.signatures import arguments, check_keys, check_node, locate
-from mnist_cnn.errors import UserError, in_one_line
+from mnist_cnn.config.refusal import refusal
+from mnist_cnn.config.signatures import arguments, check_inside, check_keys, check_node, locate
+from mnist_cnn.errors import UserError
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.models.net import NetClassifier, rehearse
@@ -77,7 +78,7 @@ def check_module(node: Any) -> list[str]:
     kind = _kind(target)
     if target is None or kind is None:
         return [wrong or f"model._target_ = {name!r}: {HOW}"]
-    problems = [found for key, value in node.items() for found in _check_inner(value, f"model.{key}")]
+    problems = [found for key, value in node.items() for found in check_inside(value, f"model.{key}", _judge)]
     if kind != "net":
         return problems + check_node(node, "model", pl.LightningModule)
     own, of_net = _split(node)
@@ -124,10 +125,10 @@ def _try_module(text: str, classes: int | None) -> list[str]:
         except UserError as error:
             return [f"model: {error}"]
         except Exception as error:
-            cause = error.__cause__ or error
-    grey = "channel" in str(cause) and node.get("adapt_input") is False
+            failed = error
+    grey = "channel" in str(failed.__cause__ or failed) and node.get("adapt_input") is False
     hint = "; model.adapt_input=true adapts the first convolution of a net for colour" if grey else ""
-    return [f"model: {node['_target_']}: {in_one_line(cause)}{hint}"]
+    return [refusal("model", node, failed) + hint]
 
 
 def blank_module(node: dict[str, Any], classes: int | None, frozen: list[str] | None) -> pl.LightningModule | None:
@@ -206,29 +207,21 @@ def loss_alone(node: dict[str, Any]) -> Any:
     return build(loss) if isinstance(loss, dict) else loss
 
 
-def _check_inner(value: Any, path: str) -> list[str]:
-    """Problems of nodes inside the node of the model: a loss, or a part of a net."""
-    if isinstance(value, list):
-        return [found for i, each in enumerate(value) for found in _check_inner(each, f"{path}.{i}")]
-    if not isinstance(value, dict):
-        return []
-    if "_target_" not in value:
-        return [found for key, each in value.items() for found in _check_inner(each, f"{path}.{key}")]
-    target, wrong = locate(value["_target_"], path)
-    if target is None:
-        return [wrong]
+def _judge(target: Any, node: dict[str, Any], path: str) -> list[str]:
+    """Of the nodes inside the node of the model: a loss, or a part of a net."""
     is_loss = path == "model.loss" and not inspect.isclass(target) and callable(target)
     if not is_loss and _kind(target) is None:
         also = ", or a function of logits and labels" if path == "model.loss" else ""
-        return [f"{path}._target_ = {value['_target_']!r}: must be a class of nn.Module{also}"]
+        return [f"{path}._target_ = {node['_target_']!r}: must be a class of nn.Module{also}"]
     allowed, required, open_ended = arguments(target)
     if is_loss:
         if len(allowed) < 2:
-            return [f"{path}._target_ = {value['_target_']!r}: must take logits and labels"]
+            return [f"{path}._target_ = {node['_target_']!r}: must take logits and labels"]
         positional = list(allowed)[:2]
         allowed, required = {k: v for k, v in allowed.items() if k not in positional}, required - set(positional)
-    given = {k: v for k, v in value.items() if k not in ("_target_", "_partial_")}
-    problems = [found for key, each in given.items() for found in _check_inner(each, f"{path}.{key}")]
-    problems += check_keys(given, allowed, f"{path}.", open_ended)
-    missing = [] if value.get("_partial_") else sorted(required - set(given))
+    given = {k: v for k, v in node.items() if k not in ("_target_", "_partial_")}
+    if target in (torch.nn.CrossEntropyLoss, torch.nn.functional.cross_entropy) and given.get("weight") is not None:
+        return [f"{path}.weight: for weights of the classes leave {path} out, and use model.class_weights=[...]"]
+    problems = check_keys(given, allowed, f"{path}.", open_ended)
+    missing = [] if node.get("_partial_") else sorted(required - set(given))
     return problems + [f"{path}.{key}: missing" for key in missing]

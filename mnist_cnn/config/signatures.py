@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 
+from mnist_cnn.config.locate import check_inside as check_inside
 from mnist_cnn.config.locate import locate as locate
 from mnist_cnn.config.unusable import why_not
 from mnist_cnn.errors import nearest
@@ -21,7 +22,6 @@ from mnist_cnn.values import Count, NotNegative, Positive, Share, problem
 
 # Passed in code, so a configuration neither needs nor may set them.
 INJECTED = {
-    "optimizer": {"params"},
     "scheduler": {"optimizer"},
     "model": {"optimizer", "scheduler"},
     "data": {"augment"},
@@ -89,9 +89,13 @@ def check_node(node: Any, path: str, base: type | None) -> list[str]:
     if reason := _kind_problem(target, base):
         return [f"{path}._target_ = {name!r}: {reason}"]
     hidden = INJECTED.get(path, INJECTED.get(group, set()))
+    if group == "optimizer":
+        hidden = {next(iter(arguments(target)[0]), "params")}  # the weights, whatever they are called
     own, needed = OWN_KEYS.get(group, {}), NEEDED.get(group, set())
     problems = _check_arguments(node, path, target, hidden, own, needed - set(node), FILLED.get(group, set()))
-    if group == "optimizer" and not problems:
+    if group != "model":  # `config.module` judges those otherwise
+        problems += [wrong for key, value in node.items() for wrong in check_inside(value, f"{path}.{key}", _judge)]
+    if group == "optimizer" and not problems and inspect.isclass(target):
         problems += _check_parts(node, target)
     return problems
 
@@ -103,9 +107,15 @@ def _kind_problem(target: Any, base: type | None) -> str | None:
         return "must be a class or a function"
     if base is None:
         return None if "optimizer" in arguments(target)[0] else "must take an optimizer"
-    if base is not object and not (inspect.isclass(target) and issubclass(target, base)):
-        return f"must be a {base.__name__}"
-    return None
+    if base is object or (inspect.isclass(target) and issubclass(target, base)):
+        return None
+    if base is torch.optim.Optimizer and not inspect.isclass(target):
+        # so that a file from elsewhere cannot name just anything to be called
+        made, takes = _hints(target).get("return"), next(iter(arguments(target)[0]), None)
+        if takes == "params" or (takes and inspect.isclass(made) and issubclass(made, base)):
+            return None
+        return "must be a class of Optimizer, or a function of `params` that makes one"
+    return f"must be a {base.__name__}"
 
 
 def _check_arguments(
@@ -131,30 +141,19 @@ def _check_arguments(
     missing = (required - hidden - filled - set(given)) | needed
     meant = [k for k in missing if any(repr(f"{path}.{k}") in line for line in problems)]  # by a typo already told of
     problems += [f"{path}.{k}: missing" for k in sorted(missing - set(meant))]
-    if path.split(".")[0] != "model":  # `config.module` looks into those
-        problems += [wrong for key, value in given.items() for wrong in _check_inner(value, f"{path}.{key}")]
     return problems
 
 
-def _check_inner(value: Any, path: str) -> list[str]:
-    """Problems of the nodes inside a value: any class or function, but none of Python's own that could do harm."""
-    if isinstance(value, list):
-        return [wrong for i, each in enumerate(value) for wrong in _check_inner(each, f"{path}[{i}]")]
-    if not isinstance(value, dict):
-        return []
-    if "_target_" not in value:
-        return [wrong for key, each in value.items() for wrong in _check_inner(each, f"{path}.{key}")]
-    name = value["_target_"]
-    target, wrong = locate(name, path)
-    if target is None:
-        return [wrong]
+def _judge(target: Any, node: dict[str, Any], path: str) -> list[str]:
+    """Any class or function, but none of Python's own that could do harm."""
+    name = node["_target_"]
     if str(name).split(".")[0] in sys.stdlib_module_names and name not in HARMLESS:
         return [f"{path}._target_ = {name!r}: of Python's own, only {', '.join(HARMLESS)} may be called"]
     if reason := _kind_problem(target, object):
         return [f"{path}._target_ = {name!r}: {reason}"]
     hidden = {"optimizer"} if path.startswith("scheduler.") else set()
-    later = arguments(target)[1] if value.get("_partial_") else set()
-    return _check_arguments(value, path, target, hidden, {}, set(), later)
+    later = arguments(target)[1] if node.get("_partial_") else set()
+    return _check_arguments(node, path, target, hidden, {}, set(), later)
 
 
 def _check_parts(node: dict[str, Any], target: Any) -> list[str]:

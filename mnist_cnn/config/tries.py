@@ -15,7 +15,8 @@ from mnist_cnn.config.instantiate import build
 from mnist_cnn.config.module import loss_alone
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.recipe import build_optimizer, build_schedule, offered
-from mnist_cnn.config.signatures import locate
+from mnist_cnn.config.refusal import refusal
+from mnist_cnn.config.signatures import arguments, check_keys, locate
 from mnist_cnn.data.augment import Augmentation
 from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.optim import EpochAveraging, spans_run
@@ -36,6 +37,8 @@ def try_optimizer(tree: dict[str, Any], net: torch.nn.Module | None) -> list[str
         node = {key: value for key, value in node.items() if key != "parts"}
     try:
         optimizer = build_optimizer(node)(tried.named_parameters())
+        if problems := _check_made(node, optimizer):
+            return problems
         if schedule := build_schedule(tree["scheduler"]):
             path = "scheduler"
             if schedule.interval == "epoch" and "total_steps" in inspect.signature(schedule.factory).parameters:
@@ -46,8 +49,24 @@ def try_optimizer(tree: dict[str, Any], net: torch.nn.Module | None) -> list[str
         hint = ""
         if tree[path]["_target_"] == "torch.optim.Muon":
             hint = " (optimizer=muon also takes convolutions and biases)"
-        return [f"{path}: {tree[path]['_target_']}: {words(error)}{hint}"]
+        return [refusal(path, tree[path], error) + hint]
     return []
+
+
+def _check_made(node: dict[str, Any], made: Any) -> list[str]:
+    """What only the optimizer itself tells where a function makes it; the keys of a class are checked before."""
+    target = locate(node["_target_"], "optimizer")[0]
+    if not isinstance(made, torch.optim.Optimizer):
+        return [f"optimizer._target_ = {node['_target_']!r}: makes a {type(made).__name__}, no optimizer of PyTorch's"]
+    if inspect.isclass(target):
+        return []
+    options = dict.fromkeys(made.defaults, Any) | {k: v for k, v in arguments(target)[0].items() if k in made.defaults}
+    problems = []
+    for pattern, given in node.get("parts", {}).items():
+        problems += check_keys(given, options, f"optimizer.parts.{pattern}.")
+    if node.get("decay_norms") is False and "weight_decay" not in options:
+        problems.append(f"optimizer.decay_norms: {node['_target_']} makes one without weight_decay")
+    return problems
 
 
 def _check_schedule(tree: dict[str, Any], made: Any, spans: bool) -> list[str]:
@@ -85,7 +104,7 @@ def _try_augmentation(text: str) -> list[str]:
             images = torch.rand(TRIED_IMAGES, 1, 28, 28)
             Augmentation(build(node))(images, torch.arange(TRIED_IMAGES) % 2)
     except Exception as error:
-        return [f"augment: {node['_target_']}: {words(error)}"]
+        return [refusal("augment", node, error)]
     return []
 
 
@@ -124,7 +143,7 @@ def try_callbacks(tree: dict[str, Any], net: torch.nn.Module | None) -> list[str
             with quiet_libraries():
                 made[path] = offered(node, dirpath="checkpoints")
         except Exception as error:
-            problems.append(f"{path}: {node['_target_']}: {words(error)}")
+            problems.append(refusal(path, node, error))
             continue
         if isinstance(made[path], pl.callbacks.BackboneFinetuning) and not hasattr(net, "backbone"):
             problems.append(f"{path}: needs a model with a `backbone`")
@@ -140,9 +159,3 @@ def try_callbacks(tree: dict[str, Any], net: torch.nn.Module | None) -> list[str
             )
         keys[callback.state_key] = path
     return problems
-
-
-def words(error: Exception) -> str:
-    """What a library says, without what Hydra wraps around it."""
-    cause = error.__cause__ or error
-    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__

@@ -56,10 +56,11 @@ class InParts:
         return self.factory(made, **options)
 
 
-def flattens(factory: Callable[..., Any]) -> bool:
+def flattens(factory: Callable[..., Any], net: nn.Module) -> bool:
     """Whether an optimizer views every gradient as one row, which takes them in PyTorch's usual memory order."""
     made = factory.factory if isinstance(factory, InParts) else factory
-    return getattr(made, "func", made) is LBFGS
+    kind = getattr(made, "func", made)
+    return issubclass(kind, LBFGS) if inspect.isclass(kind) else isinstance(factory(net.named_parameters()), LBFGS)
 
 
 def can_fuse(factory: Callable[..., Any]) -> bool:

@@ -93,7 +93,7 @@ class Speed:
         """
         make = model.optimizer
         if type(model.net) is nn.Sequential and not isinstance(model, NetClassifier):
-            self._rebuild(model.net, in_rows=self.channels_last and not (make and flattens(make)))
+            self._rebuild(model.net, in_rows=self.channels_last and not (make and flattens(make, model)))
         if self.fused_optimizer and not clips_mixed and make and can_fuse(make):
             model.optimizer = functools.partial(make, fused=True)
         if self.compile:

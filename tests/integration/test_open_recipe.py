@@ -1,6 +1,7 @@
 """All optimizers and schedules of PyTorch, parts and averages: each trains, and resumes as if it had not stopped."""
 
 import inspect
+from typing import Any
 
 import pytest
 import torch
@@ -55,6 +56,8 @@ SCHEDULES = {
 NOT_ALONE = {"Optimizer", "SparseAdam", "Muon"}  # a base class; two that are refused
 CLASSES = {name for name, found in vars(torch.optim).items() if inspect.isclass(found)}
 OPTIMIZERS = {name: optimizer(name) for name in sorted(CLASSES - NOT_ALONE)}
+CHANNELS = "model.layers=[{conv:3},pool,{conv:2},gap,{dense:10}]"  # gradients in rows of them, were it not for LBFGS
+OPTIMIZERS["LBFGS"].append(CHANNELS)
 OTHERS = {
     "muon": [*NET, "optimizer=muon", "scheduler=one_cycle"],
     "parts": [
@@ -100,14 +103,18 @@ OTHERS["mixup"] = [*OPTIMIZERS["SGD"], "augment._target_=torchvision.transforms.
 # Several of each kind in two trainings.
 TOGETHER = {
     "LBFGS and plateau": [
-        *SCHEDULES["ReduceLROnPlateau"], *OPTIMIZERS["LBFGS"][-1:], "~optimizer.momentum",
-        "model.layers=[{conv:3},pool,{conv:2},gap,{dense:10}]",  # gradients in rows of channels, were it not LBFGS
+        *SCHEDULES["ReduceLROnPlateau"], "optimizer._target_=test_open_recipe.lbfgs", "~optimizer.momentum",
+        CHANNELS,
     ],
     "muon, a chain, mixup and swa": [
         *NET, *SCHEDULES["SequentialLR"][6:], "optimizer=muon", *OTHERS["swa"][-3:], *OTHERS["mixup"][-2:]
     ],
 }  # fmt: skip
 RECIPES = OPTIMIZERS | SCHEDULES | CALLBACKS | OTHERS | TOGETHER
+
+
+def lbfgs(params: Any, lr: float) -> torch.optim.Optimizer:
+    return torch.optim.LBFGS(params, lr=lr)
 
 
 def halved(epoch: int) -> float:

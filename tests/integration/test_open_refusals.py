@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from omegaconf import OmegaConf
 from torchvision.transforms import v2
 
@@ -15,7 +16,33 @@ from mnist_cnn.config.schema import find_problems
 LR = "torch.optim.lr_scheduler."
 PL = "pytorch_lightning.callbacks."
 V2 = "torchvision.transforms.v2."
+MADE = {"_target_": "test_open_refusals.made"}
+OPEN = {"_target_": "test_open_refusals.hands_on"}
 STEP = {"_target_": f"{LR}StepLR", "interval": "epoch", "step_size": 1}
+
+
+def made(params: Any, lr: float = 0.01) -> Any:
+    return torch.optim.SGD(params, lr=lr)
+
+
+def hands_on(params: Any, **options: Any) -> Any:
+    return torch.optim.SGD(params, **options)
+
+
+def said(weights: Any) -> torch.optim.SGD:
+    return torch.optim.SGD(weights)
+
+
+def unsaid(weights: Any) -> Any:
+    return said(weights)
+
+
+def rprop(params: Any) -> Any:
+    return torch.optim.Rprop(params)
+
+
+def makes_none(params: Any) -> None:
+    pass
 
 
 @functools.cache
@@ -56,6 +83,24 @@ WRONG = {
     "no dotted name": ({"optimizer": {"_target_": "torch..Adam"}}, ["'torch..Adam'", "dotted name"]),
     "a module in place of a class": ({"optimizer": {"_target_": "torch.optim"}}, ["must be a class"]),
     "a class of another kind": ({"optimizer": {"_target_": "torch.nn.Linear"}}, ["must be a Optimizer"]),
+    "a function that makes no optimizer": (
+        {"optimizer": {"_target_": "test_open_refusals.makes_none"}}, ["makes a NoneType, no optimizer"],
+    ),
+    "a function that does not say so": (
+        {"optimizer": {"_target_": "test_open_refusals.unsaid"}}, ["a class of Optimizer, or a function of `params`"],
+    ),
+    "a function's typo": ({"optimizer": {**MADE, "lrr": 1.0}}, ["optimizer.lrr", "'optimizer.lr'"]),
+    "a function's type": ({"optimizer": {**MADE, "lr": "low"}}, ["optimizer.lr = 'low'", "float"]),
+    "what a function hands on": (
+        {"optimizer": {**OPEN, "momentun": 0.9}}, ["optimizer.momentun: unknown key", "'optimizer.momentum'"],
+    ),
+    "a typo in a part of a function's": (
+        {"optimizer": {**OPEN, "parts": {"net.0.*": {"lrr": 0.1}}}}, ["optimizer.parts.net.0.*.lrr", "lr"],
+    ),
+    "no decay to leave out in what a function makes": (
+        {"optimizer": {"_target_": "test_open_refusals.rprop", "decay_norms": False}}, ["without weight_decay"],
+    ),
+    "a function of Python's own": ({"optimizer": {"_target_": "os.system"}}, ["a function of `params`"]),
     "sparse gradients": ({"optimizer": {"_target_": "torch.optim.SparseAdam"}}, ["SparseAdam", "sparse", "Adam"]),
     "matrices alone": ({"optimizer": {"_target_": "torch.optim.Muon"}}, ["only supports 2D", "optimizer=muon"]),
     "another optimizer's argument": ({"optimizer": {"_target_": "torch.optim.Rprop", "beta": 1}}, ["optimizer.beta"]),
@@ -147,6 +192,11 @@ def test_it_is_refused_in_one_line(name):
 RIGHT = {
     "Adafactor with its two eps": {"optimizer": {"_target_": "torch.optim.Adafactor", "eps": [None, 0.001]}},
     "a transform by position": change("RandomRotation", _args_=[10]),
+    "a function that makes an optimizer": {"optimizer": {**MADE, "lr": 0.1}},
+    "a function that hands on, in parts": {
+        "optimizer": {**OPEN, "momentum": 0.9, "decay_norms": False, "parts": {"net.0.*": {"lr": 0.1}}}
+    },
+    "a function that says what it makes": {"optimizer": {"_target_": "test_open_refusals.said"}},
     "an own function": change("Lambda", lambd={"_target_": "torch.nn.functional.relu", "_partial_": True}),
     "a wait that is not a number": call("Timer", duration={"hours": 1}),
     "a node for a length of time": call("Timer", duration="00:01:00:00", interval="epoch"),

@@ -41,6 +41,14 @@ REFUSED = {
     "an argument that the loss does not have": (
         [*RES, "model.loss._target_=my_nets.focal", "model.loss.gama=1"], "did you mean 'model.loss.gamma'"
     ),
+    "a typo behind keywords that are handed on": (
+        [NET, "model._target_=my_nets.by_name", "model.name=Res", "model.widht=4"],
+        "model.widht: unknown key; did you mean 'model.width'?",
+    ),
+    "weights of the classes in PyTorch's loss": (
+        ["model.loss._target_=torch.nn.CrossEntropyLoss", "model.loss.weight=[1,1,1,1,1,1,1,1,1,2]"],
+        "use model.class_weights=[...]",
+    ),
     "smoothing for an own loss": ([*RES, "model.loss._target_=my_nets.focal", "model.label_smoothing=0.1"],
                                   "is for cross_entropy"),
     "mixed labels under a loss of numbers": (
