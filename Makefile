@@ -2,6 +2,8 @@
 # make test                                            set up and run the fast tests
 # make reproduce [ARGS="ablation seeds=3 jobs=2"]      the documents' experiments: what is missing, and the pages
 # make benchmark                                       speed against what people use otherwise (docs/benchmarks)
+# make attack [ARGS="1000 seed=7"]                     wrong calls, generated: how many are refused well
+# make test-chaos [ARGS="200 seed=1"]                  kill -9 at every moment: what is resumed equals the uninterrupted
 # make test-oldest                                     the tests with the oldest versions that pyproject.toml allows
 PYTHON ?= python3
 VENV   := .venv
@@ -9,7 +11,7 @@ READY  := $(VENV)/.ready
 BEGUN  := $(VENV)/.begun
 ARGS   ?=
 
-.PHONY: train test test-slow test-oldest reproduce benchmark peers lint format wheel setup clean
+.PHONY: train test test-slow test-oldest attack test-chaos reproduce benchmark peers lint format wheel setup clean
 
 train: setup
 	$(VENV)/bin/python -m mnist_cnn.train $(ARGS)
@@ -19,6 +21,12 @@ test: setup lint
 
 test-slow: setup
 	$(VENV)/bin/python -m pytest -m slow $(ARGS)
+
+attack: setup
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(VENV)/bin/python tests/wrong_calls.py $(ARGS)
+
+test-chaos: setup
+	PYTHONPATH=tests:tests/integration OMP_NUM_THREADS=1 $(VENV)/bin/python tests/chaos.py $(ARGS)
 
 # Old libraries warn of each other's newer parts, so here a warning is no error. Python 3.11: the oldest have no others.
 test-oldest:

@@ -9,8 +9,10 @@ import gc
 import importlib
 import multiprocessing
 import os
+import resource
 import sys
 import tempfile
+from collections.abc import Callable
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,15 @@ from typing import Any
 class Program:
     """A running command; in the manner of `subprocess.Popen`."""
 
-    def __init__(self, module: str, arguments: list[str], folder: Path) -> None:
+    def __init__(
+        self, module: str, arguments: list[str], folder: Path, memory: int | None, prepare: Callable[[], None] | None
+    ) -> None:
         context: Any = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["mnist_cnn.train"])
         descriptor, name = tempfile.mkstemp(dir=folder, prefix=".printed-")
         os.close(descriptor)
         self.printed = Path(name)
-        given = (module, arguments, str(folder), name, dict(os.environ))
+        given = (module, arguments, str(folder), name, dict(os.environ), memory, prepare)
         self.process = context.Process(target=_run, args=given, daemon=True)  # ends with the tests
         self.process.start()
 
@@ -52,13 +56,34 @@ class Program:
         return self.printed.read_text()
 
 
-def start(arguments: list[str], folder: Path, module: str = "mnist_cnn.train") -> Program:
-    """Starts an entry point in a process of its own, with `folder` as the folder of the call."""
-    return Program(module, arguments, folder)
+def start(
+    arguments: list[str],
+    folder: Path,
+    module: str = "mnist_cnn.train",
+    memory: int | None = None,
+    prepare: Callable[[], None] | None = None,
+) -> Program:
+    """Starts an entry point in a process of its own, with `folder` as the folder of the call.
+
+    Args:
+        memory: the most it may have of its own, in bytes.
+        prepare: called in the new process first.
+    """
+    return Program(module, arguments, folder, memory, prepare)
 
 
-def _run(module: str, arguments: list[str], folder: str, printed: str, environment: dict[str, str]) -> None:
+def _run(
+    module: str,
+    arguments: list[str],
+    folder: str,
+    printed: str,
+    environment: dict[str, str],
+    memory: int | None,
+    prepare: Callable[[], None] | None,
+) -> None:
     os.setsid()
+    if memory is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     gc.freeze()
     with open(printed, "ab") as file:
         os.dup2(file.fileno(), 1)
@@ -69,4 +94,7 @@ def _run(module: str, arguments: list[str], folder: str, printed: str, environme
     with contextlib.suppress(AttributeError):  # a sweep forks its jobs from the same server
         forkserver._forkserver.ensure_running = resource_tracker.ensure_running
     multiprocessing.current_process()._config["daemon"] = False  # it may have children
-    importlib.import_module(module).main()
+    entry = importlib.import_module(module)
+    if prepare is not None:
+        prepare()
+    entry.main()
