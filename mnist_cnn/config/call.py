@@ -12,9 +12,11 @@ from omegaconf import DictConfig
 
 from mnist_cnn.config.checks import starts_processes
 from mnist_cnn.config.compose import Composed, compose_run, config_dir, line, parse
+from mnist_cnn.config.module import is_classifier, plain_node
 from mnist_cnn.config.schema import GROUPS, NAMED, find_problems
 from mnist_cnn.errors import ConfigError, nearest
 
+RECIPE = ("optimizer", "scheduler", "learning_rates")
 NO_VALUES = "a sweep needs values, such as 1,2,3, choice(...) or range(...)"
 
 
@@ -114,6 +116,7 @@ class Call:
             parsed = parse(texts)
             composed = self._compose([self.forced(o) for o in parsed])
             problems = find_problems(composed.cfg, optimizers=self.options("optimizer"))
+            problems = problems or without_use(composed.cfg, parsed)
             if self.multirun and not problems and starts_processes(composed.cfg.trainer):
                 problems.append("trainer: ddp does not go with --multirun, nor several devices; start each run alone")
             own = [o for o in parsed if not o.key_or_group.startswith("hydra.")]
@@ -191,3 +194,11 @@ class Call:
                 if name is not None and str(name) not in options
             ]
         return problems
+
+
+def without_use(cfg: DictConfig, overrides: Sequence[Override]) -> list[str]:
+    """What a call says of our optimizer and schedule, where the model is somebody's own module and has others."""
+    if is_classifier(plain_node(cfg.model)):
+        return []
+    ours = [o for o in overrides if o.key_or_group.partition(".")[0] in RECIPE and not o.is_delete()]
+    return [f"{line(o)}: the model is a LightningModule, which makes its own optimizers and schedules" for o in ours]

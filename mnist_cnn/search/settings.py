@@ -9,6 +9,7 @@ import yaml
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from mnist_cnn.config.call import without_use
 from mnist_cnn.config.compose import compose_named, compose_run, line, parse
 from mnist_cnn.config.module import is_classifier
 from mnist_cnn.config.place import config_dir
@@ -117,6 +118,7 @@ def check_training(overrides: list[str], values: dict[str, Sequence[Any]]) -> Di
                 for key in values
                 if turn == 0 and key.startswith(("optimizer.", "scheduler."))
             ]
+            problems += [found for found in without_use(cfg, parse(overrides)) if turn == 0]
         target = data_class(cfg.data)
         if target is not None and not validates(cfg.data, target):
             problems.append("data.validation_size = 0: a search needs validation images to choose by")

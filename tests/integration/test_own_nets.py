@@ -155,6 +155,8 @@ def test_a_search_does_not_vary_what_a_module_does_not_take(own, cli, tiny_overr
     call = [*LIT, *tiny_overrides, "trainer.max_epochs=1", "trials=1"]
     assert cli(*call, main=search.main) == 2
     assert "space.optimizer.lr: the model is a LightningModule" in capsys.readouterr().err
+    assert cli(*call, "space=none", "scheduler=cosine", main=search.main) == 2
+    assert "scheduler=cosine: the model is a LightningModule" in capsys.readouterr().err
     assert cli(*call, "space=null", "space.model.width={low: 2, high: 4}", "jobs=1", main=search.main) == 0
     printed = capsys.readouterr().out
     assert "trial 0 is best" in printed

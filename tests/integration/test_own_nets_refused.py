@@ -65,6 +65,8 @@ REFUSED = {
     "the wrong direction": (["metrics=f1", "callbacks.checkpoint.monitor=val/f1", "callbacks.checkpoint.mode=min"],
                             "it must be 'max'"),
     "metrics of a module": ([*LIT, "metrics=f1"], "which logs its own"),
+    "a rate that a module does not take": ([*LIT, "optimizer.lr=0.1"], "optimizer.lr=0.1: the model is a Lightning"),
+    "a schedule of ours for a module": ([*LIT, "scheduler=cosine"], "scheduler=cosine: the model is a Lightning"),
     "weights that are not there": (["weights=nowhere"], "nowhere"),
 }  # fmt: skip
 
