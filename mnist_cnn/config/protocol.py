@@ -5,13 +5,16 @@ from pkgutil import resolve_name
 from typing import Any
 
 import pytorch_lightning as pl
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
+from mnist_cnn.config.instantiate import build
 from mnist_cnn.config.signatures import arguments
 from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.data.datamodule import DIGITS, MNISTDataModule
+from mnist_cnn.data.own import OwnDataModule
 from mnist_cnn.data.presets import PRESETS
-from mnist_cnn.errors import nearest
+from mnist_cnn.errors import DataError, nearest
 
 # What runs did before there was a choice; with the group `data` of their saved configurations as it is today.
 BEFORE: dict[str, Any] = {
@@ -67,11 +70,22 @@ def own_module_elsewhere(data: dict[str, Any]) -> list[str]:
 
 
 def classes_of(data: dict[str, Any]) -> int | None:
-    """How many classes there are; None where only the files or the module itself tell."""
+    """How many classes there are, by a checked node or by the labels of the files it names; None where neither tells.
+
+    Files that are not there, or that are wrong, are for the start of the run to complain of.
+    """
     if data.get("class_names") is not None:
         return len(data["class_names"])
     target = data_class(data)
-    return len(DIGITS) if target is not None and issubclass(target, MNISTDataModule) else None
+    if target is None or issubclass(target, MNISTDataModule):
+        return len(DIGITS) if target is not None else None
+    if not issubclass(target, OwnDataModule):
+        names = getattr(target, "class_names", None)
+        return len(names) if isinstance(names, list | tuple) else None
+    try:
+        return len(build(data).class_names)
+    except (InstantiationException, DataError):
+        return None
 
 
 def validates(data: Any, target: type[pl.LightningDataModule]) -> bool:

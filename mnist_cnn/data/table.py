@@ -73,8 +73,14 @@ def _as_asked(images: np.ndarray, preparation: Preparation) -> np.ndarray:
     return np.stack([prepare(Image.fromarray(image), preparation) for image in images])
 
 
-@functools.lru_cache(maxsize=8)
 def _layout(path: Path) -> Layout:
+    """Of the file as it is now."""
+    now = path.stat()
+    return _read_layout(path, now.st_mtime_ns, now.st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _read_layout(path: Path, changed: int, size: int) -> Layout:
     """Goes through the lines without reading a pixel.
 
     Raises:

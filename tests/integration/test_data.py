@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import metrics_of
-from own_data import bars, write_all
+from own_data import bars, table, write_all
 
 import mnist_cnn as mc
 import mnist_cnn.search.__main__ as search
@@ -123,6 +123,33 @@ def test_folds_are_summed_up_like_seeds_and_do_not_test(tiny_overrides, tmp_path
     assert "no job read the test images" in text
     assert "interval over them is too narrow" in text
     assert Run(Path(rows[0]["directory"])).record().protocol.val_images == 160
+
+
+def test_data_of_each_kind_are_swept(pets, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    swept = ["data=folder,csv,arrays", "seed=1,2", f"data.root={pets}", "debug=one_batch", "jobs=2"]
+    rows = mc.fit_many(*FAST, *swept)
+    assert {(row["data"], row["seed"]) for row in rows} == {(k, n) for k in ("arrays", "csv", "folder") for n in (1, 2)}
+    assert all(0 <= row["val_acc"] <= 1 for row in rows)
+    assert [row["test_acc"] is None for row in rows] == [row["data"] == "csv" for row in rows]
+
+
+def test_a_net_for_another_number_of_classes_is_refused_before_there_is_a_run(cli, capsys, tmp_path, monkeypatch):
+    for name in ("cat", "dog", "owl"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+    images, labels = bars(30)
+    (tmp_path / "three.csv").write_text(table(images, labels % 3))
+    np.savez(tmp_path / "three.npz", images=images, labels=labels % 3)
+    kinds = ["folder data.root=pets", "csv data.train=three.csv", "arrays data.train=three.npz"]
+    for kind in [*kinds, "arrays data.class_names=[a,b,c]", "emnist_letters"]:
+        call = ["model=sequential", *f"data={kind}".split()]
+        assert cli(*call) == 2, kind
+        [said] = capsys.readouterr().err.splitlines()
+        assert "the last layer gives 10; needed: " in said
+    assert cli("model=sequential", "data=csv", "data.train=three.csv", main=validate.main) == 2
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "three.csv").write_text(table(images, labels))  # read anew
+    assert cli("model=sequential", "data=csv", "data.train=three.csv", main=validate.main) == 0
 
 
 def test_arrays_from_python_are_kept_for_resume(tmp_path, monkeypatch):
