@@ -78,12 +78,16 @@ def _reads(kind: type, text: str) -> bool:
 
 
 @contextlib.contextmanager
-def user_errors() -> Iterator[None]:
-    """A user's mistake ends in one message and an exit code, without a traceback; what is only tried out says so."""
+def user_errors(trains: bool = False) -> Iterator[None]:
+    """A user's mistake ends in one message and an exit code, without a traceback.
+
+    Args:
+        trains: what is only tried out says so.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=PLAIN)
-    if is_tiny():
+    if trains and is_tiny():
         print(f"{TINY} is set: this tries the command out on a few images; its figures mean nothing", file=sys.stderr)
     with raising():
         try:

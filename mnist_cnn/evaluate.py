@@ -25,6 +25,7 @@ from mnist_cnn.config.signatures import Precision, check_keys
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.report.console import logging_to
+from mnist_cnn.report.text import wrapped
 from mnist_cnn.runs.checkpoint import load_checkpoint, load_trained
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
@@ -90,8 +91,9 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if "test/acc" in figures:
         shown = {"accuracy": f"{figures['test/acc']:.2%}"} | {k: v for k, v in shown.items() if k != "acc"}
     words = ", ".join(f"{name} {value}" for name, value in shown.items())
-    log.info(f"test {words}" + (f", {len(data.splits['test']):,} images" if "test" in data.splits else ""))
-    log.info(f"protocol of the run: {'not known' if alone else protocol_of(data, saved.test)['summary']}")
+    images = f", {len(data.splits['test']):,} images" if "test" in data.splits else ""
+    log.info(wrapped(f"test {words}{images}", 2))
+    log.info(wrapped(f"protocol of the run: {'not known' if alone else protocol_of(data, saved.test)['summary']}", 2))
     return figures
 
 
@@ -121,7 +123,7 @@ def config_of_lone(checkpoint: Path) -> DictConfig:
         RunError: as `load_trained`.
     """
     trained = load_trained(checkpoint)
-    cfg = compose_run([]).cfg
+    cfg = compose_run(["debug=null"]).cfg  # all images, also where trainings are shrunk
     cfg.model, cfg.data.divide_by = trained.model, trained.scale["divide_by"]
     return cfg
 

@@ -164,7 +164,7 @@ def draw(run: Run, record: Record, data: DataModule) -> None:
 
 
 def main() -> None:
-    with cli.user_errors():
+    with cli.user_errors(trains=True):
         call = training_call(cli.arguments())
         if call is None:
             return

@@ -86,7 +86,7 @@ def draw(samples: list[tuple[float, float, float]], jobs: int) -> Figure:
 
 
 def main() -> None:
-    with cli.user_errors():
+    with cli.user_errors(trains=True):
         given = read_only_options(__doc__, OPTIONS)
         pages = Path(given.get("pages", "docs/benchmarks"))
         measure(pages, given.get("images", 20_000), given.get("repeats", 3), given.get("jobs", 100))

@@ -7,8 +7,9 @@ the test images, and other data than MNIST.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from command_line import UsageError, read
 from summarize_seeds import Seed, finished
@@ -16,6 +17,9 @@ from summarize_seeds import Seed, finished
 from mnist_cnn import cli
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.runs.record import known
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "recipes": {"label": "recipes (model=)", "marker": "o", "color": "black", "markersize": 8},
@@ -35,18 +39,17 @@ def draw(root: Path, target: Path) -> None:
             nets[family, f"{run.folder} {run.record.alike}"].append(run)
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
+    bars: list[tuple[int, Spread]] = []
+    names: list[tuple[str, int, Spread]] = []
     for (family, _), runs in nets.items():
         spread = Spread.of([run.record.results.test_acc for run in runs]).in_percent
         size = known(runs[0].record.parameters).trainable
         ends = [[spread.mean - spread.low], [spread.high - spread.mean]]
         axes.errorbar(size, spread.mean, ends, capsize=3, linestyle="none", **FAMILIES[family])
-        if family == "reproduction":
-            continue
-        name = runs[0].file.stem.rpartition("_")[0] if family == "recipes" else Path(runs[0].folder).name
-        others = [text.xy for text in axes.texts]  # two nets of one size: the second name stands on the left
-        left = any(size == x and abs(spread.mean - y) < 0.05 for x, y in others)
-        axes.annotate(name, (size, spread.mean), xytext=(-8 if left else 8, -3), textcoords="offset points",
-                      ha="right" if left else "left", fontsize=9)  # fmt: skip
+        bars.append((size, spread))
+        if family != "reproduction":
+            name = runs[0].file.stem.rpartition("_")[0] if family == "recipes" else Path(runs[0].folder).name
+            names.append((name, size, spread))
     axes.set_xscale("log")
     axes.set_xlim(5_000, 200_000)
     axes.set_xticks([5_000, 10_000, 20_000, 50_000, 100_000, 200_000])
@@ -59,7 +62,32 @@ def draw(root: Path, target: Path) -> None:
     axes.grid(alpha=0.3)
     by_label = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
     axes.legend(by_label.values(), by_label.keys(), loc=(0.01, 0.28), fontsize=9)
+    write_names(axes, bars, names)
     figure.savefig(target, dpi=130)
+
+
+def write_names(axes: "Axes", bars: Sequence[tuple[int, Spread]], names: Sequence[tuple[str, int, Spread]]) -> None:
+    """Each beside its mark, or above or below it, where it lies over no bar and no other name."""
+    from matplotlib.transforms import Bbox
+
+    axes.figure.draw_without_rendering()  # settles where things are
+    at = axes.transData.transform
+    taken = [Bbox([at((size, spread.low)), at((size, spread.high))]).padded(4) for size, spread in bars]
+    for name, size, spread in names:
+        low = min(other.low for x, other in bars if x == size)
+        high = max(other.high for x, other in bars if x == size)
+        for height, offset, ha, va in (
+            (spread.mean, (8, 0), "left", "center"), (high, (0, 5), "center", "bottom"),
+            (spread.mean, (-8, 0), "right", "center"), (low, (0, -5), "center", "top"),
+        ):  # fmt: skip
+            text = axes.annotate(name, (size, height), offset, textcoords="offset points", ha=ha, va=va, fontsize=9)
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+            text.remove()
+        else:
+            axes.add_artist(text)
+        taken.append(box)
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ from mnist_cnn.report.text import plain_table
 WIDTH = 80
 EXPLAINED = "Seeds needed: of each, for p < 0.05 in 80 % of attempts, were the difference as found here."
 
+TOO_FEW = f"So few seeds cannot tell them apart: it takes {ENOUGH} pairs, since of five no p is below 2/32."
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -148,7 +150,8 @@ def settings_table(found: Sequence[Comparison]) -> str:
         rows = [rows[0], *([str(number), *row[1:]] for number, row in enumerate(rows[1:], 1))]
     notes = dict.fromkeys(note for each in found for note in each.notes)
     unit = ", in percent" if found[0].figure.endswith("/acc") else ""
-    explained = [EXPLAINED] if any(each.seeds_needed for each in found) else []
+    explained = [] if all(each.judged.enough for each in found) else [TOO_FEW]
+    explained += [EXPLAINED] if any(each.seeds_needed for each in found) else []
     best = f"A  {found[0].a.about()}; the best by validation"
     lines = [*named, f"On {found[0].figure}{unit}; each row is a test of its own.", *explained, *notes]
     return "\n".join([_wrapped(best, "   "), "", plain_table(rows), "", *map(_wrapped, lines)])

@@ -11,6 +11,11 @@ from mnist_cnn.runs.record import known
 
 REPORTED, CHOOSES = "test/acc", "val/acc"  # of finished recipes; of what is still to be chosen from
 
+UNMATCHED = (
+    "Predictions of the same images are not kept by both, so they cannot be compared image by image. "
+    "Several seeds of each can be compared: name two folders."
+)
+
 
 def compare_runs(a: Place, b: Place, figure: str | None = None) -> Comparison:
     """Whether B is better than A, by runs of each over seeds; `print` it for a table.
@@ -55,7 +60,7 @@ def compare_sides(a: Side, b: Side, figure: str, beside: bool = True) -> Compari
     if len(a.runs) == len(b.runs) == 1 and metric == "acc" and split in ("val", "test"):
         [one], [other] = a.runs.values(), b.runs.values()
         same = on_same_images(one, other, split)
-        notes += [] if same else ["Predictions of both are not kept, so they cannot be compared image by image."]
+        notes += [] if same else [UNMATCHED]
     judged = differences[figure]
     unused = len(a.runs) + len(b.runs) - judged.a.n - judged.b.n
     if unused:

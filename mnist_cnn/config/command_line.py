@@ -16,12 +16,16 @@ QUESTIONS = {
 }  # fmt: skip
 
 
-def training_call(given: Sequence[str]) -> Call | None:
-    """The call of an entry point that takes what training takes; None after a question, which has been answered."""
+def training_call(given: Sequence[str], header: str | None = None) -> Call | None:
+    """The call of an entry point that takes what training takes; None after a question, which has been answered.
+
+    Args:
+        header: of the help, where it is not that of training.
+    """
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--config-dir", "-cd")
-    found = parser.answered(given, "train")
+    found = parser.answered(given, "train", header)
     return None if found is None else Call(found.overrides, found.multirun, found.config_dir)
 
 
@@ -32,7 +36,7 @@ def evaluation_overrides(given: Sequence[str]) -> list[str] | None:
 
 
 class _Parser(argparse.ArgumentParser):
-    def answered(self, given: Sequence[str], config_name: str) -> argparse.Namespace | None:
+    def answered(self, given: Sequence[str], config_name: str, header: str | None = None) -> argparse.Namespace | None:
         """The overrides and options of the command line; a question is answered instead, most of them by Hydra."""
         self.add_argument("--help", "-h", action="store_true")
         self.add_argument("overrides", nargs="*")
@@ -44,7 +48,7 @@ class _Parser(argparse.ArgumentParser):
         self.add_argument("--resolve", action="store_true")
         found = self.parse_intermixed_args(given)
         if found.help:
-            print(help_text(config_name))
+            print(help_text(config_name, header))
             return None
         if not any(getattr(found, name) for name in QUESTIONS):
             return found

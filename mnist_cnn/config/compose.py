@@ -51,10 +51,8 @@ def compose_run(overrides: Sequence[str]) -> Composed:
     Raises:
         ConfigError: what Hydra refuses.
     """
-    if is_tiny() and not any(text.lstrip("+").startswith("debug=") for text in overrides):
-        overrides = [*overrides, "debug=tiny"]
     with hydra_in_conf():
-        cfg = compose("train", list(overrides), return_hydra_config=True)
+        cfg = compose("train", _shrunk(overrides), return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
         settings, choices = cfg.hydra, cfg.hydra.runtime.choices
         OmegaConf.set_struct(cfg, False)
@@ -65,6 +63,12 @@ def compose_run(overrides: Sequence[str]) -> Composed:
         run_dir, sweep_dir = (Path(text).resolve() if text else None for text in (settings.run.dir, settings.sweep.dir))
     name = str(choices.get("experiment") or choices.get("model"))
     return Composed(with_defaults(plain), name, run_dir, sweep_dir, swept)
+
+
+def _shrunk(overrides: Sequence[str]) -> list[str]:
+    """With `debug=tiny` where all is only tried out."""
+    chosen = any(text.lstrip("+").startswith("debug=") for text in overrides)
+    return [*overrides, "debug=tiny"] if is_tiny() and not chosen else list(overrides)
 
 
 def compose_named(config_name: str, overrides: Sequence[str]) -> DictConfig:
@@ -110,15 +114,20 @@ def answer_question(config_name: str) -> None:
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(lambda cfg: None)()
 
 
-def launch(overrides: Sequence[str], task: Callable[[DictConfig], Any]) -> None:
-    """Runs every job of a sweep by the Hydra launcher that the overrides name, perhaps on other machines."""
+def launch(overrides: Sequence[str], task: Callable[[DictConfig], Any]) -> list[Any]:
+    """Runs every job of a sweep by the Hydra launcher that the overrides name, perhaps on other machines.
+
+    Returns:
+        what the task returned, by job.
+    """
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     try:
         with hydra_in_conf():
             running = GlobalHydra.instance().hydra
             assert running is not None
-            running.multirun("train", task, list(overrides))
+            batches: Any = running.multirun("train", task, _shrunk(overrides))
+            return [job.return_value for batch in batches for job in batch]
     finally:  # Hydra sets up logging for the whole process
         root.handlers[:] = handlers
         root.setLevel(level)

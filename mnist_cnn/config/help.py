@@ -28,10 +28,10 @@ files of your own; --cfg=job prints the configuration that a call makes.
 All keys with their comments: the files of {conf}"""
 
 
-def help_text(config_name: str) -> str:
-    """For the entry point that composes conf/<config_name>.yaml; at most 60 lines of 80 columns."""
+def help_text(config_name: str, header: str | None = None) -> str:
+    """For an entry point that composes conf/<config_name>.yaml, which has a header; at most 60 lines of 80 columns."""
     file = config_dir() / f"{config_name}.yaml"
-    parts = [str(OmegaConf.load(file).hydra.help.header).strip()]
+    parts = [(header or str(OmegaConf.load(file).hydra.help.header)).strip()]
     if config_name == "train":
         parts.append("\n".join(["Groups, as group=option:", *map(_group, GROUPS)]))
     lines = _keys(file)

@@ -15,6 +15,7 @@ import torch
 
 from mnist_cnn.config.locate import check_inside as check_inside
 from mnist_cnn.config.locate import locate as locate
+from mnist_cnn.config.place import config_dir
 from mnist_cnn.config.unusable import why_not
 from mnist_cnn.errors import nearest
 from mnist_cnn.optim import RUN_LENGTHS
@@ -81,7 +82,9 @@ def check_node(node: Any, path: str, base: type | None) -> list[str]:
         base: what the target must be a subclass of; None if it must take an `optimizer`, `object` for anything.
     """
     if not isinstance(node, dict) or "_target_" not in node:
-        return [f"{path}: must be a mapping with a _target_, found {node!r}"]
+        options = [file.stem for file in sorted((config_dir() / path).glob("*.yaml")) if file.stem != "common"]
+        found = f"; choose one of {', '.join(options)}" if options and isinstance(node, dict) else f", found {node!r}"
+        return [f"{path}: must be a mapping with a _target_{found}"]
     group, name = path.split(".")[0], node["_target_"]
     target, wrong = locate(name, path)
     if target is None:

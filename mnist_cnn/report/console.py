@@ -69,10 +69,16 @@ class ProgressBar(RichProgressBar):
 
     def __init__(self) -> None:
         super().__init__(theme=RichProgressBarTheme(metrics_text_delimiter="  "))
+        self._rate: float | None = None
 
     def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
         words = TextColumn("{task.description}", table_column=Column(no_wrap=True))
         return [words, BarColumn(9), MofNCompleteColumn(), TimeRemainingColumn(compact=True)]
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
+        if trainer.optimizers:  # at the end of the step a schedule by steps has the next one's
+            self._rate = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if (batch_idx + 1) % BAR_EVERY == 0 or trainer.is_last_batch:
@@ -86,8 +92,8 @@ class ProgressBar(RichProgressBar):
         alone = trainer.world_size == 1
         running = pl_module.running("train") if alone and isinstance(pl_module, Classifier) else {}
         figures = {k.removeprefix("train/"): _number(k, v) for k, v in running.items()}
-        if trainer.optimizers:
-            figures["lr"] = f"{trainer.optimizers[0].param_groups[0]['lr']:.2g}"
+        if self._rate is not None:
+            figures["lr"] = f"{self._rate:.2g}"
         return figures | {name: _number(name, value) for name, value in trainer.progress_bar_metrics.items()}
 
 

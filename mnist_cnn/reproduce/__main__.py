@@ -149,7 +149,7 @@ def parse(arguments: Sequence[str]) -> tuple[list[str], Options]:
 
 
 def main() -> None:
-    with cli.user_errors():
+    with cli.user_errors(trains=True):
         given = cli.arguments(USAGE.format(documents=", ".join(document.name for document in documents())))
         if reproduce(*parse(given)):
             sys.exit(1)

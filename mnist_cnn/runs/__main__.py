@@ -49,6 +49,7 @@ clean what=     failed (default): runs without a complete epoch, or diverged;
                 runs: whole runs, with a test that says which. yes=true does
                 not ask. Nothing that is being trained or that the summary of
                 a sweep reads is ever touched."""
+DEFAULT = Path("runs")
 SHOWN = 100  # rows of a list that nobody limited
 OPTIONS: dict[str, Any] = {
     "sort": str, "columns": str, "top": Count, "format": Literal["table", "json"], "what": What, "yes": bool,
@@ -173,13 +174,19 @@ COMMANDS: dict[str, Callable[[Sequence[Path], Sequence[str], dict[str, Any]], No
 
 
 def _chosen(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> list[ListedRun]:
-    found = [run for folder in folders or [Path("runs")] for run in find_runs(folder)]
-    return choose(found, tests, options.get("sort", "age"))[: options.get("top")]
+    return choose(_found(folders), tests, options.get("sort", "age"))[: options.get("top")]
 
 
 def _none_of(folders: Sequence[Path], tests: Sequence[str]) -> str:
-    count = sum(len(find_runs(folder)) for folder in folders or [Path("runs")])
-    return f"no run of {count} passes {' '.join(tests)}" if count and tests else "no runs"
+    count = len(_found(folders))
+    none = f"no runs below {', '.join(map(str, folders or [DEFAULT]))}"
+    return f"no run of {count} passes {' '.join(tests)}" if count and tests else none
+
+
+def _found(folders: Sequence[Path]) -> list[ListedRun]:
+    """Nobody has trained yet where the folder that nobody named is not there."""
+    there = folders or ([DEFAULT] if DEFAULT.is_dir() else [])
+    return [run for folder in there for run in find_runs(folder)]
 
 
 def _named(folders: Sequence[Path], count: int, command: str) -> list[ListedRun]:

@@ -28,15 +28,23 @@ def settings_digest(cfg: DictConfig, added_later: dict[str, Any] | None = None) 
     Args:
         added_later: by default `ADDED_LATER`.
     """
-    tree: Any = OmegaConf.to_container(cfg, resolve=True)
     defaults = ADDED_LATER if added_later is None else added_later
     kept = {
         path: value
-        for path, value in _leaves(tree)
-        if not any(fnmatch(path, key) or path.startswith(f"{key}.") for key in WITHOUT_EFFECT)
-        and not (path in defaults and value == defaults[path])
+        for path, value in settings_that_count(cfg).items()
+        if not (path in defaults and value == defaults[path])
     }
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def settings_that_count(cfg: DictConfig) -> dict[str, Any]:
+    """By dotted key what changes the training, beside the seed."""
+    tree: Any = OmegaConf.to_container(cfg, resolve=True)
+    return {
+        path: value
+        for path, value in _leaves(tree)
+        if not any(fnmatch(path, key) or path.startswith(f"{key}.") for key in WITHOUT_EFFECT)
+    }
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

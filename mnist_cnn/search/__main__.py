@@ -92,7 +92,7 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
 
 
 def main() -> None:
-    with cli.user_errors():
+    with cli.user_errors(trains=True):
         sys.exit(search(*read_settings(cli.arguments(USAGE.replace("{keys}", ", ".join(KEYS))))))
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from statistics import mean
 from typing import Any
 
-from mnist_cnn.report.difference import Difference
+from mnist_cnn.report.difference import ENOUGH, Difference
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.runs.history import extras
 from mnist_cnn.runs.record import Record, known
@@ -136,12 +136,14 @@ def highest(groups: Sequence[Group]) -> list[str]:
         return []
     images = known(known(groups[0].rows[0].done).protocol).val_images
     best, *others = ({row.place: known(row.validation) for row in group.rows} for group in groups)
-    near = []
+    near, few = [], False
     for group, other in zip(groups[1:], others, strict=True):
         found = Difference.of(best, other, images)
+        few = few or not found.enough
         if not found.found:
             near.append(f"{group.name} ({f'p = {found.p:.2g}' if found.enough else found.size})")
     if not near:
         return []
     more = f" and {len(near) - NAMED} others" if len(near) > NAMED else ""
-    return [f"highest: {groups[0].name}, not distinguishable from {', '.join(near[:NAMED])}{more}"]
+    least = f"; fewer than {ENOUGH} pairs tell nothing apart"
+    return [f"highest: {groups[0].name}, not distinguishable from {', '.join(near[:NAMED])}{more}{least * few}"]

@@ -55,7 +55,7 @@ def perform(call: Call, task: Task) -> Sweep:
         print(f"sweep: {count}, {len(todo)} to run, {at_once} at once, in {sweep.path}", flush=True)
         with stopping(lambda: GO_ON.format(f"python -m mnist_cnn.train -m resume={sweep.path}")):
             display = SweepDisplay(sweep, at_once, expected=expected_epochs(todo, known, at_once))
-            display.tell()
+            display.foretell(todo)
             jobs = _jobs(sweep, todo, known, display)
             with display.live or contextlib.nullcontext():
                 for ended in run_side_by_side(jobs, task, at_once, display.tick, display.started):
@@ -82,15 +82,14 @@ def _first_sound(sweep: Sweep, known: dict[int, DictConfig]) -> DictConfig:
 
 
 def expected_epochs(todo: Sequence[SweepJob], known: dict[int, DictConfig], at_once: int) -> dict[int, float]:
-    """Seconds of an epoch by job, of all jobs or none, from earlier runs below the folder of all runs."""
+    """Seconds of an epoch by job, of those that an earlier run below the folder of all runs was like."""
     found: dict[int, float] = {}
     threads = threads_each(at_once)
     for job in todo:
         cfg = known.get(job.number)
         seconds = earlier_epoch(Path(cfg.run_root), cfg, threads) if cfg is not None else None
-        if seconds is None:
-            return {}
-        found[job.number] = seconds
+        if seconds is not None:
+            found[job.number] = seconds
     return found
 
 
@@ -141,15 +140,20 @@ def launch_sweep(call: Call, task: Task) -> None:
     sweep, _ = plan_sweep(call)
     overrides = [call.forced(o) for o in call.overrides if o.key_or_group != "hydra.sweep.dir"]
     try:
-        launch(
-            [*overrides, *call.searchpath(), f"hydra.sweep.dir='{sweep.path}'"], functools.partial(_on_cluster, task)
-        )
+        to_launch = [*overrides, *call.searchpath(), f"hydra.sweep.dir='{sweep.path}'"]
+        errors = [error for error in launch(to_launch, functools.partial(_on_cluster, task)) if error is not None]
     finally:
         print(write_summary(sweep))
+    if errors:
+        raise errors[0]
 
 
-def _on_cluster(task: Task, cfg: DictConfig) -> None:
-    """What a Hydra launcher calls for each job, perhaps on another machine: it must be picklable."""
+def _on_cluster(task: Task, cfg: DictConfig) -> UserError | None:
+    """What a Hydra launcher calls for each job, perhaps on another machine: it must be picklable.
+
+    Returns:
+        the user's mistake, which Hydra would show in a form of its own if it were raised.
+    """
     settings = HydraConfig.get()
     cfg = with_defaults(cfg)
     try:
@@ -157,8 +161,9 @@ def _on_cluster(task: Task, cfg: DictConfig) -> None:
         searchpath = [text for text in settings.overrides.hydra if text.startswith("hydra.searchpath=")]
         task(cfg, Run(Path(settings.runtime.output_dir)), [*settings.overrides.task, *searchpath], None)
     except UserError as error:
-        log.error(str(error))  # Hydra shows errors only when the whole sweep has ended
-        raise
+        log.error(str(error))  # at once, not when the whole sweep has ended
+        return error
+    return None
 
 
 def _resumed(call: Call) -> Sweep:

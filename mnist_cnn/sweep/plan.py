@@ -90,6 +90,10 @@ class Sweep:
         jobs = [SweepJob(**job) for job in plan["jobs"]] if "jobs" in plan else _found_in(path)
         return cls(path, plan["arguments"], jobs, is_search="jobs" not in plan, elsewhere=plan.get("elsewhere", False))
 
+    @property
+    def noun(self) -> str:
+        return "trial" if self.is_search else "job"
+
     def run(self, job: SweepJob) -> Run:
         return Run(self.path / str(job.number))
 

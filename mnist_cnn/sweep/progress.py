@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich import get_console
 from rich.live import Live
@@ -32,7 +32,7 @@ class SweepDisplay:
     ) -> None:
         self.sweep, self.at_once = sweep, at_once
         self.planned, self.expected = planned or len(sweep.jobs), expected or {}
-        self.noun = "trial" if sweep.is_search else "job"
+        self.noun = sweep.noun
         self.progress = {job.number: self._progress(job) for job in sweep.jobs}
         self.settled = {n for n, p in self.progress.items() if p.state not in TO_RUN}
         self.starting: set[int] = set()
@@ -50,9 +50,21 @@ class SweepDisplay:
             if self.live:
                 self.live.refresh()
 
+    def foretell(self, todo: Sequence[SweepJob]) -> None:
+        """Says before they start how long they will take at least, by the earlier runs that are like some of them."""
+        like = [job for job in todo if self.progress[job.number].epoch_seconds is not None]
+        if len(like) == len(todo):
+            self.tell()
+        elif like:
+            seconds = seconds_left(like, self.progress, self.at_once)
+            words = f"{len(like)} of {len(todo)} runs, by earlier runs like them; of the others nothing is known yet"
+            print(f"about {duration(seconds or 0)} for {words}", flush=True)
+
     def tell(self) -> None:
         """Says once how long all of it will take, as soon as every running job has an idea."""
         running = [p for p in self.progress.values() if p.state == RUNNING]
+        if not running and 0 < len(self.expected) < self.planned - len(self.settled):
+            return  # earlier runs tell of some jobs alone
         seconds = self._seconds_left()
         if not self.told and seconds is not None and all(p.epoch_seconds is not None for p in running):
             self.told = True

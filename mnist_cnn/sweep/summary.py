@@ -55,7 +55,7 @@ def job_table(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all
     swept = sweep.swept()
     numbers = {row.job.number for group in chosen for row in group.rows}
     more = more_of(rows)
-    table = [["job", *swept, "parameters", "validation", *more, "test", "seconds", "state"]]
+    table = [[sweep.noun, *swept, "parameters", "validation", *more, "test", "seconds", "state"]]
     for row in rows:
         values = [short(row.values.get(key, "")) for key in swept]
         if row.done:
@@ -135,9 +135,8 @@ def notes_on(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_
     for row in rows:
         if row.progress.error and row.progress.state not in (COMPLETED, PRUNED):
             state = row.progress.state
-            notes.append(
-                f"job {row.job.number} {state}: {row.progress.error.splitlines()[0].removeprefix(f'{state}: ')}"
-            )
+            error = row.progress.error.splitlines()[0].removeprefix(f"{state}: ")
+            notes.append(f"{sweep.noun} {row.job.number} {state}: {error}")
     if sweep.unfinished():
         folder = shlex.quote(str(sweep.path))
         command = f"search directory={folder}" if sweep.is_search else f"train -m resume={folder}"

@@ -13,6 +13,7 @@ from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.optim import PlateausResume
 from mnist_cnn.report.console import ProgressBar, interactive
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.training.loggers import LogSettings
 
 
 def build_trainer(
@@ -25,11 +26,12 @@ def build_trainer(
     last = [every_epoch(run.path), *([ProgressBar()] if interactive() else [])]  # saves what the others have become
     chosen = [offered(given, dirpath=str(run.checkpoints)) for given in _entries(cfg.callbacks)]
     loggers = [offered(given, save_dir=str(run.path)) for given in _entries(cfg.logger)]
+    told = [LogSettings(cfg, model)] if loggers else []
     without = {} if data.holds_out else {"limit_val_batches": 0}
     trainer: pl.Trainer = build(
         cfg.trainer,
         **without,
-        callbacks=[SeedEpochs(cfg.seed), PlateausResume(), *callbacks, *chosen, *last],
+        callbacks=[SeedEpochs(cfg.seed), PlateausResume(), *callbacks, *told, *chosen, *last],
         logger=loggers or False,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=str(run.path),

@@ -80,6 +80,8 @@ def test_help_is_short_and_has_the_comments_of_conf(cli, capsys, word):
         assert words in text
     assert "${" not in text
     assert "common" not in text  # conf/data/common.yaml: no data set
+    assert cli(word, main=validate.main) == 0
+    assert capsys.readouterr().out.startswith("Checks what a training or a sweep is asked for, without running it.")
     assert cli(word, main=evaluate.main) == 0
     assert "run_dir=null" in capsys.readouterr().out
 

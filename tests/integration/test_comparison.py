@@ -25,3 +25,17 @@ def test_runs_keep_what_the_tested_weights_said_of_the_validation_images(cli, tm
     assert (same["only_b"] - same["only_a"]) / 80 == pytest.approx(found["differences"]["val/acc"]["value"])
     assert (found["winner"], found["differences"]["val/acc"]["p"]) == (None, None)
     assert Path(one.run.path, "predictions_val.csv").is_file()
+    fewer = two_thirds(other.run.predictions_of("test"))
+    assert fewer < 100
+    assert cli(str(one.run.path), str(other.run.path), main=main) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Predictions of the same images are not kept by both" in printed
+    assert "No winner is called on test/acc" in printed
+
+
+def two_thirds(predictions: Path) -> int:
+    """As of a smaller set of test images; how many are left."""
+    lines = predictions.read_text().splitlines(keepends=True)
+    kept = lines[: 2 * len(lines) // 3]
+    predictions.write_text("".join(kept))
+    return len(kept)

@@ -14,7 +14,7 @@ PLANNED = {f"experiment={entry.experiment}" for document in documents() for entr
 GROUPS = sorted(FOLDERS - {"hydra", "space"})  # space belongs to the search: test_search.py
 NEEDS = {
     "trainer=gpu": "no usable CUDA GPU",
-    "data=common": "data: must be a mapping with a _target_",  # what the others have in common
+    "data=common": "data: must be a mapping with a _target_; choose one of arrays, ",  # what the others have in common
     "data=own": "data._target_",
     "callbacks=lr_monitor": "needs a logger",
     "callbacks=early_stopping": "callbacks.checkpoint",

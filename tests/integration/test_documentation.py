@@ -15,8 +15,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra._internal.hydra import Hydra
 
-from mnist_cnn import validate
+import mnist_cnn.runs.__main__ as runs
+from mnist_cnn import evaluate, validate
+from mnist_cnn.config.compose import launch
 from mnist_cnn.search.settings import read_settings
 
 ROOT = Path(__file__).parents[2]
@@ -121,8 +124,15 @@ def test_every_example_runs_as_printed(document, tmp_path):
 
 def test_a_trial_says_so(cli, tiny_overrides, run_of, capsys, monkeypatch):
     monkeypatch.setenv("MNIST_CNN_TINY", "1")
+    given: list[str] = []
+    monkeypatch.setattr(Hydra, "multirun", lambda self, name, task, overrides: given.extend(overrides) or [])
+    assert launch(["model=gap"], lambda cfg: None) == []
+    assert given == ["model=gap", "debug=tiny"]  # jobs of a launcher too
     assert cli("model=vanilla", "trainer.max_epochs=1", *tiny_overrides) == 0
     assert "its figures mean nothing" in capsys.readouterr().err
     assert "at most 128 training, 100 validation, 100 test images used" in run_of().log_file.read_text()
     record = run_of().record()
     assert record.protocol.train_images == 128
+    assert cli(f"run_dir={run_of().path}", main=evaluate.main) == 0
+    assert cli(str(run_of().path.parent), main=runs.main) == 0
+    assert "figures mean nothing" not in capsys.readouterr().err  # what reads measures and shows what is there

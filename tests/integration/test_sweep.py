@@ -13,7 +13,9 @@ from conftest import metrics_of
 from program import start
 
 import mnist_cnn.sweep.__main__ as sweep_entry
+from mnist_cnn.errors import Diverged
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.sweep import multirun
 from mnist_cnn.sweep.plan import Sweep
 
 FAST = ["model=sequential", "trainer.max_epochs=1"]
@@ -213,6 +215,13 @@ def test_a_ready_made_sweep_and_a_value_of_ones_own(cli, tiny_overrides, tmp_pat
     assert cli("-m", *FAST, "sweep=lr", "seed=7", "optimizer.lr=0.01,0.02", *tiny_overrides) == 0
     values = [(job.values()["seed"], job.values()["optimizer.lr"]) for job in sweep_in(tmp_path).jobs]
     assert values == [("7", "0.01"), ("7", "0.02")]
+
+
+def test_the_first_error_of_a_launchers_jobs_ends_the_call_in_one_line(cli, tiny_overrides, capsys, monkeypatch):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    monkeypatch.setattr(multirun, "launch", lambda overrides, task: [None, Diverged("loss is nan"), Diverged("too")])
+    assert cli("-m", "hydra/launcher=submitit_local", *FAST, "seed=1,2", *tiny_overrides) == 1
+    assert capsys.readouterr().err == "error: loss is nan\n"
 
 
 @pytest.mark.slow

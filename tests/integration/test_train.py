@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+import yaml
 from conftest import metrics_of, write_images
 
 from mnist_cnn import evaluate
@@ -204,8 +205,12 @@ def test_tensorboard_and_the_rate_monitor_write_into_the_run_directory(cli, tiny
     events = list((run_of().path / "tensorboard").rglob("events.out.tfevents.*"))
     assert events
     content = b"".join(file.read_bytes() for file in events)
-    for tag in (b"train/loss", b"val/acc", b"test/acc", b"lr-Adam"):
+    for tag in (b"train/loss", b"val/acc", b"test/acc", b"lr-Adam", b"_hparams_/session_start_info"):
         assert tag in content
+    [kept] = (run_of().path / "tensorboard").rglob("hparams.yaml")
+    kept = yaml.safe_load(kept.read_text())
+    assert (kept["model"], kept["seed"], kept["optimizer.lr"], kept["data.batch_size"]) == ("GAPCNN", 1, 0.015, 32)
+    assert [name for name in kept if name.startswith("model.") or "md5" in name] == []
 
 
 def test_a_users_own_images_and_a_small_holdout(cli, tmp_path, run_of):

@@ -193,13 +193,14 @@ def test_a_sweep_names_what_its_highest_cannot_be_told_from(sweep, cli, capsys):
                   "model=part": [*HIGH[:3], None]})  # fmt: skip
     assert cli(path, main=sweep_main) == 0
     line = "highest: model=high, not distinguishable from model=near (p = 1), model=part (3 pairs)"
-    assert line in capsys.readouterr().out
+    assert f"{line}; fewer than 6 pairs tell nothing apart" in capsys.readouterr().out
     assert cli(path, main=main) == 0
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 80
     rows = [line.split() for line in printed.splitlines() if line.startswith(" model=")]
     assert [(row[0], row[-1]) for row in rows] == [("model=near", "no"), ("model=low", "yes"), ("model=part", "pairs")]
     assert "On val/acc, in percent" in printed
+    assert "So few seeds cannot tell them apart: it takes 6 pairs, since of five no p" in " ".join(printed.split())
     assert "Unfinished and left out of B: 1." in printed
     with pytest.raises(RunError, match="several settings"):
         mc.compare_runs(path, path)

@@ -76,6 +76,20 @@ def test_the_table_of_a_sweep_says_what_each_job_does_and_how_long_all_will_take
     assert capsys.readouterr().out == "about 9 s for 4 runs, 2 at once\n"  # three jobs of two epochs of 3 s
 
 
+def test_before_a_sweep_starts_earlier_runs_tell_of_what_they_are_like(tmp_path, capsys):
+    jobs = [SweepJob(n, [f"seed={n}"], [], epochs=3, seed=n) for n in range(4)]
+    sweep = Sweep(tmp_path, ["seed=range(4)"], jobs)
+    display = SweepDisplay(sweep, at_once=2, expected={0: 20.0, 2: 20.0})
+    display.foretell(jobs)
+    words = "about 60 s for 2 of 4 runs, by earlier runs like them; of the others nothing is known yet\n"
+    assert capsys.readouterr().out == words
+    display.tell()  # while the first ones start
+    SweepDisplay(sweep, at_once=2).foretell(jobs)
+    assert capsys.readouterr().out == ""
+    SweepDisplay(sweep, at_once=2, expected=dict.fromkeys(range(4), 20.0)).foretell(jobs)
+    assert capsys.readouterr().out == "about 2 min for 4 runs, 2 at once\n"
+
+
 def test_a_search_names_its_best_trial_so_far(tmp_path, capsys):
     (tmp_path / "sweep.yaml").write_text("arguments: [model=gap]\nspace: {}\n")
     display = SweepDisplay(Sweep.load(tmp_path), at_once=1, planned=3)

@@ -122,6 +122,13 @@ def test_a_long_list_says_how_much_of_it_is_shown(call, monkeypatch):
     assert len(listed(call("top=5"))) == 5
 
 
+def test_before_the_first_run_there_are_none(cli, capsys):
+    for words in ([], ["rank"], ["model=gap", "sort=val/acc"]):
+        assert cli(*words, main=runs.main) == 0
+        assert capsys.readouterr().out == "no runs below runs\n"
+    assert cli("clean", main=runs.main) == 0
+
+
 def test_rank_takes_seeds_together_and_diff_names_what_differs(call):
     ranked = call("rank").splitlines()[2:]
     assert len(ranked) == 1
