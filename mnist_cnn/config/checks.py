@@ -13,7 +13,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from mnist_cnn.config.build import build
 from mnist_cnn.config.metrics import OURS, try_metrics
 from mnist_cnn.config.module import blank_module, is_classifier, try_module
-from mnist_cnn.config.protocol import check_protocol, classes_of, data_class, validates
+from mnist_cnn.config.protocol import check_protocol, classes_of, no_validation
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.signatures import Precision
 from mnist_cnn.config.tries import try_augmentation, try_callbacks, try_mixed_labels, try_optimizer
@@ -27,8 +27,7 @@ LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow",
 def check_meaning(tree: dict[str, Any]) -> list[str]:
     """Problems of a tree whose keys, types and ranges are right."""
     problems = _check_monitors(tree) + _check_loggers(tree) + _check_model(tree) + _check_epochs(tree)
-    target = data_class(tree["data"])
-    if tree["callbacks"].get("checkpoint") is None and (target is None or validates(tree["data"], target)):
+    if tree["callbacks"].get("checkpoint") is None and not no_validation(tree):
         problems.append("callbacks.checkpoint: a run without checkpoints can be neither resumed nor evaluated")
     tried = try_module(tree["model"], classes_of(tree["data"])) or _check_recipe(tree)
     return problems + check_protocol(tree) + check_machine(tree["trainer"]) + tried

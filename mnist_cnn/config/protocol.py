@@ -9,6 +9,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn.config.instantiate import build
+from mnist_cnn.config.locate import locate
 from mnist_cnn.config.signatures import arguments
 from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.data.datamodule import DIGITS, MNISTDataModule
@@ -27,8 +28,8 @@ MONITOR = "val/acc"  # of conf/callbacks/checkpoint.yaml
 def settle_protocol(cfg: DictConfig) -> None:
     """Writes what follows from other settings into a composed or saved configuration, so that it says what was done.
 
-    `test=auto` becomes `never` with a fold, else `once`. Without validation images there is no best epoch: the last
-    one's weights are tested, unless something other than validation is told to choose.
+    `test=auto` becomes `never` with a fold, else `once`. Without validation there is no best epoch: the last one's
+    weights are tested, unless something other than validation is told to choose.
     """
     data = OmegaConf.select(cfg, "data", throw_on_missing=False)
     if not isinstance(data, DictConfig):
@@ -43,7 +44,7 @@ def settle_protocol(cfg: DictConfig) -> None:
         cfg.test = "never" if data.get("fold") is not None else "once"
     if target is not None and not ours:
         _drop_what_is_not_taken(data, target)
-    if target is not None and not validates(OmegaConf.to_container(data), target):
+    if no_validation(cfg):
         checkpoint = OmegaConf.select(cfg, "callbacks.checkpoint")
         if isinstance(checkpoint, DictConfig) and checkpoint.get("monitor") == MONITOR:
             cfg.callbacks.checkpoint = None
@@ -95,14 +96,28 @@ def validates(data: Any, target: type[pl.LightningDataModule]) -> bool:
     return target.val_dataloader is not pl.LightningDataModule.val_dataloader
 
 
+def no_validation(tree: Any) -> str | None:
+    """Why nothing validates a run; None where something does, or where what it names cannot be found."""
+    data, model = tree["data"], tree.get("model")
+    target = data_class(data)
+    if target is not None and not validates(data, target):
+        ours = issubclass(target, ImageDataModule)
+        return "no image validates (data.validation_size=0)" if ours else f"{data['_target_']} has no val_dataloader"
+    kind: Any = locate(model.get("_target_"), "model")[0] if model else None
+    own = inspect.isclass(kind) and issubclass(kind, pl.LightningModule)
+    if own and kind.validation_step is pl.LightningModule.validation_step:
+        return f"{model['_target_']} has no validation_step"
+    return None
+
+
 def check_protocol(tree: dict[str, Any]) -> list[str]:
     """What does not go together in the group `data` and around it."""
     data, problems = tree["data"], []
     target = data_class(data)
     if target is None:
         return []
-    if not validates(data, target):
-        problems += _without_validation(tree)
+    if reason := no_validation(tree):
+        problems += _without_validation(tree, reason)
     if not issubclass(target, ImageDataModule):
         return problems
     fold, folds = data["fold"], data["folds"]
@@ -122,11 +137,11 @@ def check_protocol(tree: dict[str, Any]) -> list[str]:
     return problems + _check_digests(data)
 
 
-def _without_validation(tree: dict[str, Any]) -> list[str]:
+def _without_validation(tree: dict[str, Any], reason: str) -> list[str]:
     watchers = {f"callbacks.{name}": node for name, node in tree["callbacks"].items() if node}
     watchers["scheduler"] = tree["scheduler"] or {}
     return [
-        f"{path}.monitor = {monitor!r}: no image validates (data.validation_size=0); watch train/loss"
+        f"{path}.monitor = {monitor!r}: {reason}; watch train/loss"
         for path, node in watchers.items()
         if str(monitor := node.get("monitor")).startswith("val/")
     ]

@@ -19,6 +19,7 @@ NOTED: list[tuple[str, type[Warning]]] = [
     ("Checkpoint directory .* exists and is not empty", UserWarning),  # that of a resumed run
     ("The dirpath has changed from ", UserWarning),  # a run that was moved: `BestCheckpoint` finds its file
     ("`ModelCheckpoint\\(monitor=.*could not find the monitored key", UserWarning),  # an epoch without validation
+    ("You passed in a `val_dataloader` but have no `validation_step`", UserWarning),  # the protocol of the run says it
     ("You requested to overfit but enabled \\w+ dataloader shuffling", UserWarning),  # debug=overfit
 ]
 

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytorch_lightning as pl
+from pytorch_lightning.utilities.model_helpers import is_overridden
+
 from mnist_cnn.config.build import DataModule
 
 WORDS = {
@@ -17,11 +20,12 @@ def how_tested(data: DataModule, test: str) -> str:
     return data.test_images if test == "once" and data.test_images != "labelled" else test
 
 
-def protocol_of(data: DataModule, test: str) -> dict[str, Any]:
+def protocol_of(data: DataModule, test: str, model: pl.LightningModule) -> dict[str, Any]:
     """The part `protocol` of the record.
 
     Args:
         test: the setting.
+        model: one without a `validation_step` is not validated.
     """
     known, how = data.protocol(), how_tested(data, test)
     words = [WORDS[how]]
@@ -29,6 +33,8 @@ def protocol_of(data: DataModule, test: str) -> dict[str, Any]:
         words = ["test images watched during training"]
     elif not data.holds_out:
         words.append("no validation: the weights of the last epoch")
+    elif not is_overridden("validation_step", model):
+        words.append(f"no validation, for {type(model).__name__} has no validation_step: the weights of the last epoch")
     elif known["validate_on"] == "own":
         words.append("validation by the data module's own split")
     elif known.get("fold") is not None:

@@ -13,7 +13,7 @@ from mnist_cnn.config.call import without_use
 from mnist_cnn.config.compose import compose_named, compose_run, line, parse
 from mnist_cnn.config.module import is_classifier
 from mnist_cnn.config.place import config_dir
-from mnist_cnn.config.protocol import data_class, validates
+from mnist_cnn.config.protocol import no_validation
 from mnist_cnn.config.schema import ROOT_KEYS, find_problems
 from mnist_cnn.config.tiny import is_tiny
 from mnist_cnn.errors import ConfigError
@@ -119,9 +119,8 @@ def check_training(overrides: list[str], values: dict[str, Sequence[Any]]) -> Di
                 if turn == 0 and key.startswith(("optimizer.", "scheduler."))
             ]
             problems += [found for found in without_use(cfg, parse(overrides)) if turn == 0]
-        target = data_class(cfg.data)
-        if target is not None and not validates(cfg.data, target):
-            problems.append("data.validation_size = 0: a search needs validation images to choose by")
+        if turn == 0 and (reason := no_validation(cfg)):
+            problems.append(f"{reason}: a search needs validation to choose by")
     if problems:
         raise ConfigError(problems)
     return cfg

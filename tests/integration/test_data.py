@@ -212,7 +212,7 @@ def test_a_protocol_that_cannot_be_is_refused(cli, capsys, name):
 def test_a_search_needs_validation_and_does_not_test(cli, tiny_overrides, capsys, tmp_path):
     call = [*FAST, *tiny_overrides, "debug=one_batch", "trials=1", "space.data=null", "prune=false"]
     assert cli(*call, "data.validation_size=0", main=search.main) == 2
-    assert "a search needs validation images" in capsys.readouterr().err
+    assert "a search needs validation to choose by" in capsys.readouterr().err
     assert cli(*call, main=search.main) == 0
     [metrics] = tmp_path.rglob("metrics.json")
     assert Run(metrics.parent).record().protocol.test == "never"

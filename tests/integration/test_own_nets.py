@@ -151,6 +151,20 @@ def test_a_module_without_a_test_step_reads_no_test_images(own, cli, tiny_overri
     assert "my_nets.Untested has no test_step" in capsys.readouterr().err
 
 
+def test_a_module_without_a_validation_step_says_which_weights_are_tested(own, cli, tiny_overrides, tmp_path, capsys):
+    blind = ["model=net", "model._target_=my_nets.Blind", *tiny_overrides, "trainer.max_epochs=1"]
+    assert cli(*blind, "test_weights=best", "hydra.run.dir=run") == 0
+    words = "no validation, for Blind has no validation_step: the weights of the last epoch"
+    assert words in capsys.readouterr().out
+    record = metrics_of(Run(tmp_path / "run"))
+    assert words in record["protocol"]["summary"]
+    assert (record["test_weights"], record["figures"]["best_epoch"]) == ("last", None)
+    assert cli(*blind, "callbacks.checkpoint.monitor=val/top1") == 2
+    assert "callbacks.checkpoint.monitor = 'val/top1': my_nets.Blind has no validation_step" in capsys.readouterr().err
+    assert cli(*blind, "space=none", "space.model.width={low: 2, high: 4}", "trials=1", main=search.main) == 2
+    assert "my_nets.Blind has no validation_step: a search needs validation" in capsys.readouterr().err
+
+
 def test_a_search_does_not_vary_what_a_module_does_not_take(own, cli, tiny_overrides, tmp_path, capsys):
     call = [*LIT, *tiny_overrides, "trainer.max_epochs=1", "trials=1"]
     assert cli(*call, main=search.main) == 2
