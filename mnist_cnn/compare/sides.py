@@ -11,6 +11,9 @@ from mnist_cnn.runs.record import Record, known
 from mnist_cnn.sweep.groups import groups_of, rows_of
 from mnist_cnn.sweep.plan import Sweep
 
+OF_FOLDS = (
+    "folds share most of their training images, so no test here holds for them; their means: python -m mnist_cnn."
+)
 Place = str | Path | Sequence[str | Path]
 
 
@@ -76,10 +79,7 @@ def sides_of_sweep(place: str | Path) -> list[Side]:
     sides = []
     for group in groups_of(rows_of(sweep)):
         if any(known(known(row.done).protocol).fold is not None for row in group.rows):
-            raise RunError(
-                f"{place}: folds share most of their training images, so no test here holds for them; their means: "
-                f"python -m mnist_cnn.sweep {place}"
-            )
+            raise RunError(f"{place}: {OF_FOLDS}sweep {place}")
         runs = [Finished(sweep.run(row.job).metrics_file, known(row.done)) for row in group.rows]
         sides.append(_side(group.name or str(place), [*runs, *[None] * (group.planned - len(runs))]))
     if len(sides) < 2:
@@ -120,6 +120,8 @@ def _side(name: str, found: Sequence[Finished | None]) -> Side:
     left_out = len(found) - len(finished)
     if not finished:
         raise RunError(f"{name}: no finished run" + (f", {left_out} unfinished" if left_out else ""))
+    if len({known(run.record.protocol).fold for run in finished} - {None}) > 1:
+        raise RunError(f"{name}: {OF_FOLDS}runs rank")
     if len({run.record.alike for run in finished}) > 1:
         models = ", ".join(sorted({str(run.record.model) for run in finished}))
         raise RunError(

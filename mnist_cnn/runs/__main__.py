@@ -55,7 +55,13 @@ OPTIONS: dict[str, Any] = {
     "sort": str, "columns": str, "top": Count, "format": Literal["table", "json"], "what": What, "yes": bool,
 }  # fmt: skip
 
-UNRANKED = ("seed=", "model=", "figures=", "callbacks.pruning.")  # have a column, or are given to every trial
+UNRANKED = (
+    "seed=",
+    "data.fold=",
+    "model=",
+    "figures=",
+    "callbacks.pruning.",
+)  # have a column, or are given to every trial
 
 
 def main() -> None:
@@ -114,12 +120,12 @@ def show(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any])
 
 
 def rank(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> None:
-    """Completed runs grouped over seeds, best mean validation accuracy first; at the end those without one."""
+    """Completed runs grouped over seeds and folds, best mean validation accuracy first; last those without one."""
     groups: dict[tuple[Any, ...], list[ListedRun]] = {}
     for run in _chosen(folders, tests, options):
         if run.status == "completed":
             protocol, record = known(known(run.saved).protocol), known(run.saved)
-            key = protocol.dataset, protocol.validate_on, record.settings, record.numerics
+            key = protocol.dataset, protocol.validate_on, protocol.folds, record.settings, record.numerics
             groups.setdefault(key, []).append(run)
     rows = []
     for members in groups.values():

@@ -9,10 +9,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn.config.protocol import BEFORE
 
-# Has no part in what is trained, or rounds otherwise at most; `speed` draws other random numbers as well.
+# Repeats the same with other random numbers or another fold, has no part in what is trained, or rounds otherwise at
+# most; `speed` draws other random numbers as well.
 WITHOUT_EFFECT = [
-    "seed", "data.seed", "resume", "run_root", "figures", "jobs", "bad_jobs", "learning_rates", "speed", "logger",
-    "data.root", "data.class_names", "data.num_workers", "data.pin_memory", "data.eval_batch_size",
+    "seed", "data.seed", "data.fold", "resume", "run_root", "figures", "jobs", "bad_jobs", "learning_rates", "speed",
+    "logger", "data.root", "data.class_names", "data.num_workers", "data.pin_memory", "data.eval_batch_size",
     "trainer.accelerator", "trainer.benchmark", "trainer.deterministic", "trainer.log_every_n_steps",
     "trainer.num_sanity_val_steps", "trainer.profiler", "callbacks.lr_monitor", "callbacks.pruning",
     "metrics",
@@ -23,7 +24,7 @@ ADDED_LATER: dict[str, Any] = {**BEFORE}
 
 
 def settings_digest(cfg: DictConfig, added_later: dict[str, Any] | None = None) -> str:
-    """The same for runs that differ in nothing but the seed, where their files lie and what they report.
+    """The same for runs that differ in nothing but the seed, the fold, where their files lie and what they report.
 
     Args:
         added_later: by default `ADDED_LATER`.

@@ -12,7 +12,7 @@ import yaml
 from filelock import FileLock
 
 import mnist_cnn as mc
-from mnist_cnn.errors import ConfigError
+from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.runs import __main__ as runs
 
 
@@ -138,6 +138,21 @@ def test_rank_takes_seeds_together_and_diff_names_what_differs(call):
     assert "seed" not in differences
     assert "no memory" in call("show", "runs/multirun/s/0")
     assert "python -m mnist_cnn.evaluate run_dir=runs/gap/a" in call("show", "runs/gap/a")
+
+
+def test_rank_takes_folds_together_apart_from_runs_without_one(call, folder):
+    for fold, accuracy in enumerate([0.97, 0.98]):
+        run = make_run(folder / "folds" / str(fold), acc=accuracy)
+        record = json.loads((run / "metrics.json").read_text())
+        record["protocol"] |= {"fold": fold, "folds": 5, "summary": f"validation on fold {fold} of 5 (0 to 4)"}
+        (run / "metrics.json").write_text(json.dumps(record))
+        (run / "overrides.yaml").write_text(yaml.safe_dump(["model=gap", f"data.fold={fold}"]))
+    whole, folds = call("rank").splitlines()[2:]
+    assert "99.200 ± 0.141 %" in whole
+    assert "97.500 ± 0.707 %" in folds
+    assert "data.fold" not in folds
+    with pytest.raises(RunError, match="runs/folds: folds share most of their training images"):
+        mc.compare_runs("runs/folds", "runs/gap")
 
 
 def test_a_run_without_validation_is_listed_and_ranked_last(call, folder):

@@ -27,6 +27,10 @@ def test_what_has_no_part_in_the_training_makes_no_difference(override):
     assert settings_digest(composed(override)) == settings_digest(composed())
 
 
+def test_folds_repeat_one_setting():
+    assert settings_digest(composed("data.fold=1")) == settings_digest(composed("data.fold=2"))
+
+
 @pytest.mark.parametrize(
     "override",
     [
