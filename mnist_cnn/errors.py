@@ -6,9 +6,13 @@ import sysconfig
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 LISTED = 30  # of allowed names: more are not listed
 LONGEST = 300  # characters of a word in a message
+SHOWN = 200  # of a value
+# What goes wrong by accident, in a line of this package's own: a mistake of ours, whatever the user gave.
+ACCIDENTS = (AttributeError, LookupError, NameError, AssertionError, ArithmeticError)
 PACKAGE = Path(__file__).resolve().parent
 STANDARD = Path(sysconfig.get_path("stdlib")).resolve()
 
@@ -46,10 +50,14 @@ class RunError(UserError):
     exit_code = 2
 
 
-class LayerError(UserError, ValueError):
-    """A layer list that cannot be built; names the layer and the shapes."""
+class PartError(UserError, ValueError):
+    """What a part of a recipe refuses; who builds it (`config.instantiate`) adds the key."""
 
     exit_code = 2
+
+
+class LayerError(PartError):
+    """A layer list that cannot be built; names the layer and the shapes."""
 
 
 class InputError(UserError, ValueError):
@@ -93,9 +101,18 @@ def closest(name: object, allowed: Iterable[str], cutoff: float = 0.5) -> str | 
     return next((lower[n] for n in difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=cutoff)), None)
 
 
+def shortened(value: Any, longest: int = SHOWN, quoted: bool = True) -> str:
+    """A value in a message."""
+    text = repr(value) if quoted else str(value)
+    return text if len(text) <= longest else f"{text[:longest]}..."
+
+
 def in_one_line(error: BaseException) -> str:
     """What an error says, with the place in the user's own code where there is one."""
-    words = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    said = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
+    words = shortened(said.splitlines()[0], quoted=False) if said else type(error).__name__
+    if isinstance(error, LookupError):  # they say no more than what was looked for
+        words = f"{type(error).__name__}: {words}"
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame)]
     return f"{words} ({Path(own[-1].filename).name}, line {own[-1].lineno}: {own[-1].line})" if own else words
 
@@ -103,6 +120,12 @@ def in_one_line(error: BaseException) -> str:
 def os_words(error: OSError) -> str:
     """What the system says, with the file where there is one."""
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether it is a mistake of this package: an accident in a line of its own, not a refusal or a library's error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and _is_ours(frames[-1]) and isinstance(error, ACCIDENTS)
 
 
 def foreign(error: Exception, resumes: str) -> UserError | None:

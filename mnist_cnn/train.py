@@ -98,7 +98,7 @@ def train(
     ):
         run.save_config(cfg, overrides)
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
-        speed = build(cfg.speed)
+        speed = build(cfg.speed, "speed")
         with speed.memory():
             data = build_data(cfg)
             data.prepare_data()

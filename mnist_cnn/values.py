@@ -9,14 +9,14 @@ import functools
 import json
 import types
 import typing
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 from pydantic.fields import FieldInfo
 
-from mnist_cnn.errors import closest, nearest
+from mnist_cnn.errors import closest, nearest, shortened
 
 Count = Annotated[int, Field(ge=1)]
 NotNegativeInt = Annotated[int, Field(ge=0)]
@@ -31,8 +31,9 @@ FoldCount = Annotated[int, Field(ge=2)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Angle = Annotated[float, Field(ge=0, le=180)]
 ShearAngle = Annotated[float, Field(ge=0, lt=90)]
+T = TypeVar("T")
+Some = Annotated[collections.abc.Sequence[T], Field(min_length=1)]
 SplitSeed = Annotated[int, Field(ge=0, lt=2**63)]
-SHOWN = 200  # characters of a wrong value
 
 # Numbers are no text, whole numbers are no switches, and nothing is rounded: what YAML says is what counts.
 _STRICT = ConfigDict(arbitrary_types_allowed=True, strict=True, allow_inf_nan=False)
@@ -44,13 +45,14 @@ def problem(path: str, value: Any, hint: Any) -> str | None:
         return None
     options = [h for h in _options(hint) if h is not types.NoneType]
     choices = [c for h in options if typing.get_origin(h) is Literal for c in typing.get_args(h)]
-    shown = repr(value) if len(repr(value)) <= SHOWN else f"{repr(value)[:SHOWN]}..."
+    shown, wanted = shortened(value), describe(hint)
     if not choices or not isinstance(value, str):
-        return f"{path} = {shown}: must be {describe(hint)}"
+        below = " and below 2**63" if _too_long(value) and "2**" not in wanted else ""
+        return f"{path} = {shown}: must be {wanted}{below}"
     if all(typing.get_origin(h) is Literal for h in options):
         return f"{path} = {shown}: unknown value{nearest(value, choices)}"
     near = closest(value, choices)
-    return f"{path} = {shown}: must be {describe(hint)}" + (f"; did you mean {near!r}?" if near else "")
+    return f"{path} = {shown}: must be {wanted}" + (f"; did you mean {near!r}?" if near else "")
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -58,6 +60,8 @@ def fits(value: Any, hint: Any) -> bool:
 
     A node with a `_target_` stands for any object; a type that pydantic cannot read accepts everything.
     """
+    if _too_long(value):
+        return False
     if _holds_node(value):
         return True
     adapter = _adapter(_Hashable(hint))
@@ -74,7 +78,8 @@ def describe(hint: Any) -> str:
     """The type in words: `float in [0, 1)`, `int >= 1 or null`, `'best' or 'last'`."""
     if typing.get_origin(hint) is Annotated:
         kind, *notes = typing.get_args(hint)
-        return f"{describe(kind)}{_range(notes)}"
+        filled = any(isinstance(note, MinLen) for note in _bounds(notes))
+        return f"{'non-empty ' * filled}{describe(kind)}{_range(notes)}"
     options = _options(hint)
     if len(options) > 1:
         return " or ".join(dict.fromkeys(describe(option) for option in options))
@@ -92,7 +97,7 @@ def describe(hint: Any) -> str:
 
 
 def _range(notes: list[Any]) -> str:
-    bounds = [bound for note in notes for bound in (note.metadata if isinstance(note, FieldInfo) else [note])]
+    bounds = _bounds(notes)
     low = next((b for b in bounds if isinstance(b, Ge | Gt)), None)
     high = next((b for b in bounds if isinstance(b, Le | Lt)), None)
     if low and high:
@@ -100,6 +105,10 @@ def _range(notes: list[Any]) -> str:
         return f" in {left}{_number(low)}, {_number(high)}{right}"
     one = low or high
     return "" if one is None else f" {_SIGNS[type(one)]} {_number(one)}"
+
+
+def _bounds(notes: list[Any]) -> list[Any]:
+    return [bound for note in notes for bound in (note.metadata if isinstance(note, FieldInfo) else [note])]
 
 
 _SIGNS = {Ge: ">=", Gt: ">", Le: "<=", Lt: "<"}
@@ -112,6 +121,13 @@ def _number(bound: Any) -> str:
 
 def _options(hint: Any) -> tuple[Any, ...]:
     return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _too_long(value: Any) -> bool:
+    """Whether any whole number has more bits than the machine's, whatever the type says."""
+    if isinstance(value, list):
+        return any(_too_long(each) for each in value)
+    return isinstance(value, int) and not -(2**63) <= value < 2**63
 
 
 def _holds_node(value: Any) -> bool:

@@ -33,16 +33,17 @@ def build_model(cfg: DictConfig, classes: int | None = None) -> pl.LightningModu
 
 def build_metrics(nodes: Any, classes: int) -> dict[str, Metric]:
     """The group `metrics` by name."""
-    return {name: build(metric_node(node, classes)) for name, node in nodes.items() if node is not None}
+    given = {name: node for name, node in nodes.items() if node is not None}
+    return {name: build(metric_node(node, classes), f"metrics.{name}") for name, node in given.items()}
 
 
 def build_data(cfg: DictConfig, training: bool = True) -> DataModule:
     """The images of a configuration with their augmentation, which only training needs."""
-    augment = build(cfg.augment) if training and cfg.augment else None
+    augment = build(cfg.augment, "augment") if training and cfg.augment else None
     target = data_class(cfg.data)
     if target is not None and issubclass(target, ImageDataModule):
-        return build(cfg.data, augment=augment)
-    return adopt(build(cfg.data), augment, cfg.seed)
+        return build(cfg.data, "data", augment=augment)
+    return adopt(build(cfg.data, "data"), augment, cfg.seed)
 
 
 def with_defaults(cfg: DictConfig) -> DictConfig:

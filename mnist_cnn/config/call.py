@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig
 
 from mnist_cnn.config.checks import starts_processes
-from mnist_cnn.config.compose import Composed, compose_run, config_dir, line, parse
+from mnist_cnn.config.compose import Composed, compose_run, config_dir, hydra_options, line, parse
 from mnist_cnn.config.module import is_classifier, plain_node
 from mnist_cnn.config.schema import GROUPS, NAMED, find_problems
 from mnist_cnn.errors import ConfigError, nearest
@@ -67,6 +67,8 @@ class Call:
                 raise ConfigError([f"{line(override)}: one at a time"])
             if override.is_sweep_override() and isinstance(override.value(), Glob):
                 raise ConfigError([f"{line(override)}: {NO_VALUES}"])
+        if extra_dir is not None and not Path(extra_dir).is_dir():
+            raise ConfigError([f"--config-dir {extra_dir}: no such folder"])
         self.folders = [config_dir()] + ([Path(extra_dir)] if extra_dir else [])
         given = self.value("hydra.searchpath") or []  # how a sweep passes --config-dir on to its jobs
         self.folders += [Path(str(folder).removeprefix("file://")) for folder in given]
@@ -106,7 +108,7 @@ class Call:
         """Every job of the call, composed and validated; one for a single run.
 
         Raises:
-            ConfigError: an option that does not exist.
+            ConfigError: an option that does not exist, or values that make no job.
         """
         problems = self._unknown_options()
         if problems:
@@ -147,6 +149,8 @@ class Call:
                 choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
             else:
                 raise ConfigError([f"{line(override)}: {NO_VALUES}"])
+            if not choices[key]:
+                raise ConfigError([f"{line(override)}: no value, so no job"])
         return [list(job) for job in itertools.product(*choices.values())]
 
     def _add_swept_values(self) -> None:
@@ -178,9 +182,14 @@ class Call:
         problems = []
         for override in self.overrides:
             group = override.key_or_group
-            if override.is_delete() or group.startswith("hydra") or not self.is_group(group):
+            plugins = hydra_options(group) if group.startswith("hydra/") else []
+            if override.is_delete() or not (plugins or self.is_group(group)) or group.startswith("hydra."):
                 continue
-            options = self.options(group)
+            options = plugins or self.options(group)
+            if override.value() is None:
+                named = nearest("", options) if group in GROUPS or "none" in options else "; leave it out"
+                problems.append(f"{line(override)}: no such {group}{named}")
+                continue
             chosen: Any = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
             if isinstance(several := override.value(), list) and group in GROUPS and group not in NAMED:
                 problems.append(
@@ -189,9 +198,7 @@ class Call:
                 continue
             names = [name for choice in chosen for name in (choice if isinstance(choice, list) else [choice])]
             problems += [
-                f"{group}={name}: no such {group}{nearest(name, options)}"
-                for name in names
-                if name is not None and str(name) not in options
+                f"{group}={name}: no such {group}{nearest(name, options)}" for name in names if str(name) not in options
             ]
         return problems
 

@@ -10,14 +10,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
-from mnist_cnn.config.build import build
+from mnist_cnn.config.instantiate import build, problems_of
 from mnist_cnn.config.metrics import OURS, try_metrics
 from mnist_cnn.config.module import blank_module, is_classifier, try_module
 from mnist_cnn.config.protocol import check_protocol, classes_of, no_validation
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.signatures import Precision
 from mnist_cnn.config.tries import try_augmentation, try_callbacks, try_mixed_labels, try_optimizer
-from mnist_cnn.errors import ConfigError, in_one_line, nearest
+from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.values import problem
 
@@ -87,6 +87,8 @@ def _check_epochs(tree: dict[str, Any]) -> list[str]:
     trainer = tree["trainer"]
     problems = []
     every = trainer.get("check_val_every_n_epoch", 1)
+    if (trainer.get("min_epochs") or 0) > trainer["max_epochs"]:
+        problems.append(f"trainer.min_epochs = {trainer['min_epochs']}: more than trainer.max_epochs")
     if every > trainer["max_epochs"]:
         problems.append(f"trainer.check_val_every_n_epoch = {every}: more than trainer.max_epochs, so no validation")
     if every > 1 and tree["callbacks"].get("early_stopping"):
@@ -122,9 +124,9 @@ def _try_trainer(trainer: str) -> tuple[list[str], bool]:
     off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     try:
         with quiet_libraries():
-            made = build(json.loads(trainer), **off)
-    except Exception as error:
-        return [f"trainer: {in_one_line(error.__cause__ or error)}"], False
+            made = build(json.loads(trainer), "trainer", **off)
+    except ConfigError as error:
+        return error.problems, False
     return [], not isinstance(made.strategy, SingleDeviceStrategy)
 
 
@@ -135,4 +137,4 @@ def _check_recipe(tree: dict[str, Any]) -> list[str]:
         return error.problems
     problems = try_augmentation(tree["augment"]) or try_mixed_labels(tree["augment"], tree["model"])
     problems = problems + try_callbacks(tree, net)
-    return problems + (try_optimizer(tree, net) if is_classifier(tree["model"]) else [])
+    return problems + (problems_of(try_optimizer, tree, net) if is_classifier(tree["model"]) else [])

@@ -15,6 +15,11 @@ QUESTIONS = {
     "shell_completion": ("--shell-completion", "-sc"), "cfg": ("--cfg", "-c"), "info": ("--info", "-i"),
 }  # fmt: skip
 
+# Others of Hydra's options, which would start something else than a command of this package, or do nothing.
+WITHOUT_MEANING = (
+    "--config-name", "-cn", "--config-path", "-cp", "--run", "-r", "--experimental-rerun",
+)  # fmt: skip
+
 
 def training_call(given: Sequence[str], header: str | None = None) -> Call | None:
     """The call of an entry point that takes what training takes; None after a question, which has been answered.
@@ -46,11 +51,15 @@ class _Parser(argparse.ArgumentParser):
         self.add_argument(*QUESTIONS["info"], dest="info", nargs="?", const="all")
         self.add_argument("--package", "-p")
         self.add_argument("--resolve", action="store_true")
+        if useless := [word for word in given if word.partition("=")[0] in WITHOUT_MEANING]:
+            self.error(f"{useless[0]} means nothing here")
         found = self.parse_intermixed_args(given)
         if found.help:
             print(help_text(config_name, header))
             return None
         if not any(getattr(found, name) for name in QUESTIONS):
+            if found.package or found.resolve:
+                self.error("--package and --resolve mean nothing without --cfg")
             return found
         answer_question(config_name)
         return None

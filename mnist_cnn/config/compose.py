@@ -5,6 +5,7 @@ Hydra keeps global state. Here it is set for the time of a call and put back, so
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mnist_cnn.config.build import with_defaults
 from mnist_cnn.config.place import config_dir
+from mnist_cnn.config.python_values import TEXT, quoted
 from mnist_cnn.config.tiny import is_tiny
-from mnist_cnn.errors import ConfigError
+from mnist_cnn.errors import ConfigError, ForeignError, UserError, in_one_line, is_ours, shortened
+
+KEY = re.compile(r"[~+]{0,2}[\w./@$-]+")
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def compose_run(overrides: Sequence[str]) -> Composed:
         ConfigError: what Hydra refuses.
     """
     with hydra_in_conf():
-        cfg = compose("train", _shrunk(overrides), return_hydra_config=True)
+        cfg = _compose("train", _shrunk(overrides), return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
         settings, choices = cfg.hydra, cfg.hydra.runtime.choices
         OmegaConf.set_struct(cfg, False)
@@ -74,7 +78,15 @@ def _shrunk(overrides: Sequence[str]) -> list[str]:
 def compose_named(config_name: str, overrides: Sequence[str]) -> DictConfig:
     """The configuration of another entry point, from conf/<config_name>.yaml."""
     with hydra_in_conf():
-        return compose(config_name, list(overrides))
+        return _compose(config_name, overrides)
+
+
+def _compose(config_name: str, overrides: Sequence[str], **options: Any) -> DictConfig:
+    """Only Hydra's own code and the files that it reads are at work here: whatever it says is about those."""
+    try:
+        return compose(config_name, list(overrides), **options)
+    except Exception as error:
+        raise ConfigError([in_one_line(error)]) from error
 
 
 def data_defaults(dataset: str | None = None, kind: str = "mnist") -> dict[str, Any]:
@@ -109,6 +121,14 @@ def hydra_in_conf() -> Iterator[None]:
         everywhere.hydra, of_job.cfg, base.version_base = before
 
 
+def hydra_options(group: str) -> list[str]:
+    """What there is for a group of Hydra's own, with the plugins that are installed: `hydra/launcher`."""
+    with hydra_in_conf():
+        running = GlobalHydra.instance().hydra
+        assert running is not None
+        return list(running.config_loader.get_group_options(group))
+
+
 def answer_question(config_name: str) -> None:
     """`--help`, `--cfg`, `--info` and tab completion: Hydra reads the command line itself and answers."""
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(lambda cfg: None)()
@@ -128,27 +148,38 @@ def launch(overrides: Sequence[str], task: Callable[[DictConfig], Any]) -> list[
             assert running is not None
             batches: Any = running.multirun("train", task, _shrunk(overrides))
             return [job.return_value for batch in batches for job in batch]
+    except (UserError, HydraException, OmegaConfBaseException):
+        raise
+    except Exception as error:
+        if is_ours(error):
+            raise
+        raise ForeignError(f"hydra/launcher: {in_one_line(error)}") from error
     finally:  # Hydra sets up logging for the whole process
         root.handlers[:] = handlers
         root.setLevel(level)
 
 
 def parse(texts: Sequence[str]) -> list[Override]:
-    """Overrides as Hydra reads them.
+    """Overrides as Hydra reads them; a value that it cannot read and that is no list or the like is text.
+
+    So a path needs no quotes beside those of the shell.
 
     Raises:
         ConfigError: naming every one that is not `key=value`.
     """
     problems, parsed = [], []
     for text in texts:
-        try:
-            parsed += OverridesParser.create().parse_overrides([text])
-        except HydraException as error:
-            key, sign, _ = text.partition("=")
-            if key.strip() and sign and key == key.strip() and " " not in key:
-                problems.append(f"{text!r}: not a valid override ({str(error).splitlines()[0]})")
+        key, sign, value = text.partition("=")
+        for attempt in (text, f"{key}={quoted(value)}" if sign and TEXT.fullmatch(value) else ""):
+            with contextlib.suppress(HydraException):
+                parsed += OverridesParser.create().parse_overrides([attempt] if attempt else [text])
+                break
+        else:
+            if KEY.fullmatch(key) and sign:
+                hint = "text with such signs needs quotes within the shell's" if value else "expected key=value"
+                problems.append(f"{shortened(text)}: not a valid override; {hint}, such as \"{key}='...'\"")
             else:
-                problems.append(f"{text!r}: expected key=value" + ", without spaces" * (" " in text))
+                problems.append(f"{shortened(text)}: expected key=value" + ", without spaces" * (" " in text))
     if problems:
         raise ConfigError(problems)
     return parsed

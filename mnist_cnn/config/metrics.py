@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torchmetrics import Metric
 
-from mnist_cnn.config.instantiate import build
-from mnist_cnn.config.refusal import refusal
+from mnist_cnn.config.instantiate import build, named
 from mnist_cnn.config.signatures import check_node, locate
+from mnist_cnn.errors import ConfigError
 from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.models.metrics import columns
 
@@ -74,12 +74,12 @@ def _try(name: str, node: str, classes: int) -> Tried:
     random = torch.Generator().manual_seed(0)
     probabilities = torch.rand(2 * classes, classes, generator=random).softmax(1)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), named(f"metrics.{name}", tree := json.loads(node)):
             warnings.simplefilter("ignore")  # of so few predictions
-            metric = build(metric_node(json.loads(node), classes))
+            metric = build(metric_node(tree, classes), f"metrics.{name}")
             metric.update(probabilities, torch.arange(classes).repeat(2))
             names = list(columns(f"val/{name}", metric.compute()))
-    except Exception as error:
-        return Tried([], None, [refusal(f"metrics.{name}", json.loads(node), error)])
+    except ConfigError as error:
+        return Tried([], None, error.problems)
     mode = {True: "max", False: "min"}.get(metric.higher_is_better)
     return Tried(names, mode, [])

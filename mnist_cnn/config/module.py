@@ -16,11 +16,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.seed import isolate_rng
 
-from mnist_cnn.config.instantiate import build
+from mnist_cnn.config.instantiate import build, named, problems_of
 from mnist_cnn.config.quiet import quiet_libraries
-from mnist_cnn.config.refusal import refusal
 from mnist_cnn.config.signatures import arguments, check_inside, check_keys, check_node, locate
-from mnist_cnn.errors import UserError
+from mnist_cnn.errors import shortened
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.models.net import NetClassifier, rehearse
@@ -40,13 +39,15 @@ def build_module(node: dict[str, Any], classes: int | None = None, **parts: Any)
     node = with_classes(node, classes)
     kind = _kind(locate(node["_target_"], "model")[0])
     if kind == "module":
-        return build(node)
+        return build(node, "model")
     if kind == "variant":
-        return build(_with_own_loss(node), **parts)
+        return build(_with_own_loss(node), "model", **parts)
     own, of_net = _split(node)
     own = _with_own_loss(own)
-    built = {key: build(value) if isinstance(value, dict) else value for key, value in own.items()}
-    return NetClassifier(build(of_net), **built, **parts)
+    built = {key: build(value, f"model.{key}") if isinstance(value, dict) else value for key, value in own.items()}
+    net = build(of_net, "model")
+    with named("model", node):
+        return NetClassifier(net, **built, **parts)
 
 
 def plain_node(node: DictConfig) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def with_classes(node: dict[str, Any], classes: int | None) -> dict[str, Any]:
 def check_module(node: Any) -> list[str]:
     """Problems of the group `model`: its target, its keys and their types; nothing is called."""
     if not isinstance(node, dict) or "_target_" not in node:
-        return [f"model: must be a mapping with a _target_, found {node!r}"]
+        return [f"model: must be a mapping with a _target_, found {shortened(node)}"]
     name = node["_target_"]
     if name is None:
         return ["model._target_: name the net, e.g. model._target_=my_nets.Res for the class Res of my_nets.py"]
@@ -115,20 +116,22 @@ def try_module(node: dict[str, Any], classes: int | None) -> list[str]:
 @functools.lru_cache(maxsize=64)
 def _try_module(text: str, classes: int | None) -> list[str]:
     node = json.loads(text)
-    for device in ("meta", "cpu"):  # without memory, unless the net must see numbers
-        try:
-            with torch.device(device), isolate_rng(), quiet_libraries():
-                model = build_module(node, classes)
-                if isinstance(model, Classifier) and not (hasattr(model, "_rows") and isinstance(model.loss, str)):
-                    rehearse(model, node.get("num_classes") or classes)
-            return []
-        except UserError as error:
-            return [f"model: {error}"]
-        except Exception as error:
-            failed = error
-    grey = "channel" in str(failed.__cause__ or failed) and node.get("adapt_input") is False
-    hint = "; model.adapt_input=true adapts the first convolution of a net for colour" if grey else ""
-    return [refusal("model", node, failed) + hint]
+    found = problems_of(_show, node, classes, "meta")  # without memory
+    if found and not node["_target_"].startswith("mnist_cnn."):  # one of somebody's own may have to see numbers
+        return problems_of(_show, node, classes, "cpu")
+    return found
+
+
+def _show(node: dict[str, Any], classes: int | None, device: str) -> None:
+    with torch.device(device), isolate_rng(), quiet_libraries(), named("model", node, functools.partial(_advice, node)):
+        model = build_module(node, classes)
+        if isinstance(model, Classifier) and not (hasattr(model, "_rows") and isinstance(model.loss, str)):
+            rehearse(model, node.get("num_classes") or classes)
+
+
+def _advice(node: dict[str, Any], words: str) -> str:
+    grey = "channel" in words and node.get("adapt_input") is False
+    return "; model.adapt_input=true adapts the first convolution of a net for colour" if grey else ""
 
 
 def blank_module(node: dict[str, Any], classes: int | None, frozen: list[str] | None) -> pl.LightningModule | None:
@@ -204,7 +207,7 @@ def _with_own_loss(node: dict[str, Any]) -> dict[str, Any]:
 def loss_alone(node: dict[str, Any]) -> Any:
     """The loss of a checked node: built, or by its name."""
     loss = _with_own_loss(node).get("loss")
-    return build(loss) if isinstance(loss, dict) else loss
+    return build(loss, "model.loss") if isinstance(loss, dict) else loss
 
 
 def _judge(target: Any, node: dict[str, Any], path: str) -> list[str]:

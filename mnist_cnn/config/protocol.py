@@ -84,7 +84,7 @@ def classes_of(data: dict[str, Any]) -> int | None:
         names = getattr(target, "class_names", None)
         return len(names) if isinstance(names, list | tuple) else None
     try:
-        return len(build(data).class_names)
+        return len(build(data, "data").class_names)
     except (InstantiationException, DataError):
         return None
 

@@ -1,10 +1,14 @@
 """Settings given as values of Python, NumPy or PyTorch: as YAML would say them, and as overrides for Hydra."""
 
+import re
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mnist_cnn.errors import ConfigError
+
+TEXT = re.compile(r"[^\[\]{}'\",][^\[\]{},]*")  # what is no list, dictionary, quoted text, or several values
 
 
 def plain(value: Any) -> Any:
@@ -40,7 +44,7 @@ def _as_text(key: str, value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, Path):
-        return _quoted(str(value))
+        return quoted(str(value))
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
@@ -50,5 +54,16 @@ def _as_text(key: str, value: Any) -> str:
     raise ConfigError([f"{key} = {value!r}: must be text, a number, a switch, None, or a list or dictionary of such"])
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "\\'") + "'"
+def quoted(text: str) -> str:
+    """As Hydra reads text whatever it holds."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text) + "'"
+
+
+def command(entry: str, *words: str, **texts: object) -> str:
+    """A command of the package that can be pasted into a shell, whatever signs the texts have.
+
+    Args:
+        entry: `train`; `words`: options without a value.
+    """
+    settings = [f"{key}={value if TEXT.fullmatch(str(value)) else quoted(str(value))}" for key, value in texts.items()]
+    return shlex.join(["python", "-m", f"mnist_cnn.{entry}", *words, *settings])

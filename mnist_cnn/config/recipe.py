@@ -14,7 +14,7 @@ def build_optimizer(node: Any) -> InParts:
     """The group `optimizer`: a factory that wants the named parameters of a net."""
     plain = _plain(node)
     own = {key: plain.pop(key) for key in ("decay_norms", "parts") if key in plain}
-    return InParts(build(plain, _partial_=True), **own)
+    return InParts(build(plain, "optimizer", _partial_=True), **own)
 
 
 def build_schedule(node: Any) -> Schedule | None:
@@ -23,7 +23,7 @@ def build_schedule(node: Any) -> Schedule | None:
         return None
     plain = _plain(node)
     own = {key: plain.pop(key) for key in ("interval", "frequency", "monitor") if key in plain}
-    return Schedule(build(_waiting(plain)), **own)
+    return Schedule(build(_waiting(plain), "scheduler"), **own)
 
 
 def _waiting(value: Any) -> Any:
@@ -37,10 +37,10 @@ def _waiting(value: Any) -> Any:
     return inner | ({"_partial_": True} if waits else {})
 
 
-def offered(node: Any, **values: Any) -> Any:
+def offered(node: Any, key: str, **values: Any) -> Any:
     """Instantiates a node with those of the values that its target takes and that it does not set itself."""
     taken = arguments(resolve_name(node["_target_"]))[0]
-    return build(node, **{key: value for key, value in values.items() if key in taken and key not in node})
+    return build(node, key, **{name: value for name, value in values.items() if name in taken and name not in node})
 
 
 def _plain(node: Any) -> dict[str, Any]:

@@ -6,26 +6,39 @@ import types
 from typing import Any
 
 from mnist_cnn.config.signatures import arguments
-from mnist_cnn.errors import in_one_line, nearest
+from mnist_cnn.errors import in_one_line, nearest, shortened
+
+LONGEST = 80  # characters of a value that stands beside others
 
 _UNEXPECTED = re.compile(r"(?P<callee>[\w.<>]+)\(\) got an unexpected keyword argument '(?P<key>\w+)'")
 
 
-def refusal(path: str, node: dict[str, Any], error: Exception) -> str:
+def refusal(path: str, node: dict[str, Any], error: BaseException) -> str:
     """One line; a keyword that got through some `**options` and that nobody takes is named as the key it is.
 
     Args:
         path: of the node that was being built.
-        error: with what Hydra wraps around it.
+        error: without what Hydra wraps around it.
     """
-    cause = error.__cause__ or error
-    found = _UNEXPECTED.match(str(cause)) if isinstance(cause, TypeError) else None
+    found = _UNEXPECTED.match(str(error)) if isinstance(error, TypeError) else None
     if found is None or found["key"] not in node:
-        return f"{path}: {node['_target_']}: {in_one_line(cause)}"
+        words = in_one_line(error)
+        return f"{_place(path, node, words)}: {words}"
     key, name = found["key"], found["callee"].removesuffix(".__init__")
-    callee = _callee(cause, name)
+    callee = _callee(error, name)
     hint = nearest(key, arguments(callee)[0], f"{path}.") if callee is not None else ""
     return f"{path}.{key}: unknown key{hint or f', not taken by {name}'}"
+
+
+def _place(path: str, node: Any, words: str) -> str:
+    """The arguments that the words speak of, else all that the node gives."""
+    given = {name: value for name, value in node.items() if not name.startswith("_")}
+    meant = [name for name in given if re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", words)]
+    if meant:
+        places = ", ".join(f"{path}.{name} = {shortened(given[name], LONGEST)}" for name in meant)
+        return f"{places}: {node['_target_']}"
+    values = ", ".join(f"{name}={shortened(value, LONGEST)}" for name, value in given.items())
+    return f"{path}: {node['_target_']}" + (f" with {shortened(values, quoted=False)}" if values else "")
 
 
 def _callee(error: BaseException, name: str) -> Any:

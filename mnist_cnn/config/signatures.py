@@ -8,7 +8,7 @@ import numbers
 import sys
 import types
 import typing
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -17,9 +17,9 @@ from mnist_cnn.config.locate import check_inside as check_inside
 from mnist_cnn.config.locate import locate as locate
 from mnist_cnn.config.place import config_dir
 from mnist_cnn.config.unusable import why_not
-from mnist_cnn.errors import nearest
+from mnist_cnn.errors import nearest, shortened
 from mnist_cnn.optim import RUN_LENGTHS
-from mnist_cnn.values import Count, NotNegative, Positive, Share, problem
+from mnist_cnn.values import Count, NotNegative, NotNegativeInt, Positive, Share, problem
 
 # Passed in code, so a configuration neither needs nor may set them.
 INJECTED = {
@@ -45,7 +45,7 @@ OWN_KEYS: dict[str, dict[str, Any]] = {
     "scheduler": {"interval": Literal["epoch", "step"], "frequency": Count, "monitor": str},
     "optimizer": {"decay_norms": bool, "parts": dict[str, dict]},
 }
-NEEDED = {"scheduler": {"interval"}}
+NEEDED = {"scheduler": {"interval"}, "trainer": {"max_epochs", "precision", "accelerator"}}
 HARMLESS = ("functools.partial", "datetime.timedelta")
 HYDRAS = ("_target_", "_partial_", "_args_")
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -61,10 +61,17 @@ RANGES: dict[type, dict[str, Any]] = {
     torch.optim.Adam: {"betas": tuple[Share, Share]},
     torch.optim.lr_scheduler.LRScheduler: {"step_size": Count, "gamma": Positive},
     pl.callbacks.EarlyStopping: {"patience": Count, "min_delta": NotNegative},
-    pl.callbacks.EMAWeightAveraging: {"decay": Share},
+    pl.callbacks.EMAWeightAveraging: {
+        "decay": Share,
+        "update_every_n_steps": Count,
+        "update_starting_at_step": NotNegativeInt | None,
+    },
     pl.Trainer: {
         "precision": Precision,
         "max_epochs": Count,
+        "max_steps": Count | Literal[-1],
+        "log_every_n_steps": NotNegativeInt,
+        "num_sanity_val_steps": NotNegativeInt | Literal[-1],
         "gradient_clip_val": Positive | None,
         "accumulate_grad_batches": Count,
         "check_val_every_n_epoch": Count,
@@ -83,7 +90,7 @@ def check_node(node: Any, path: str, base: type | None) -> list[str]:
     """
     if not isinstance(node, dict) or "_target_" not in node:
         options = [file.stem for file in sorted((config_dir() / path).glob("*.yaml")) if file.stem != "common"]
-        found = f"; choose one of {', '.join(options)}" if options and isinstance(node, dict) else f", found {node!r}"
+        found = f"; choose one of {', '.join(options)}" if options and isinstance(node, dict) else f", found {shortened(node)}"
         return [f"{path}: must be a mapping with a _target_{found}"]
     group, name = path.split(".")[0], node["_target_"]
     target, wrong = locate(name, path)
@@ -141,6 +148,8 @@ def _check_arguments(
             return [f"{path}._args_ = {node['_args_']!r}: must be a list of at most {len(names)}: {', '.join(names)}"]
         given = dict(zip(names, node["_args_"], strict=False)) | given
     problems = check_keys(given, allowed, f"{path}.", open_ended)
+    if not isinstance(partial := node.get("_partial_", False), bool):
+        problems.append(f"{path}._partial_ = {shortened(partial)}: must be bool")
     missing = (required - hidden - filled - set(given)) | needed
     meant = [k for k in missing if any(repr(f"{path}.{k}") in line for line in problems)]  # by a typo already told of
     problems += [f"{path}.{k}: missing" for k in sorted(missing - set(meant))]
@@ -233,6 +242,8 @@ def _plain(hint: Any) -> Any:
     if hint in (collections.abc.Sequence, collections.abc.Iterable):
         return list
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return Annotated[_plain(inner[0]), *inner[1:]]
     if origin in (collections.abc.Sequence, collections.abc.Iterable):
         return list[_plain(inner[0])]  # type: ignore[misc]
     if origin in (typing.Union, types.UnionType):

@@ -11,13 +11,13 @@ import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from mnist_cnn.config.instantiate import build
+from mnist_cnn.config.instantiate import build, named, problems_of
 from mnist_cnn.config.module import loss_alone
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.recipe import build_optimizer, build_schedule, offered
-from mnist_cnn.config.refusal import refusal
 from mnist_cnn.config.signatures import arguments, check_keys, locate
 from mnist_cnn.data.augment import Augmentation
+from mnist_cnn.errors import ConfigError
 from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.optim import EpochAveraging, spans_run
 
@@ -31,25 +31,26 @@ def try_optimizer(tree: dict[str, Any], net: torch.nn.Module | None) -> list[str
     Args:
         net: None where it cannot be built beforehand: tried on those of a convolution.
     """
-    node, path = tree["optimizer"], "optimizer"
+    node = tree["optimizer"]
     tried = net if net is not None else torch.nn.Conv2d(1, 1, 3)
     if net is None:
         node = {key: value for key, value in node.items() if key != "parts"}
-    try:
+    advice = " (optimizer=muon also takes convolutions and biases)" if node["_target_"] == "torch.optim.Muon" else ""
+    with named("optimizer", node, lambda words: advice):
         optimizer = build_optimizer(node)(tried.named_parameters())
-        if problems := _check_made(node, optimizer):
+    if problems := _check_made(node, optimizer):
+        return problems
+    schedule = build_schedule(tree["scheduler"])
+    if schedule is None:
+        return []
+    if schedule.interval == "epoch" and "total_steps" in inspect.signature(schedule.factory).parameters:
+        return ["scheduler.interval = 'epoch': this schedule counts steps; it must be 'step'"]
+    with named("scheduler", tree["scheduler"]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no step of the optimizer comes before it
+        made = schedule.build(optimizer, TRIED_STEPS)["scheduler"]
+        if problems := _check_schedule(tree, made, spans_run(schedule.factory)):
             return problems
-        if schedule := build_schedule(tree["scheduler"]):
-            path = "scheduler"
-            if schedule.interval == "epoch" and "total_steps" in inspect.signature(schedule.factory).parameters:
-                return ["scheduler.interval = 'epoch': this schedule counts steps; it must be 'step'"]
-            made = schedule.build(optimizer, TRIED_STEPS)["scheduler"]
-            return _check_schedule(tree, made, spans_run(schedule.factory))
-    except Exception as error:
-        hint = ""
-        if tree[path]["_target_"] == "torch.optim.Muon":
-            hint = " (optimizer=muon also takes convolutions and biases)"
-        return [refusal(path, tree[path], error) + hint]
+        made.step(*([0.0] if isinstance(made, ReduceLROnPlateau) else []))
     return []
 
 
@@ -96,21 +97,20 @@ def try_augmentation(node: dict[str, Any]) -> list[str]:
 
 @functools.lru_cache(maxsize=64)
 def _try_augmentation(text: str) -> list[str]:
-    node = json.loads(text)
-    try:
-        with isolate_rng(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the training will say them
-            torch.manual_seed(0)
-            images = torch.rand(TRIED_IMAGES, 1, 28, 28)
-            Augmentation(build(node))(images, torch.arange(TRIED_IMAGES) % 2)
-    except Exception as error:
-        return [refusal("augment", node, error)]
-    return []
+    return problems_of(_augment, json.loads(text))
+
+
+def _augment(node: dict[str, Any]) -> None:
+    with named("augment", node), isolate_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the training will say them
+        torch.manual_seed(0)
+        images = torch.rand(TRIED_IMAGES, 1, 28, 28)
+        Augmentation(build(node, "augment"))(images, torch.arange(TRIED_IMAGES) % 2)
 
 
 def try_mixed_labels(augment: dict[str, Any], model: dict[str, Any]) -> list[str]:
     """MixUp and CutMix under a loss that takes no mixed labels."""
-    if not isinstance(model.get("loss"), dict) or not Augmentation(build(augment)).mixes:
+    if not isinstance(model.get("loss"), dict) or not Augmentation(build(augment, "augment")).mixes:
         return []
     try:
         loss_alone(model)(torch.zeros(2, CLASSES), torch.full((2, CLASSES), 1 / CLASSES))
@@ -141,9 +141,9 @@ def try_callbacks(tree: dict[str, Any], net: torch.nn.Module | None) -> list[str
             continue
         try:
             with quiet_libraries():
-                made[path] = offered(node, dirpath="checkpoints")
-        except Exception as error:
-            problems.append(refusal(path, node, error))
+                made[path] = offered(node, path, dirpath="checkpoints")
+        except ConfigError as error:
+            problems += error.problems
             continue
         if isinstance(made[path], pl.callbacks.BackboneFinetuning) and not hasattr(net, "backbone"):
             problems.append(f"{path}: needs a model with a `backbone`")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchvision import transforms
 from torchvision.transforms import v2
 
+from mnist_cnn.errors import PartError
 from mnist_cnn.values import Angle, NotNegative, ShearAngle, Unit
 
 
@@ -58,7 +59,7 @@ class Augmentation(nn.Module):
         classes: of the labels, for MixUp and CutMix.
 
     Raises:
-        ValueError: images of another shape or type came out.
+        PartError: images of another shape or type came out.
     """
 
     def __init__(self, transform: Callable[..., Any], classes: int = 10) -> None:
@@ -90,9 +91,9 @@ def augmentation(transform: Callable[..., Any] | None, class_names: Sequence[str
 
 def _alike(before: Tensor, after: Any) -> Tensor:
     if not isinstance(after, Tensor):
-        raise ValueError(f"makes a {type(after).__name__} of images, not images")
+        raise PartError(f"makes a {type(after).__name__} of images, not images")
     if after.shape != before.shape or after.dtype != before.dtype:
-        raise ValueError(
+        raise PartError(
             f"makes {after.dtype} {tuple(after.shape)} of {before.dtype} {tuple(before.shape)}; "
             "images must keep their shape and type"
         )

@@ -1,11 +1,10 @@
 """Stages of conv-BN-ReLU, global average pooling, and a linear head."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import stage
-from mnist_cnn.values import Count
+from mnist_cnn.values import Count, Some
 
 
 class GAPCNN(Classifier):
@@ -18,7 +17,7 @@ class GAPCNN(Classifier):
         options: see `Classifier`.
     """
 
-    def __init__(self, stages: Sequence[Sequence[Count]], **options: Any) -> None:
+    def __init__(self, stages: Some[Some[Count]], **options: Any) -> None:
         super().__init__(**options)
         layers: list[Any] = []
         for i, widths in enumerate(stages):

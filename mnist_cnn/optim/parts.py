@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from torch.optim import LBFGS, Optimizer
 
-from mnist_cnn.errors import nearest
+from mnist_cnn.errors import PartError, nearest
 
 
 class InParts:
@@ -34,7 +34,7 @@ class InParts:
         """The optimizer for `nn.Module.named_parameters()`.
 
         Raises:
-            ValueError: a part that no parameter belongs to; or what the optimizer refuses.
+            PartError: a part that no parameter belongs to.
         """
         trained = [(name, parameter) for name, parameter in named if parameter.requires_grad]
         if self.decay_norms and not self.parts:
@@ -47,7 +47,7 @@ class InParts:
         if unused := set(self.parts) - {part for part, _ in groups}:
             pattern = min(unused)
             names = [name for name, _ in trained]
-            raise ValueError(f"parts.{pattern}: no trained parameter left with such a name{nearest(pattern, names)}")
+            raise PartError(f"parts.{pattern}: no trained parameter left with such a name{nearest(pattern, names)}")
         made = [
             {"params": parameters, **self.parts.get(part, {}), **({"weight_decay": 0.0} if bare else {})}
             for (part, bare), parameters in groups.items()

@@ -202,4 +202,4 @@ def composed(entry: Entry, protocol: str) -> DictConfig:
 
 def _parameters(cfg: DictConfig) -> int:
     with torch.device("meta"):
-        return count(build(cfg.model).layer_rows)[0]
+        return count(build(cfg.model, "model").layer_rows)[0]

@@ -73,11 +73,14 @@ def _one_value(override: Override) -> str:
 def find_directory(cfg: DictConfig, overrides: list[str]) -> tuple[Path, list[str], dict[str, Any]]:
     """Where a new search goes, with its overrides and space; a search that the settings name brings its own."""
     space: Any = OmegaConf.to_container(cfg.space)
-    if cfg.directory is None:
-        return dated(Path(compose_run(overrides).cfg.run_root) / "search").resolve(), overrides, space
-    directory = Path(str(cfg.directory)).resolve()
-    if not (directory / PLAN).is_file():
-        return directory, overrides, space
+    directory = Path(str(cfg.directory)).resolve() if cfg.directory is not None else None
+    if directory is None or not (directory / PLAN).is_file():
+        searched = [key for key, _ in leaves(space)]
+        if twice := [o for o in parse(overrides) if o.key_or_group in searched]:
+            words = "is searched too; leave it out, or take it from the space by space.{}=null"
+            raise ConfigError([f"{line(o)}: {words.format(o.key_or_group)}" for o in twice])
+        root = Path(compose_run(overrides).cfg.run_root)
+        return directory or dated(root / "search").resolve(), overrides, space
     saved = yaml.safe_load((directory / PLAN).read_text())
     if overrides and sorted(overrides) != sorted(saved["arguments"]):
         raise ConfigError([f"directory: this search continues as it was started: {' '.join(saved['arguments'])}"])

@@ -106,6 +106,8 @@ def distribution(key: str, leaf: dict[str, Any]) -> BaseDistribution:
             return CategoricalDistribution(leaf["choices"])
         if not {"low", "high"} <= set(leaf) <= {"low", "high", "log"}:
             raise ValueError(f"what else stands there goes by a null, such as space.{key}.{_other(leaf)}=null")
+        if any(isinstance(leaf[end], bool) for end in ("low", "high")) or not isinstance(leaf.get("log", False), bool):
+            raise ValueError("low and high are numbers, log is true or false")
         whole = isinstance(leaf["low"], int) and isinstance(leaf["high"], int)
         return (IntDistribution if whole else FloatDistribution)(leaf["low"], leaf["high"], log=leaf.get("log", False))
     except (TypeError, ValueError) as error:

@@ -24,12 +24,13 @@ def build_trainer(
     data: set up.
     """
     last = [every_epoch(run.path), *([ProgressBar()] if interactive() else [])]  # saves what the others have become
-    chosen = [offered(given, dirpath=str(run.checkpoints)) for given in _entries(cfg.callbacks)]
-    loggers = [offered(given, save_dir=str(run.path)) for given in _entries(cfg.logger)]
+    chosen = _built(cfg, "callbacks", dirpath=str(run.checkpoints))
+    loggers = _built(cfg, "logger", save_dir=str(run.path))
     told = [LogSettings(cfg, model)] if loggers else []
     without = {} if data.holds_out else {"limit_val_batches": 0}
     trainer: pl.Trainer = build(
         cfg.trainer,
+        "trainer",
         **without,
         callbacks=[SeedEpochs(cfg.seed), PlateausResume(), *callbacks, *told, *chosen, *last],
         logger=loggers or False,
@@ -43,6 +44,6 @@ def build_trainer(
     return trainer
 
 
-def _entries(group: DictConfig) -> list[Any]:
+def _built(cfg: DictConfig, group: str, **folder: str) -> list[Any]:
     """The entries of a group that are not switched off by null."""
-    return [node for node in group.values() if node is not None]
+    return [offered(node, f"{group}.{name}", **folder) for name, node in cfg[group].items() if node is not None]

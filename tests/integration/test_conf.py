@@ -91,4 +91,4 @@ def test_gap_stays_below_8000_trainable_parameters():
     from mnist_cnn.config.build import build
     from mnist_cnn.report.tables import count
 
-    assert count(build(composed("model=gap").model).layer_rows)[1] <= 8_000
+    assert count(build(composed("model=gap").model, "model").layer_rows)[1] <= 8_000

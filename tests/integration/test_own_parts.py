@@ -83,7 +83,7 @@ REFUSED = {
         ["optimizer._target_=torch.optim.Muon", "~optimizer.betas", "~optimizer.eps"], ["optimizer: torch.optim.Muon"],
     ),
     "somebody's own data": (["data._target_=pytorch_lightning.LightningDataModule"], ["data=own data._target_="]),
-    "a rate that the optimizer refuses": (["optimizer=adadelta", "optimizer.rho=-1"], ["optimizer: torch", "rho"]),
+    "a rate that the optimizer refuses": (["optimizer=adadelta", "optimizer.rho=-1"], ["optimizer.rho = -1: torch"]),
 }  # fmt: skip
 
 
