@@ -124,7 +124,7 @@ def os_words(error: OSError) -> str:
 
 def is_ours(error: BaseException) -> bool:
     """Whether it is a mistake of this package: an accident in a line of its own, not a refusal or a library's error."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name != "__getattr__"]
     return bool(frames) and _is_ours(frames[-1]) and isinstance(error, ACCIDENTS)
 
 

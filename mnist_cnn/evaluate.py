@@ -133,7 +133,7 @@ def main() -> None:
     with cli.user_errors(), logging_to(), quiet_libraries():
         overrides = evaluation_overrides(cli.arguments())
         if overrides is not None:
-            evaluate(compose_named("evaluate", [o if o.startswith("~") else f"++{o.lstrip('+')}" for o in overrides]))
+            evaluate(compose_named("evaluate", overrides))
 
 
 if __name__ == "__main__":

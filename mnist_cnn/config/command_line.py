@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from mnist_cnn.config.call import Call
-from mnist_cnn.config.compose import answer_question
+from mnist_cnn.config.compose import answer_question, line, parse
 from mnist_cnn.config.help import help_text
 from mnist_cnn.errors import ConfigError
 
@@ -35,9 +35,14 @@ def training_call(given: Sequence[str], header: str | None = None) -> Call | Non
 
 
 def evaluation_overrides(given: Sequence[str]) -> list[str] | None:
-    """What evaluation is told; None after a question, which has been answered."""
+    """What evaluation is told, also what it does not know; None after a question, which has been answered."""
     found = _Parser(add_help=False, allow_abbrev=False).answered(given, "evaluate")
-    return None if found is None else found.overrides
+    if found is None:
+        return None
+    parsed = parse(found.overrides)
+    if several := [line(override) for override in parsed if override.is_sweep_override()]:
+        raise ConfigError([f"{text}: one at a time" for text in several])
+    return [line(o) if o.is_delete() else f"++{line(o).lstrip('+')}" for o in parsed]
 
 
 class _Parser(argparse.ArgumentParser):

@@ -5,7 +5,6 @@ from pkgutil import resolve_name
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn.config.instantiate import build
@@ -15,7 +14,7 @@ from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.data.datamodule import DIGITS, MNISTDataModule
 from mnist_cnn.data.own import OwnDataModule
 from mnist_cnn.data.presets import PRESETS
-from mnist_cnn.errors import DataError, nearest
+from mnist_cnn.errors import ConfigError, DataError, nearest
 
 # What runs did before there was a choice; with the group `data` of their saved configurations as it is today.
 BEFORE: dict[str, Any] = {
@@ -85,7 +84,7 @@ def classes_of(data: dict[str, Any]) -> int | None:
         return len(names) if isinstance(names, list | tuple) else None
     try:
         return len(build(data, "data").class_names)
-    except (InstantiationException, DataError):
+    except (ConfigError, DataError):
         return None
 
 

@@ -1,0 +1,107 @@
+"""What a configuration names is built where its key is known: what it refuses is one line, a mistake of ours none."""
+
+from pathlib import Path
+
+import pytest
+
+from mnist_cnn import errors, evaluate, train, validate
+from mnist_cnn.config.instantiate import build
+from mnist_cnn.config.python_values import command
+from mnist_cnn.data.augment import RandomAffine
+from mnist_cnn.errors import ConfigError
+from mnist_cnn.search import __main__ as search
+
+LR = "scheduler._target_=torch.optim.lr_scheduler."
+# entry point, arguments, what the one line must say
+REFUSED = {
+    **{
+        f"no {group}": (validate, [f"{group}=null"], [f"{group}=null: no such {group}; allowed: "])
+        for group in ("model", "optimizer", "scheduler", "data", "augment", "trainer", "callbacks", "logger", "metrics")
+    },
+    "no experiment": (validate, ["experiment=null"], ["experiment=null: no such experiment; leave it out"]),
+    "no such space": (search, ["space=nnoe"], ["space/nnoe"]),
+    "no number of epochs": (validate, ["~trainer.max_epochs"], ["trainer.max_epochs: missing"]),
+    "no precision": (validate, ["~trainer.precision"], ["trainer.precision: missing"]),
+    "no accelerator": (validate, ["~trainer.accelerator"], ["trainer.accelerator: missing"]),
+    "validation of no epoch": (validate, ["trainer.check_val_every_n_epoch=null"], ["check_val_every_n_epoch = None"]),
+    "a number for a class": (validate, ["model._target_=3"], ["model._target_ = 3", "dotted name"]),
+    "a list for a class": (validate, ["optimizer._target_=[a]"], ["optimizer._target_ = ['a']"]),
+    "a value of an optimizer": (
+        validate, ["optimizer=any", "optimizer._target_=torch.optim.Adagrad", "optimizer.lr_decay=-1"],
+        ["optimizer.lr_decay = -1: torch.optim.Adagrad: Invalid lr_decay value: -1"],
+    ),
+    "values that exclude each other": (
+        validate, ["optimizer=adam", "optimizer.foreach=true", "optimizer.fused=true"],
+        ["optimizer.foreach = True, optimizer.fused = True: torch.optim.Adam: "],
+    ),
+    "a schedule that has begun": (validate, ["scheduler=step", "scheduler.last_epoch=5"], ["scheduler.last_epoch = 5"]),
+    "a schedule of no length": (
+        validate, ["scheduler=any", f"{LR}CosineAnnealingLR", "scheduler.T_max=0"], ["T_max=0: ", "by zero"],
+    ),
+    "a word for a function": (
+        validate, ["scheduler=any", f"{LR}LambdaLR", "scheduler.lr_lambda=abc"], ["scheduler.lr_lambda = 'abc'"],
+    ),
+    "a word for a list": (
+        validate, ["scheduler=any", f"{LR}MultiStepLR", "scheduler.milestones=abc"], ["milestones = 'abc'"],
+    ),
+    "a word for a switch of Hydra's": (validate, ["optimizer._partial_=maybe"], ["optimizer._partial_ = 'maybe'"]),
+    "more than 64 bits": (validate, ["data.batch_size=9223372036854775808"], ["data.batch_size = 9", "below 2**63"]),
+    "epochs of 64 bits": (validate, ["trainer.max_epochs=9223372036854775808"], ["max_epochs = 9", "below 2**63"]),
+    "a sweep over nothing": (validate, ["-m", "seed=range(5,1)"], ["seed=range(5,1): no value"]),
+    "a launcher that is not there": (validate, ["-m", "hydra/launcher=ray", "seed=1,2"], ["=ray: no such "]),
+    "a folder that is not there": (validate, ["--config-dir", "/nowhere"], ["--config-dir /nowhere: no such folder"]),
+    "another configuration": (validate, ["--config-name", "foo"], ["--config-name means nothing here"]),
+    "another configuration, in short": (validate, ["-cn", "foo"], ["-cn means nothing here"]),
+    "Hydra's package": (validate, ["--package", "foo"], ["--package"]),
+    "a run directory that is a number": (evaluate, ["run_dir=3"], ["run_dir = 3"]),
+    "a run directory that is a list": (evaluate, ["run_dir=[a]"], ["run_dir = ['a']"]),
+    "a checkpoint that is a number": (evaluate, ["checkpoint=5"], ["checkpoint = 5"]),
+    "a seed that is a word": (search, ["sampler_seed=abc"], ["sampler_seed = 'abc'"]),
+    "pruning, perhaps": (search, ["prune=maybe"], ["prune = 'maybe': must be bool"]),
+    "true trials": (search, ["trials=true"], ["trials = True"]),
+    "a range of switches": (
+        search, ["model=bn_dropout", "space.model.dropout={low: true, high: true}"], ["space.model.dropout = "],
+    ),
+    "a key that is searched and given": (search, ["optimizer.lr=0.1"], ["optimizer.lr=0.1: is searched too", "=null"]),
+    "fewest epochs above the most": (validate, ["trainer.min_epochs=10", "trainer.max_epochs=1"], ["min_epochs = 10"]),
+    "steps below zero": (validate, ["trainer.log_every_n_steps=-1"], ["trainer.log_every_n_steps = -1"]),
+    "a rehearsal below zero": (validate, ["trainer.num_sanity_val_steps=-5"], ["trainer.num_sanity_val_steps = -5"]),
+    "no steps": (validate, ["trainer.max_steps=0"], ["trainer.max_steps = 0"]),
+    "an average of no steps": (
+        validate, ["callbacks=[checkpoint,ema]", "callbacks.ema.update_every_n_steps=0"], ["update_every_n_steps = 0"],
+    ),
+    "no stages": (validate, ["model=gap", "model.stages=[]"], ["model.stages = []", "non-empty list"]),
+    "no filters": (validate, ["model=gap", "model.stages=[[]]"], ["model.stages = [[]]", "non-empty list"]),
+    "a digest of no file": (validate, ["data.md5.foo=abc"], ["data.md5", "'foo'"]),
+    "an umlaut in a folder": (evaluate, ["run_dir=ä b's"], ["ä b's: not a run directory"]),
+    "a run to resume": (train, ["resume=ä b's"], ["ä b's: "]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_it_is_refused_in_one_line(cli, capsys, tmp_path, name):
+    entry, arguments, said = REFUSED[name]
+    assert cli(*arguments, main=entry.main) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert len(message.splitlines()) == 1
+    assert [words for words in said if words not in message] == [], message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_of_the_package_keeps_its_traceback(monkeypatch):
+    def mistaken(self, *given, **options):
+        self.scales["none"]
+
+    monkeypatch.setattr(RandomAffine, "__init__", mistaken)
+    monkeypatch.setattr(errors, "PACKAGE", Path(__file__).parent)  # the line above stands in it
+    with pytest.raises(Exception, match="scales") as raised:
+        build({"_target_": "mnist_cnn.data.augment.RandomAffine"}, "augment")
+    assert not isinstance(raised.value, ConfigError)
+    monkeypatch.undo()
+
+
+def test_commands_can_be_pasted():
+    assert command("train", resume="/runs/a") == "python -m mnist_cnn.train resume=/runs/a"
+    assert command("train", "-m", resume="/ä b/it's") == """python -m mnist_cnn.train -m 'resume=/ä b/it'"'"'s'"""
+    assert command("evaluate", run_dir="a,b") == """python -m mnist_cnn.evaluate 'run_dir='"'"'a,b'"'"''"""
