@@ -90,7 +90,11 @@ def check_node(node: Any, path: str, base: type | None) -> list[str]:
     """
     if not isinstance(node, dict) or "_target_" not in node:
         options = [file.stem for file in sorted((config_dir() / path).glob("*.yaml")) if file.stem != "common"]
-        found = f"; choose one of {', '.join(options)}" if options and isinstance(node, dict) else f", found {shortened(node)}"
+        found = (
+            f"; choose one of {', '.join(options)}"
+            if options and isinstance(node, dict)
+            else f", found {shortened(node)}"
+        )
         return [f"{path}: must be a mapping with a _target_{found}"]
     group, name = path.split(".")[0], node["_target_"]
     target, wrong = locate(name, path)
