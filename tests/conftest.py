@@ -30,7 +30,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests that start processes come first: they wait for one another least then, and one worker's server forks for them
 # all. Many short ones come last: they are handed from one worker to the other.
-PROCESSES = ("test_sweep", "test_resume", "test_search", "test_reproduce", "test_jobs")
+PROCESSES = ("test_sweep", "test_resume", "test_search", "test_reproduce", "test_jobs", "test_calls")
 SHORT = ("test_conf", "test_refusals")
 
 

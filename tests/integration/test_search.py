@@ -26,7 +26,7 @@ def only(folder):
 
 
 def test_it_keeps_every_trial_and_goes_on_where_it_stopped(cli, tiny_overrides, tmp_path, capsys):
-    assert cli(*FAST, "trials=3", *tiny_overrides, main=search.main) == 0
+    assert cli(*FAST, "trials=2", *tiny_overrides, main=search.main) == 0
     folder = only(tmp_path)
     command = (
         capsys.readouterr().out.partition("is best, ")[2].partition("python -m mnist_cnn.train ")[2].splitlines()[0]
@@ -34,10 +34,10 @@ def test_it_keeps_every_trial_and_goes_on_where_it_stopped(cli, tiny_overrides, 
     assert f"data.root={tiny_overrides[1].partition('=')[2]}" in shlex.split(command)
     assert cli(*shlex.split(command), main=validate.main) == 0
     capsys.readouterr()
-    assert cli(f"directory={folder}", "trials=5", "startup_trials=2", main=search.main) == 0
-    assert "3 of 5 trials" in capsys.readouterr().out
+    assert cli(f"directory={folder}", "trials=3", "startup_trials=2", main=search.main) == 0
+    assert "2 of 3 trials" in capsys.readouterr().out
     found = trials_of(folder)
-    assert len(found) == 5
+    assert len(found) == 3
     assert all(set(trial.params) == {"optimizer.lr"} for trial in found)  # the space goes on too
     for trial in found:
         metrics = metrics_of(Run(folder / str(trial.number)))
@@ -48,7 +48,7 @@ def test_it_keeps_every_trial_and_goes_on_where_it_stopped(cli, tiny_overrides, 
         else:
             assert (trial.state, metrics["status"]) == (optuna.trial.TrialState.PRUNED, "pruned")
     assert (folder / "summary.png").is_file()
-    assert len(Sweep.load(folder).jobs) == 5
+    assert len(Sweep.load(folder).jobs) == 3
 
 
 def test_a_killed_search_continues_its_half_done_trial(tiny_overrides, tmp_path):
