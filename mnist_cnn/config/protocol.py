@@ -84,7 +84,7 @@ def classes_of(data: dict[str, Any]) -> int | None:
         return len(names) if isinstance(names, list | tuple) else None
     try:
         return len(build(data, "data").class_names)
-    except (ConfigError, DataError):
+    except (ConfigError, DataError, OSError):
         return None
 
 
