@@ -124,7 +124,7 @@ def config_of_lone(checkpoint: Path) -> DictConfig:
         RunError: as `load_trained`.
     """
     trained = load_trained(checkpoint)
-    cfg = compose_run(["debug=null"]).cfg  # all images, also where trainings are shrunk
+    cfg = compose_run([], whole=True).cfg
     cfg.model, cfg.data.divide_by = trained.model, trained.scale["divide_by"]
     return cfg
 

@@ -49,14 +49,17 @@ class Composed:
     swept: dict[str, str]
 
 
-def compose_run(overrides: Sequence[str]) -> Composed:
+def compose_run(overrides: Sequence[str], whole: bool = False) -> Composed:
     """What overrides of `python -m mnist_cnn.train` ask for.
+
+    Args:
+        whole: all images, also where trainings are shrunk.
 
     Raises:
         ConfigError: what Hydra refuses.
     """
     with hydra_in_conf():
-        cfg = _compose("train", _shrunk(overrides), return_hydra_config=True)
+        cfg = _compose("train", overrides if whole else _shrunk(overrides), return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
         settings, choices = cfg.hydra, cfg.hydra.runtime.choices
         OmegaConf.set_struct(cfg, False)
