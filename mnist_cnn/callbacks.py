@@ -4,7 +4,7 @@ import io
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.files import write_atomically, write_table
 from mnist_cnn.models.reading import Scale
 from mnist_cnn.report.tables import epoch_line
+from mnist_cnn.runs.checkpoint import OWN, parts_of
 from mnist_cnn.runs.history import Epoch, columns_of
 
 log = logging.getLogger(__name__)
@@ -48,10 +49,17 @@ class History(Checkpoint):
     Args:
         began: by the monotonic clock, when a process that had done other things before began with this run.
         monitors: figures that callbacks follow; a name that nobody logs ends the first epoch.
+        first_step: called after it.
     """
 
-    def __init__(self, file: Path, began: float | None = None, monitors: Mapping[str, str] | None = None) -> None:
-        self.file, self.began, self.monitors = file, began, monitors or {}
+    def __init__(
+        self,
+        file: Path,
+        began: float | None = None,
+        monitors: Mapping[str, str] | None = None,
+        first_step: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.file, self.began, self.monitors, self.first_step = file, began, monitors or {}, first_step
         self.rows: list[Epoch] = []
         self.start_seconds: float | None = None
         self._images = 0
@@ -82,6 +90,7 @@ class History(Checkpoint):
         self._images += len(batch[1])
         if self.start_seconds is None:
             self.start_seconds = _process_age() if self.began is None else time.monotonic() - self.began
+            self.first_step()
         if trainer.is_last_batch:
             self._trained = time.perf_counter()
 
@@ -187,18 +196,19 @@ def every_epoch(run_dir: Path) -> ModelCheckpoint:
 
 
 class SelfContained(pl.Callback):
-    """Writes into every checkpoint what it takes to use it alone: the node of the net, and the scale of its images.
+    """Writes into every checkpoint what it takes to use it alone: the node of the net, and the scale of its images;
+    and what it takes to go on from it: the settings, and the names of all its parts.
 
     What a LightningModule keeps of its arguments beside plain values is left out: a checkpoint must load without code.
     """
 
-    def __init__(self, model: dict[str, Any], scale: Scale) -> None:
-        self.content = {"model": model, "scale": vars(scale)}
+    def __init__(self, model: dict[str, Any], scale: Scale, settings: dict[str, Any]) -> None:
+        self.content = {"model": model, "scale": vars(scale), "settings": settings}
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint["mnist_cnn"] = self.content
+        checkpoint[OWN] = self.content
         kept = checkpoint.get(pl_module.CHECKPOINT_HYPER_PARAMS_KEY)
         if kept:
             plain = {name: value for name, value in kept.items() if _is_plain(value)}
@@ -220,6 +230,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        if OWN in checkpoint:
+            checkpoint[OWN] = checkpoint[OWN] | {"parts": parts_of(checkpoint)}
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         Path(path).parent.mkdir(parents=True, exist_ok=True)

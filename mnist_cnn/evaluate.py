@@ -26,7 +26,7 @@ from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.report.console import logging_to
 from mnist_cnn.report.text import wrapped
-from mnist_cnn.runs.checkpoint import load_checkpoint, load_trained
+from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
 from mnist_cnn.runs.protocol import protocol_of
@@ -57,9 +57,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         saved.data.root = cfg.data_root
     saved.trainer.accelerator = cfg.accelerator
     saved.trainer.precision = cfg.precision or saved.trainer.precision
-    state = load_checkpoint(path)
-    own = state.get("mnist_cnn")  # also says how many classes there are
-    saved.model = own["model"] if own else saved.model
+    trained = load_trained(path)
+    saved.model = trained.model  # also says how many classes there are
     problems = problems_to_evaluate(saved)
     if problems:
         raise ConfigError([f"{source}: {p}" for p in problems])
@@ -68,7 +67,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if isinstance(model, Classifier):
         model.watch(build_metrics(plain_node(saved.metrics), model.num_classes))
     try:
-        model.load_state_dict(state["state_dict"])
+        model.load_state_dict(trained.weights)
     except (KeyError, RuntimeError) as error:
         raise RunError(f"{path}: its weights do not fit the net in {source}") from error
     trainer = pl.Trainer(
@@ -85,8 +84,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if not is_overridden("test_step", model):
         raise RunError(f"{source}: {saved.model._target_} has no test_step, so nothing measures it on the test images")
     figures: dict[str, Any] = dict(trainer.test(model, datamodule=data, verbose=False)[0])
-    epochs = state["epoch"] + 1
-    log.info(f"{path}, {epochs} epoch{'s' * (epochs != 1)} trained")
+    epochs = None if trained.epoch is None else trained.epoch + 1
+    log.info(f"{path}" + (f", {epochs} epoch{'s' * (epochs != 1)} trained" if epochs else ""))
     shown = {name.removeprefix("test/"): f"{value:.4f}" for name, value in figures.items()}
     if "test/acc" in figures:
         shown = {"accuracy": f"{figures['test/acc']:.2%}"} | {k: v for k, v in shown.items() if k != "acc"}

@@ -33,6 +33,7 @@ from mnist_cnn.models.reading import Scale
 from mnist_cnn.report.console import logging_to
 from mnist_cnn.report.forecast import Forecast, earlier_epoch
 from mnist_cnn.report.tables import count, final_table, start_report
+from mnist_cnn.runs.claim import claimed
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.environment import environment
 from mnist_cnn.runs.history import Epoch
@@ -40,7 +41,7 @@ from mnist_cnn.runs.keeper import Keeper
 from mnist_cnn.runs.model import asked_test, layer_rows, ready_model
 from mnist_cnn.runs.protocol import protocol_of
 from mnist_cnn.runs.record import Record, known
-from mnist_cnn.runs.settings import settings_digest
+from mnist_cnn.runs.settings import lasting, settings_digest
 from mnist_cnn.runs.start import find_start
 from mnist_cnn.runs.stopping import foreign_errors, stoppable
 from mnist_cnn.sweep.multirun import launch_sweep, run_sweep
@@ -90,13 +91,14 @@ def train(
         Interrupted: Ctrl-C, SIGTERM or SIGHUP.
     """
     with (
-        run.held(new=checkpoint is None),
+        claimed(run, cfg, new=checkpoint is None) as claim,
         logging_to(run.log_file),
         quiet_libraries(),
-        Keeper(run, cfg.seed) as keeper,
+        Keeper(claim, cfg, overrides) as keeper,
         stoppable(run),
     ):
-        run.save_config(cfg, overrides)
+        if claim.found and checkpoint is None:
+            log.info(f"{run.path}: no epoch of it was complete; it starts from its beginning")
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         speed = build(cfg.speed, "speed")
         with speed.memory():
@@ -108,9 +110,11 @@ def train(
             if isinstance(model, Classifier):
                 clips_mixed = bool(cfg.trainer.gradient_clip_val) and "mixed" in cfg.trainer.precision
                 speed.apply(model, clips_mixed=clips_mixed)
-            history = History(run.history_file, began, monitors(OmegaConf.to_container(cfg)))
+            history = History(run.history_file, began, monitors(OmegaConf.to_container(cfg)), keeper.begin)
             forecast = Forecast(keeper, earlier_epoch(run.path.parent, cfg, torch.get_num_threads()))
-            trainer = build_trainer(cfg, run, model, [history, SelfContained(node, scale), forecast], data)
+            trainer = build_trainer(
+                cfg, run, model, [history, SelfContained(node, scale, lasting(cfg)), forecast], data
+            )
             rows = layer_rows(model)
             keeper.add(**describe(cfg, overrides, data, model, rows, trainer))
             log.info(start_report(cfg, run, keeper.record, rows, start, isinstance(model, Classifier)))
@@ -118,6 +122,7 @@ def train(
             with foreign_errors(run):
                 trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             outcome = measure(cfg, run, history, trainer, model, data)
+            keeper.begin()  # where no step was left
         keeper.add(status="completed", **outcome)
         if cfg.figures and trainer.is_global_zero:
             draw(run, keeper.record, data)

@@ -65,8 +65,10 @@ class AdoptedDataModule(pl.LightningDataModule):
         """The user's, whose order of an epoch then follows from seed and epoch, so that a resumed run goes on in it."""
         loader = super().train_dataloader()
         if isinstance(loader, DataLoader) and isinstance(loader.batch_sampler, BatchSampler):
-            loader.batch_sampler.sampler = EpochSeeded(loader.batch_sampler.sampler, self.order_seed)
             loader.generator = loader.generator or torch.Generator()  # iterating must not draw from the global numbers
+            epoch = self.trainer.current_epoch if self.trainer is not None else 0
+            sampler = EpochSeeded(loader.batch_sampler.sampler, self.order_seed, loader.generator, epoch)
+            loader.batch_sampler.sampler = sampler
         return loader
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from mnist_cnn.data import splits
 from mnist_cnn.data.augment import Augmentation, augmentation
 from mnist_cnn.data.images import Batch, ImageSet
-from mnist_cnn.data.sampling import ShardSampler, training_sampler
+from mnist_cnn.data.sampling import ShardSampler, end_with_parent, training_sampler
 from mnist_cnn.errors import DataError
 from mnist_cnn.values import (
     Count,
@@ -168,7 +168,9 @@ class ImageDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         images = self.splits["train"]
-        sampler = training_sampler(images, images.labels, self.balanced, self.seed, *self._place())
+        # The epoch: Lightning tells it only when workers have drawn the first batches already.
+        epoch = self.trainer.current_epoch if self.trainer is not None else 0
+        sampler = training_sampler(images, images.labels, self.balanced, self.seed, *self._place(), epoch)
         return self._loader("train", sampler, self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
@@ -198,6 +200,7 @@ class ImageDataModule(pl.LightningDataModule):
             collate_fn=_as_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            worker_init_fn=end_with_parent,
             pin_memory=on_gpu if self.pin_memory == "auto" else self.pin_memory,
             generator=torch.Generator(),  # its own: iterating must not draw from the global random numbers
         )

@@ -1,6 +1,9 @@
 """In which order the images of a split come, and to which process."""
 
 import math
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,35 +57,68 @@ class BalancedSampler(Sampler[int]):
 
 
 class EpochSeeded(Sampler[int]):
-    """Somebody's sampler, whose draws from PyTorch's global numbers follow from (seed, epoch) and leave these alone."""
+    """Somebody's sampler, whose draws from PyTorch's global numbers follow from (seed, epoch) and leave these alone.
 
-    def __init__(self, sampler: Any, seed: int) -> None:
-        self.sampler, self.seed, self.epoch = sampler, seed, 0
+    Args:
+        generator: of the loader, which seeds its workers: by (seed, epoch) too.
+    """
+
+    def __init__(self, sampler: Any, seed: int, generator: torch.Generator, epoch: int) -> None:
+        self.sampler, self.seed, self.generator = sampler, seed, generator
+        self.set_epoch(epoch)
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
+        self.generator.manual_seed(self._mixed())
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[int]:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0]))
+            torch.manual_seed(self._mixed())
             order = list(self.sampler)
         return iter(order)
+
+    def _mixed(self) -> int:
+        return int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0])
 
     def __len__(self) -> int:
         return len(self.sampler)
 
 
 def training_sampler(
-    images: Dataset[tuple[Tensor, Tensor]], labels: Tensor, balanced: bool, seed: int, rank: int, processes: int
+    images: Dataset[tuple[Tensor, Tensor]],
+    labels: Tensor,
+    balanced: bool,
+    seed: int,
+    rank: int,
+    processes: int,
+    epoch: int,
 ) -> Sampler[int]:
-    """A new order each epoch, seeded by `seed` and the epoch."""
+    """A new order each epoch, seeded by `seed` and the epoch, of which this one is the first."""
     # A hashed seed: consecutive seeds must not share permutations (the samplers add the epoch to their seed).
     mixed = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    sampler: Any
     if balanced:
-        return BalancedSampler(labels, mixed, rank, processes)
-    return DistributedSampler(images, num_replicas=processes, rank=rank, shuffle=True, seed=mixed, drop_last=False)
+        sampler = BalancedSampler(labels, mixed, rank, processes)
+    else:
+        sampler = DistributedSampler(
+            images, num_replicas=processes, rank=rank, shuffle=True, seed=mixed, drop_last=False
+        )
+    sampler.set_epoch(epoch)
+    return sampler
+
+
+def end_with_parent(worker: int) -> None:
+    """Ends a loader's worker when the training does, however that ends: it has inherited the lock on the run."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _draw(indices: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -14,23 +14,29 @@ from pytorch_lightning.utilities import rank_zero_only
 from yaml import YAMLError
 
 from mnist_cnn.config.build import with_defaults
+from mnist_cnn.config.schema import ROOT_KEYS
+from mnist_cnn.config.signatures import check_keys
 from mnist_cnn.errors import RunError
-from mnist_cnn.files import LOCK, write_atomically
+from mnist_cnn.files import LOCK, read_yaml, remove_partial_files, write_atomically
 from mnist_cnn.runs.earlier import with_present_names
 from mnist_cnn.runs.layout import Layout
 from mnist_cnn.runs.record import Record
 
 RUN_VARIABLE = "MNIST_CNN_RUN"  # tells the further processes of a training (DDP) which run it is
+# What every saved configuration has: enough to be read. Whether it can be trained is for validation to say.
+NEEDED: dict[str, Any] = dict.fromkeys(("model", "data", "trainer", "callbacks"), dict) | {"seed": ROOT_KEYS["seed"]}
 
 
 class Run(Layout):
     """A run directory that can be trained into; creating the object touches nothing."""
 
-    def held(self, new: bool = False) -> AbstractContextManager[Any]:
+    def held(self) -> AbstractContextManager[Any]:
         """Keeps other processes from training the same run, from this call to the end of `with` or of the process.
 
+        What killed processes were writing goes.
+
         Raises:
-            RunError: another process holds it, or the directory of a `new` run holds one already.
+            RunError: another process holds it.
         """
         if not is_first_process():
             return nullcontext()
@@ -39,9 +45,8 @@ class Run(Layout):
             lock = FileLock(self.path / LOCK).acquire(timeout=0)
         except Timeout:
             raise RunError(f"{self.path}: another process is training this run") from None
-        if new and self.config_file.exists():
-            with lock:  # lets go of it
-                raise RunError(f"{self.path}: already holds a run; resume={self.path} continues it; or name another")
+        for folder in (self.path, self.checkpoints):
+            remove_partial_files(folder)
         return lock
 
     @rank_zero_only
@@ -57,15 +62,18 @@ class Run(Layout):
         Raises:
             RunError: no run, or a file that cannot be read.
         """
-        if not self.config_file.is_file():
+        if not self.config_file.exists():
             raise RunError(f"{self.path}: not a run directory (no config.yaml)")
+        problems, tree = ["not the configuration of a run"], read_yaml(self.config_file, RunError)
+        if isinstance(tree, dict):
+            problems = check_keys(tree, ROOT_KEYS | NEEDED, "", open_ended=True)
+            problems += [f"{key}: missing" for key in NEEDED if key not in tree]
         try:
-            loaded = OmegaConf.load(self.config_file)
-        except (OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
-            raise RunError(f"{self.config_file}: cannot be read ({str(error).splitlines()[0]})") from None
-        if not isinstance(loaded, DictConfig):
-            raise RunError(f"{self.config_file}: not the configuration of a run")
-        return with_defaults(with_present_names(loaded))
+            if not problems:
+                return with_todays_keys(OmegaConf.load(self.config_file))
+        except (OmegaConfBaseException, YAMLError) as error:
+            problems = [f"cannot be read ({str(error).splitlines()[0]})"]
+        raise RunError(f"{self.config_file}: {problems[0]}; put back what was there, or begin a new run")
 
     @rank_zero_only
     def save_record(self, record: Record) -> None:
@@ -76,11 +84,22 @@ class Run(Layout):
         record = self.record()
         return record is not None and record.completed
 
+    @property
+    def unbegun(self) -> bool:
+        """Whether no epoch was completed and saved, so that nothing is lost if training begins anew."""
+        saved = any(self.checkpoint(which).exists() for which in ("last", "best"))
+        return not (saved or len(self.history()) > 1 or self.completed)
+
     def save_predictions(self, rows: torch.Tensor, split: str = "test") -> None:
         """predictions.csv from (N, 3): label, predicted class, its probability; a row per image, in order."""
         lines = [f"{i},{label:.0f},{predicted:.0f},{p:.4f}" for i, (label, predicted, p) in enumerate(rows.tolist())]
         text = "\n".join(["image,label,predicted,probability", *lines, ""])
         write_atomically(self.predictions_of(split), text.encode())
+
+
+def with_todays_keys(cfg: Any) -> DictConfig:
+    """A saved configuration, also of an earlier version, as this one would have saved it."""
+    return with_defaults(with_present_names(cfg))
 
 
 def is_first_process() -> bool:
@@ -94,10 +113,17 @@ def dated(folder: Path) -> Path:
 
 
 def unfinished(root: Path) -> list[Run]:
-    """Runs below `root` that began, did not complete, have a checkpoint and are not being trained, newest first."""
+    """Runs below `root` that began, did not complete and are not being trained, newest first."""
     found = [Run(file.parent) for file in root.rglob("config.yaml")] if root.is_dir() else []
-    candidates = [r for r in found if r.checkpoint("last").exists() and not r.completed and not r.busy]
+    candidates = [run for run in found if _is_unfinished(run)]
     return sorted(candidates, key=lambda r: r.config_file.stat().st_mtime_ns, reverse=True)
+
+
+def _is_unfinished(run: Run) -> bool:
+    try:
+        return not run.completed and not run.busy and run.overrides() is not None
+    except RunError:  # files that nothing can be told from
+        return False
 
 
 def move_aside(path: Path) -> None:

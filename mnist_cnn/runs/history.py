@@ -1,6 +1,7 @@
 """metrics.csv: the figures of every epoch. One reader; `files.write_table` writes it."""
 
 import csv
+import io
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -8,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mnist_cnn.errors import RunError
+from mnist_cnn.files import MIB, read_text
 
 # lr: the rate of the epoch's first step. images: trained on. train_seconds leaves validation out.
 COLUMNS = ["epoch", "lr", "train/loss", "train/acc", "val/loss", "val/acc", "images", "train_seconds", "seconds"]
 MEASURED = ("train/acc", "train/loss", "val/acc", "val/loss")
 WHOLE = ("epoch", "images")
+MOST = 64 * MIB
 Epoch = dict[str, Any]  # by column; a figure that an epoch does not have (no validation) is missing
 
 
@@ -27,14 +30,13 @@ def read_history(file: Path) -> list[Epoch]:
     Raises:
         RunError: not a history.
     """
-    try:
-        with file.open(newline="") as opened:
-            rows = list(csv.DictReader(opened))
-        return [{k: int(v) if k in WHOLE else float(v) for k, v in row.items() if v != ""} for row in rows]
-    except FileNotFoundError:
+    if not file.exists():
         return []
-    except (ValueError, TypeError, csv.Error, UnicodeDecodeError) as error:
-        raise RunError(f"{file}: not the history of a run ({error})") from None
+    rows = csv.DictReader(io.StringIO(read_text(file, RunError, MOST), newline=""))
+    try:
+        return [{k: int(v) if k in WHOLE else float(v) for k, v in row.items() if v != ""} for row in rows]
+    except (ValueError, TypeError, csv.Error) as error:
+        raise RunError(f"{file}: not the history of a run ({error}); resume= writes it anew") from None
 
 
 def column(epochs: Sequence[Epoch], name: str) -> list[float]:

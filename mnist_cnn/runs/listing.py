@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from mnist_cnn.errors import RunError
-from mnist_cnn.runs.layout import LOADER, PLAN, Layout
+from mnist_cnn.files import LOADER
+from mnist_cnn.runs.layout import PLAN, Layout
 from mnist_cnn.runs.record import Record
 
 FACTS = ("run", "model", "seed", "status", "epochs", "max_epochs", "val/acc", "began", "age", "size")
@@ -40,8 +41,11 @@ class ListedRun(Layout):
 
     @cached_property
     def asked(self) -> dict[str, str]:
-        """What was asked for, by key."""
-        return dict(text.lstrip("+").split("=", 1) for text in self.overrides() if "=" in text)
+        """What was asked for, by key; nothing where that cannot be read."""
+        try:
+            return dict(text.lstrip("+").split("=", 1) for text in self.overrides() if "=" in text)
+        except RunError:
+            return {}
 
     @cached_property
     def settings(self) -> dict[str, Any]:

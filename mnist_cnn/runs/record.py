@@ -10,10 +10,11 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mnist_cnn.errors import RunError
-from mnist_cnn.files import write_atomically
+from mnist_cnn.files import MIB, read_text, write_atomically
 from mnist_cnn.runs.earlier import DIGESTS
 
 T = TypeVar("T")
+MOST = 64 * MIB  # the confusion of a thousand classes
 VERSION = 2  # 1: before 0.2.0, when the digest of the settings hung on where the code lay
 Status = Literal["running", "completed", "failed", "interrupted", "pruned"]
 
@@ -227,10 +228,11 @@ class Record(_Part):
             RunError: not there, or not the record of a run.
         """
         try:
-            return cls.model_validate_json(file.read_bytes())
-        except FileNotFoundError:
-            raise RunError(f"{file}: no such file") from None
+            return cls.model_validate_json(read_text(file, RunError, MOST))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise RunError(f"{file}: not the record of a run ({where}{': ' * bool(where)}{first['msg']})") from None
+            raise RunError(
+                f"{file}: not the record of a run ({where}{': ' * bool(where)}{first['msg']}); move it away, and "
+                "resume= writes it anew"
+            ) from None

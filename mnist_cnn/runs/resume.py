@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -14,24 +15,10 @@ from mnist_cnn.config.recipe import build_schedule
 from mnist_cnn.config.schema import find_problems
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.optim import spans_run
-from mnist_cnn.runs.checkpoint import load_checkpoint, newest_good_checkpoint
+from mnist_cnn.runs.checkpoint import find_checkpoint, load_to_resume, require_same_settings
 from mnist_cnn.runs.directory import RUN_VARIABLE, Run, is_first_process, unfinished
 from mnist_cnn.runs.layout import PLAN
-
-# What leaves the meaning of the epochs already trained alone, and what a checkpoint does not restore over.
-MAY_CHANGE = [
-    "trainer.max_epochs",
-    "trainer.accelerator",
-    "trainer.devices",
-    "data.root",
-    "data.num_workers",
-    "data.pin_memory",
-    "data.eval_batch_size",
-    "test_weights",
-    "callbacks.early_stopping.*",
-    "run_root",
-    "figures",
-]
+from mnist_cnn.runs.settings import MAY_CHANGE
 
 
 @dataclass(frozen=True)
@@ -52,6 +39,8 @@ class Start:
 def find_resumption(call: Call) -> Start:
     """The run that `resume=` names, its saved configuration with the call's new values, and the newest good checkpoint.
 
+    A run without a complete epoch has none and begins anew, in the same directory.
+
     `auto` is the newest unfinished run below `run_root`; with other overrides, the newest started with just these.
 
     Raises:
@@ -62,24 +51,25 @@ def find_resumption(call: Call) -> Start:
     overrides = [o for o in call.overrides if o.key_or_group not in ("resume", "hydra.searchpath")]
     if resume == "auto" and not is_first_process():
         resume, overrides = os.environ[RUN_VARIABLE], []
+    found: tuple[Path, dict[str, Any]] | None
     if resume == "auto":
         run, overrides = _newest_unfinished(call, overrides), []
-        checkpoint, state = newest_good_checkpoint(run)
+        found = find_checkpoint(run)
     elif (Path(resume) / PLAN).is_file():
         raise RunError(f"{resume}: a sweep; continue it with -m resume={resume}")
     elif Path(resume).is_dir():
         run = Run(Path(resume).resolve())
         run.config()  # refuses a folder that is no run before looking for checkpoints
-        checkpoint, state = newest_good_checkpoint(run)
+        found = find_checkpoint(run)
     else:
-        checkpoint = Path(resume).resolve()
-        state = load_checkpoint(checkpoint)
-        run = Run(checkpoint.parent.parent)
+        path = Path(resume).resolve()
+        run, found = Run(path.parent.parent), (path, load_to_resume(path))
+        require_same_settings(run, *found)
     before = run.config()
     cfg = _with_new_values(run, overrides)
-    _require_work_left(run, before, cfg, done=state["epoch"] + 1)
+    _require_work_left(run, before, cfg, done=found[1]["epoch"] + 1 if found else 0)
     asked = {text.partition("=")[0]: text for text in [*run.overrides(), *(line(o).lstrip("+") for o in overrides)]}
-    return Start(run, cfg, list(asked.values()), checkpoint)
+    return Start(run, cfg, list(asked.values()), found[0] if found else None)
 
 
 def _newest_unfinished(call: Call, overrides: list[Override]) -> Run:
@@ -96,7 +86,7 @@ def _newest_unfinished(call: Call, overrides: list[Override]) -> Run:
             f"no unfinished run below {root} was started with {' '.join(wanted)}; the newest unfinished one is "
             f"{runs[0].path}: resume={runs[0].path} continues it"
         )
-    raise RunError(f"nothing to resume below {root}: every run there is finished or has no complete epoch")
+    raise RunError(f"nothing to resume below {root}: every run there is finished or being trained")
 
 
 def _with_new_values(run: Run, overrides: list[Override]) -> DictConfig:
@@ -118,7 +108,7 @@ def _require_work_left(run: Run, before: DictConfig, cfg: DictConfig, done: int)
     wanted, planned = cfg.trainer.max_epochs, before.trainer.max_epochs
     schedule = build_schedule(cfg.scheduler)
     spans = schedule is not None and spans_run(schedule.factory)
-    if wanted != planned and spans:
+    if done and wanted != planned and spans:
         raise RunError(
             f"{run.path}: its schedule spans {planned} epochs, so trainer.max_epochs cannot become {wanted}; "
             f"a run of {wanted} epochs must begin anew"

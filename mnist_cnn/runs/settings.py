@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn.config.protocol import BEFORE
+from mnist_cnn.runs.listing import leaves
 
 # Repeats the same with other random numbers or another fold, has no part in what is trained, or rounds otherwise at
 # most; `speed` draws other random numbers as well.
@@ -21,6 +22,42 @@ WITHOUT_EFFECT = [
 # Settings that later versions added, with the value that stands for what was done before there was a choice. They count
 # only when they have another one, so that finished runs stay the same.
 ADDED_LATER: dict[str, Any] = {**BEFORE}
+# What leaves the meaning of the epochs already trained alone, and what a checkpoint does not restore over.
+MAY_CHANGE = [
+    "trainer.max_epochs",
+    "trainer.accelerator",
+    "trainer.devices",
+    "data.root",
+    "data.num_workers",
+    "data.pin_memory",
+    "data.eval_batch_size",
+    "test_weights",
+    "callbacks.early_stopping.*",
+    "run_root",
+    "figures",
+]
+NOT_KEPT = [*MAY_CHANGE, "resume", "jobs", "bad_jobs", "logger"]  # the last: of no effect, and it may hold a password
+
+
+def lasting(cfg: DictConfig) -> dict[str, Any]:
+    """The settings that a run keeps from its first step to its last, as plain values."""
+    tree: Any = OmegaConf.to_container(cfg, resolve=True)
+    return _kept(tree)
+
+
+def _kept(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    return {
+        key: _kept(value, f"{prefix}{key}.") if isinstance(value, dict) else value
+        for key, value in tree.items()
+        if not any(fnmatch(f"{prefix}{key}", each) for each in NOT_KEPT)
+    }
+
+
+def changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What two sets of settings do not share, a text for each key; one that is null is as good as one left out."""
+    old, new = dict(leaves(before)), dict(leaves(now))
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return [f"{key} = {new.get(key)!r}, was {old.get(key)!r}" for key in keys]
 
 
 def settings_digest(cfg: DictConfig, added_later: dict[str, Any] | None = None) -> str:

@@ -28,7 +28,7 @@ from mnist_cnn import NUMERICS
 from mnist_cnn.cli import user_errors
 from mnist_cnn.config.schema import validate
 from mnist_cnn.errors import RunError
-from mnist_cnn.runs.checkpoint import newest_good_checkpoint
+from mnist_cnn.runs.checkpoint import find_checkpoint
 from mnist_cnn.runs.directory import Run, move_aside
 from mnist_cnn.runs.settings import settings_digest
 from mnist_cnn.speed import huge_pages
@@ -43,7 +43,7 @@ class Job:
 
     Args:
         overrides: what was asked for, for the record.
-        goes_on: from the newest good checkpoint in its directory.
+        goes_on: from the newest good checkpoint in its directory, if there is any.
         about: of the caller's own.
     """
 
@@ -67,7 +67,7 @@ class Finished:
 def start_or_continue(cfg: DictConfig, run: Run, overrides: list[str], log_file: Path, about: Any = None) -> Job:
     """A job that starts a run, or continues what an earlier call left half done.
 
-    What cannot be continued, because no epoch was complete or the settings or the code are others now, is moved aside.
+    What cannot be continued, because the settings or the code are others now, is moved aside.
 
     Raises:
         RunError: another process is training this run.
@@ -76,8 +76,9 @@ def start_or_continue(cfg: DictConfig, run: Run, overrides: list[str], log_file:
         if run.busy:
             raise RunError(f"{run.path}: another process is training this run")
         saved, record = run.config(), run.record()
-        same = record is not None and record.numerics == NUMERICS and settings_digest(saved) == settings_digest(cfg)
-        if same and run.checkpoint("last").exists() and not run.completed:
+        same = settings_digest(saved) == settings_digest(cfg) and saved.seed == cfg.seed
+        goes_on = record is not None and record.numerics == NUMERICS and not record.completed
+        if same and (goes_on or run.unbegun):
             return Job(saved, run, run.overrides(), log_file, True, about)
         move_aside(run.path)
     return Job(cfg, run, overrides, log_file, False, about)
@@ -170,7 +171,8 @@ def _train(task: Task, job: Job, threads: int, environment: dict[str, str]) -> N
     try:
         with user_errors():
             validate(job.cfg)  # files of a sweep or a run may have changed, and must not name what is to be called
-            task(job.cfg, job.run, job.overrides, newest_good_checkpoint(job.run)[0] if job.goes_on else None)
+            found = find_checkpoint(job.run) if job.goes_on else None
+            task(job.cfg, job.run, job.overrides, found[0] if found else None)
     except Exception:
         traceback.print_exc()
         sys.exit(1)

@@ -1,0 +1,101 @@
+"""A run directory taken for one training. A start that fails leaves it as it was found, or not there at all."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from mnist_cnn.errors import RunError, UserError
+from mnist_cnn.files import LOCK, require_replaceable
+from mnist_cnn.runs.directory import Run, is_first_process
+from mnist_cnn.runs.layout import PLAN
+from mnist_cnn.runs.settings import changed, lasting
+
+
+class Claim:
+    """What is known of a directory while a training has it.
+
+    Args:
+        found: whether it held a run before, whose files stay as they are until the first step of this one is done.
+    """
+
+    def __init__(self, run: Run, found: bool) -> None:
+        self.run, self.found = run, found
+        self.begun = False  # the first step is done
+
+    @property
+    def writes(self) -> bool:
+        """Whether the files of the run are this training's by now."""
+        return self.begun or not self.found
+
+
+@contextlib.contextmanager
+def claimed(run: Run, cfg: DictConfig, new: bool) -> Iterator[Claim]:
+    """Holds a run directory, which is made if need be.
+
+    An error that tells a user what to mend leaves nothing behind, unless the first step was done. What was stopped or
+    killed stays, to be resumed; so does what has a traceback, for its log.
+
+    Args:
+        cfg: of the training.
+        new: it begins with the first epoch.
+
+    Raises:
+        RunError: another process holds the directory, or it cannot be used for this.
+    """
+    if not is_first_process():
+        yield Claim(run, found=True)
+        return
+    files = [run.config_file, run.overrides_file, run.metrics_file, run.history_file, run.log_file, run.path / LOCK]
+    for file in files:
+        require_replaceable(file)
+    if new:
+        _require_free(run, cfg)
+    missing = [folder for folder in (run.path, *run.path.parents) if not folder.exists()]
+    there = {file: file.stat().st_size for file in files if file.exists()}
+    try:
+        lock = run.held()
+    except OSError as error:
+        _undo(run, [], there, missing)
+        raise RunError(f"{error.filename or run.path}: cannot be written ({error.strerror})") from error
+    with lock:
+        if new:
+            _require_free(run, cfg)  # once more: nobody else can begin here now
+        claim = Claim(run, found=run.config_file in there)
+        try:
+            yield claim
+        except (UserError, OSError) as error:
+            if not (claim.begun or getattr(error, "in_log", False)):
+                _undo(run, files, there, missing)
+            raise
+
+
+def _require_free(run: Run, cfg: DictConfig) -> None:
+    """A new run begins in a directory without one, or in one of the same settings that has no complete epoch."""
+    if (run.path / PLAN).exists():
+        raise RunError(f"{run.path}: holds a sweep; name another directory")
+    if not run.config_file.exists():
+        return
+    if not run.unbegun:
+        raise RunError(f"{run.path}: already holds a run; resume={run.path} continues it; or name another")
+    if differences := changed(lasting(run.config()), lasting(cfg)):
+        raise RunError(
+            f"{run.path}: already holds a run, with other settings ({'; '.join(differences)}); resume={run.path} "
+            "starts that one again; or name another"
+        )
+
+
+def _undo(run: Run, files: list[Path], there: dict[Path, int], missing: list[Path]) -> None:
+    if run.log_file in there:
+        os.truncate(run.log_file, there[run.log_file])
+    lock = run.path / LOCK
+    made = [file for file in (run.path.iterdir() if missing else files) if file not in there and file != lock]
+    for path in [*made, *([lock] if lock not in there else [])]:  # the lock last: until then nobody begins here
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for folder in missing:
+        with contextlib.suppress(OSError):  # somebody else's files are in it by now
+            folder.rmdir()
