@@ -75,7 +75,12 @@ class Pruned(UserError):
 
 
 class ForeignError(UserError):
-    """An error of a library, or inside a user's own code; the message has the user's own lines."""
+    """An error of a library, or inside a user's own code; the message has the user's own lines.
+
+    `in_log`: it does not, and the traceback is in the log of the run, which therefore stays.
+    """
+
+    in_log = False
 
 
 class Interrupted(KeyboardInterrupt):
@@ -142,7 +147,9 @@ def foreign(error: Exception, resumes: str) -> UserError | None:
         return ForeignError("\n".join([f"in your own code; {resumes}", "".join(traceback.format_list(shown)) + words]))
     if frames and _is_ours(frames[-1]):
         return None
-    return ForeignError(f"{resumes}\n{words.splitlines()[0]} (the whole traceback is in train.log)")
+    told = ForeignError(f"{resumes}\n{words.splitlines()[0]} (the whole traceback is in train.log)")
+    told.in_log = True
+    return told
 
 
 def _is_ours(frame: traceback.FrameSummary) -> bool:

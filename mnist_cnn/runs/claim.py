@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from mnist_cnn.errors import RunError, UserError
+from mnist_cnn.errors import ForeignError, RunError, UserError
 from mnist_cnn.files import LOCK, require_replaceable
 from mnist_cnn.runs.directory import Run, is_first_process
 from mnist_cnn.runs.layout import PLAN
@@ -52,23 +52,22 @@ def claimed(run: Run, cfg: DictConfig, new: bool) -> Iterator[Claim]:
     files = [run.config_file, run.overrides_file, run.metrics_file, run.history_file, run.log_file, run.path / LOCK]
     for file in files:
         require_replaceable(file)
-    if new:
-        _require_free(run, cfg)
     missing = [folder for folder in (run.path, *run.path.parents) if not folder.exists()]
-    there = {file: file.stat().st_size for file in files if file.exists()}
+    lock_file = {run.path / LOCK} - {file for file in files if file.exists()}
     try:
         lock = run.held()
     except OSError as error:
-        _undo(run, [], there, missing)
+        _undo(run, [], {}, missing)
         raise RunError(f"{error.filename or run.path}: cannot be written ({error.strerror})") from error
     with lock:
-        if new:
-            _require_free(run, cfg)  # once more: nobody else can begin here now
+        there = {file: file.stat().st_size for file in {*files} - lock_file if file.exists()}
         claim = Claim(run, found=run.config_file in there)
         try:
+            if new:
+                _require_free(run, cfg)
             yield claim
         except (UserError, OSError) as error:
-            if not (claim.begun or getattr(error, "in_log", False)):
+            if not (claim.begun or (isinstance(error, ForeignError) and error.in_log)):
                 _undo(run, files, there, missing)
             raise
 
@@ -92,7 +91,8 @@ def _undo(run: Run, files: list[Path], there: dict[Path, int], missing: list[Pat
     if run.log_file in there:
         os.truncate(run.log_file, there[run.log_file])
     lock = run.path / LOCK
-    made = [file for file in (run.path.iterdir() if missing else files) if file not in there and file != lock]
+    all_files = run.path.iterdir() if missing and run.path.is_dir() else files
+    made = [file for file in all_files if file not in there and file != lock]
     for path in [*made, *([lock] if lock not in there else [])]:  # the lock last: until then nobody begins here
         with contextlib.suppress(OSError):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -47,5 +47,5 @@ def foreign_errors(run: Run) -> Iterator[None]:
 
 def _how_to_go_on(run: Run) -> str:
     if not run.checkpoint("last").exists():
-        return "no epoch was complete, so there is nothing to resume"
+        return "no epoch was complete: it would begin again"
     return f"every complete epoch is saved, and this goes on: python -m mnist_cnn.train resume={run.path}"

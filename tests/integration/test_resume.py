@@ -113,14 +113,14 @@ def whole(tiny_overrides, tmp_path_factory) -> Run:
     return mc.fit(*LONG, *tiny_overrides, f"hydra.run.dir={tmp_path_factory.mktemp('whole')}/run").run
 
 
-def test_killed_in_mid_epoch_and_resumed_with_auto_equals_uninterrupted(cli, whole, tiny_overrides, tmp_path):
-    process = start([*LONG, *tiny_overrides], tmp_path)
+def test_killed_with_workers_and_resumed_with_auto_equals_uninterrupted(cli, whole, tiny_overrides, tmp_path):
+    process = start([*LONG, *tiny_overrides, "data.num_workers=2"], tmp_path)
     run_dir = wait_for_epochs(tmp_path / "runs", 1)
     process.send_signal(signal.SIGKILL)
     process.wait()
     run = Run(run_dir)
     assert metrics_of(run)["status"] == "running"
-    assert cli(*LONG, *tiny_overrides, "resume=auto") == 0
+    assert cli(*LONG, *tiny_overrides, "data.num_workers=2", "resume=auto") == 0  # at once: no worker holds the lock
     same(whole, run)
 
 
