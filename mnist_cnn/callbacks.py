@@ -73,6 +73,13 @@ class History(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
 
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Before the data module makes its loaders."""
+        rows = checkpoint["callbacks"][self.state_key]["rows"]
+        trainer.datamodule.first_epoch = len(rows)  # type: ignore[attr-defined]
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began = self._trained = time.perf_counter()
         self._images = 0

@@ -29,6 +29,7 @@ class AdoptedDataModule(pl.LightningDataModule):
     divide_by = WHITE
     limits: ClassVar[dict[str, int]] = {}
     verified = False
+    first_epoch = 0
 
     class_names: list[str]
 
@@ -66,8 +67,7 @@ class AdoptedDataModule(pl.LightningDataModule):
         loader = super().train_dataloader()
         if isinstance(loader, DataLoader) and isinstance(loader.batch_sampler, BatchSampler):
             loader.generator = loader.generator or torch.Generator()  # iterating must not draw from the global numbers
-            epoch = self.trainer.current_epoch if self.trainer is not None else 0
-            sampler = EpochSeeded(loader.batch_sampler.sampler, self.order_seed, loader.generator, epoch)
+            sampler = EpochSeeded(loader.batch_sampler.sampler, self.order_seed, loader.generator, self.first_epoch)
             loader.batch_sampler.sampler = sampler
         return loader
 

@@ -57,6 +57,7 @@ class ImageDataModule(pl.LightningDataModule):
     """
 
     dataset: str  # its name
+    first_epoch = 0  # to be trained; Lightning tells a sampler only when workers have drawn their first batches
 
     def __init__(
         self,
@@ -168,9 +169,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         images = self.splits["train"]
-        # The epoch: Lightning tells it only when workers have drawn the first batches already.
-        epoch = self.trainer.current_epoch if self.trainer is not None else 0
-        sampler = training_sampler(images, images.labels, self.balanced, self.seed, *self._place(), epoch)
+        sampler = training_sampler(images, images.labels, self.balanced, self.seed, *self._place(), self.first_epoch)
         return self._loader("train", sampler, self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
