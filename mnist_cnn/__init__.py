@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         MNISTDataModule as MNISTDataModule,
     )
     from mnist_cnn.interface import (
+        check as check,
+    )
+    from mnist_cnn.interface import (
         compare_runs as compare_runs,
     )
     from mnist_cnn.interface import (
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MNISTDataModule",
+    "check",
     "compare_runs",
     "create_model",
     "fit",

@@ -18,10 +18,11 @@ from mnist_cnn import cli
 from mnist_cnn.config.build import build_data, build_metrics
 from mnist_cnn.config.command_line import evaluation_overrides
 from mnist_cnn.config.compose import compose_named, compose_run
+from mnist_cnn.config.foreign import Precision
 from mnist_cnn.config.module import build_module, plain_node
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import problems_to_evaluate
-from mnist_cnn.config.signatures import Precision, check_keys
+from mnist_cnn.config.signatures import check_keys
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.report.console import logging_to

@@ -39,6 +39,7 @@ from mnist_cnn.sweep.multirun import perform
 from mnist_cnn.sweep.plan import Sweep
 from mnist_cnn.sweep.summary import write_summary
 from mnist_cnn.train import Result, train
+from mnist_cnn.training.rehearsal import rehearse_jobs
 
 _one_at_a_time = threading.RLock()
 _ENVIRONMENT = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "CUBLAS_WORKSPACE_CONFIG")
@@ -64,6 +65,26 @@ def fit(*overrides: str, **settings: Any) -> Result:
             words = "ddp and several devices start processes by a command line: python -m mnist_cnn.train"
             raise ConfigError([f"trainer: {words}"])
         return train(start.cfg, start.run, start.overrides, start.checkpoint, began)
+
+
+def check(*overrides: str, rehearse: bool = True, sweep: bool = False, **settings: Any) -> list[list[str]]:
+    """Whether `fit` would train, without doing so: all values, and a step of everything in a temporary folder.
+
+    Args:
+        overrides, settings: as for `fit`; with `sweep` as for `fit_many`.
+        rehearse: False checks the values alone.
+
+    Returns:
+        the overrides of every job.
+
+    Raises:
+        UserError: what the command `validate` would print.
+    """
+    with _guest():
+        jobs = _call(overrides, settings, multirun=sweep).check()
+        if rehearse:
+            rehearse_jobs(jobs)
+    return [job.overrides for job in jobs]
 
 
 def fit_many(*overrides: str, **settings: Any) -> list[dict[str, Any]]:

@@ -17,19 +17,16 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.callbacks import WeightAveraging
 
 from mnist_cnn import cli
-from mnist_cnn.callbacks import History, SelfContained
 from mnist_cnn.config.build import DataModule, build, build_data
 from mnist_cnn.config.command_line import training_call
-from mnist_cnn.config.metrics import monitors
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import LayerRow
 from mnist_cnn.models.net import NetClassifier
-from mnist_cnn.models.reading import Scale
 from mnist_cnn.report.console import logging_to
 from mnist_cnn.report.forecast import Forecast, earlier_epoch
 from mnist_cnn.report.tables import count, final_table, start_report
@@ -38,15 +35,15 @@ from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.environment import environment
 from mnist_cnn.runs.history import Epoch
 from mnist_cnn.runs.keeper import Keeper
-from mnist_cnn.runs.model import asked_test, layer_rows, ready_model
+from mnist_cnn.runs.model import asked_test, layer_rows
 from mnist_cnn.runs.protocol import protocol_of
 from mnist_cnn.runs.record import Record, known
-from mnist_cnn.runs.settings import lasting, settings_digest
+from mnist_cnn.runs.settings import settings_digest
 from mnist_cnn.runs.start import find_start
 from mnist_cnn.runs.stopping import foreign_errors, stoppable
 from mnist_cnn.sweep.multirun import launch_sweep, run_sweep
 from mnist_cnn.training.measure import measure
-from mnist_cnn.training.trainer import build_trainer
+from mnist_cnn.training.trainer import assemble
 
 log = logging.getLogger(__name__)
 
@@ -105,23 +102,16 @@ def train(
             data = build_data(cfg)
             data.prepare_data()
             data.setup("fit")
-            scale = Scale(data.divide_by, data.mean())
-            model, node, start = ready_model(cfg, data, scale, checkpoint)
-            if isinstance(model, Classifier):
-                clips_mixed = bool(cfg.trainer.gradient_clip_val) and "mixed" in cfg.trainer.precision
-                speed.apply(model, clips_mixed=clips_mixed)
-            history = History(run.history_file, began, monitors(OmegaConf.to_container(cfg)), keeper.begin)
             forecast = Forecast(keeper, earlier_epoch(run.path.parent, cfg, torch.get_num_threads()))
-            trainer = build_trainer(
-                cfg, run, model, [history, SelfContained(node, scale, lasting(cfg)), forecast], data
-            )
+            parts = assemble(cfg, run, data, speed, checkpoint, began, keeper.begin, [forecast])
+            model, trainer = parts.model, parts.trainer
             rows = layer_rows(model)
             keeper.add(**describe(cfg, overrides, data, model, rows, trainer))
-            log.info(start_report(cfg, run, keeper.record, rows, start, isinstance(model, Classifier)))
+            log.info(start_report(cfg, run, keeper.record, rows, parts.said, isinstance(model, Classifier)))
 
             with foreign_errors(run):
                 trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-            outcome = measure(cfg, run, history, trainer, model, data)
+            outcome = measure(cfg, run, parts.history, trainer, model, data)
             keeper.begin()  # where no step was left
         keeper.add(status="completed", **outcome)
         if cfg.figures and trainer.is_global_zero:

@@ -1,4 +1,4 @@
-"""Checks a configuration, or every job of a sweep, without running it: the same arguments as for training."""
+"""Checks and rehearses a configuration, or every job of a sweep: the same arguments as for training."""
 
 if __name__ == "__main__":  # before the imports, which take seconds
     from mnist_cnn.signals import leave_at_once
@@ -8,22 +8,31 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
 from mnist_cnn import cli
 from mnist_cnn.config.command_line import training_call
+from mnist_cnn.training.rehearsal import rehearse_jobs
 
 HEADER = """\
-Checks what a training or a sweep is asked for, without running it.
+Checks what a training or a sweep is asked for, and rehearses it: a step of
+training, validation, a checkpoint and the test, in a temporary folder.
 
   python -m mnist_cnn.validate model=gap optimizer.lr=0.01
   python -m mnist_cnn.validate -m model=vanilla,gap seed=1,2,3   every job
+  python -m mnist_cnn.validate model=gap rehearse=false          values alone
 
-It takes what python -m mnist_cnn.train takes."""
+Else it takes what python -m mnist_cnn.train takes."""
 
 
 def main() -> None:
     with cli.user_errors():
-        call = training_call(cli.arguments(), HEADER)
+        given = cli.arguments()
+        own = [text for text in given if text.startswith("rehearse=")]
+        _, options = cli.read_options(own, {"rehearse": bool})
+        call = training_call([text for text in given if text not in own], HEADER)
         if call is not None:
             jobs = call.check()
-            print(f"ok: {len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}")
+            said = f"ok: {len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}"
+            if options.get("rehearse", True) and call.value("resume") is None:
+                said += f", {rehearse_jobs(jobs)} rehearsed"
+            print(said)
 
 
 if __name__ == "__main__":

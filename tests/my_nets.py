@@ -107,3 +107,10 @@ class Untested(Lit):
 
 class Blind(Lit):
     validation_step = pl.LightningModule.validation_step
+
+
+class Clumsy(pl.Callback):
+    """Fails in the first step."""
+
+    def on_train_batch_start(self, *given: object) -> None:
+        raise RuntimeError("at once")

@@ -10,12 +10,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
+from mnist_cnn.config.foreign import Precision
 from mnist_cnn.config.instantiate import build, problems_of
+from mnist_cnn.config.memory import check_sizes
 from mnist_cnn.config.metrics import OURS, try_metrics
 from mnist_cnn.config.module import blank_module, is_classifier, try_module
 from mnist_cnn.config.protocol import check_protocol, classes_of, no_validation
 from mnist_cnn.config.quiet import quiet_libraries
-from mnist_cnn.config.signatures import Precision
 from mnist_cnn.config.tries import try_augmentation, try_callbacks, try_mixed_labels, try_optimizer
 from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.models.layers import CLASSES
@@ -135,6 +136,8 @@ def _check_recipe(tree: dict[str, Any]) -> list[str]:
         net = blank_module(tree["model"], classes_of(tree["data"]), tree["freeze"])
     except ConfigError as error:
         return error.problems
+    if net is not None and (problems := check_sizes(tree["model"], net, tree["data"].get("batch_size", 1))):
+        return problems
     problems = try_augmentation(tree["augment"]) or try_mixed_labels(tree["augment"], tree["model"])
     problems = problems + try_callbacks(tree, net)
     return problems + (problems_of(try_optimizer, tree, net) if is_classifier(tree["model"]) else [])

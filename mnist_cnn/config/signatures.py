@@ -10,16 +10,15 @@ import types
 import typing
 from typing import Annotated, Any, Literal
 
-import pytorch_lightning as pl
 import torch
 
+from mnist_cnn.config.foreign import RANGES, why_not
 from mnist_cnn.config.locate import check_inside as check_inside
 from mnist_cnn.config.locate import locate as locate
 from mnist_cnn.config.place import config_dir
-from mnist_cnn.config.unusable import why_not
 from mnist_cnn.errors import nearest, shortened
 from mnist_cnn.optim import RUN_LENGTHS
-from mnist_cnn.values import Count, NotNegative, NotNegativeInt, Positive, Share, problem
+from mnist_cnn.values import Count, problem
 
 # Passed in code, so a configuration neither needs nor may set them.
 INJECTED = {
@@ -48,38 +47,6 @@ OWN_KEYS: dict[str, dict[str, Any]] = {
 NEEDED = {"scheduler": {"interval"}, "trainer": {"max_epochs", "precision", "accelerator"}}
 HARMLESS = ("functools.partial", "datetime.timedelta")
 HYDRAS = ("_target_", "_partial_", "_args_")
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-# What other people's signatures do not say and their classes do not refuse in a line; all else is theirs to judge.
-RANGES: dict[type, dict[str, Any]] = {
-    torch.optim.Optimizer: {
-        "lr": Positive,
-        "weight_decay": NotNegative,
-        "momentum": Share,
-        "alpha": Share,
-        "eps": Positive | list | None,  # Adafactor has two
-    },
-    torch.optim.Adam: {"betas": tuple[Share, Share]},
-    torch.optim.lr_scheduler.LRScheduler: {"step_size": Count, "gamma": Positive},
-    pl.callbacks.EarlyStopping: {"patience": Count, "min_delta": NotNegative},
-    pl.callbacks.EMAWeightAveraging: {
-        "decay": Share,
-        "update_every_n_steps": Count,
-        "update_starting_at_step": NotNegativeInt | None,
-    },
-    pl.Trainer: {
-        "precision": Precision,
-        "max_epochs": Count,
-        "max_steps": Count | Literal[-1],
-        "log_every_n_steps": NotNegativeInt,
-        "num_sanity_val_steps": NotNegativeInt | Literal[-1],
-        "gradient_clip_val": Positive | None,
-        "accumulate_grad_batches": Count,
-        "check_val_every_n_epoch": Count,
-        "limit_train_batches": Positive | None,
-        "limit_val_batches": Positive | None,
-        "limit_test_batches": Positive | None,
-    },
-}
 
 
 def check_node(node: Any, path: str, base: type | None) -> list[str]:

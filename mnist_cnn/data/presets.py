@@ -18,6 +18,7 @@ class Preset:
         torchvision: name of its class there, which knows mirrors and checksums.
         folder: below the root, as torchvision lays it out.
         files: uncompressed: images and labels for training, then for the test.
+        sizes: how many images they have, for training and for the test.
         first_label: number of the first class in the files; ours count from 0.
         label_columns: dimensions of the label files; of two, the first column is the class.
         lies_on_its_side: rows and columns are swapped in the files.
@@ -26,15 +27,16 @@ class Preset:
     torchvision: str
     folder: str
     files: tuple[str, ...] = FILES
+    sizes: tuple[int, int] = (60_000, 10_000)
     first_label: int = 0
     label_columns: int = 1
     lies_on_its_side: bool = False
 
 
-def _emnist(split: str, first_label: int) -> Preset:
+def _emnist(split: str, first_label: int, sizes: tuple[int, int]) -> Preset:
     kinds = ("train-images-idx3", "train-labels-idx1", "test-images-idx3", "test-labels-idx1")
     files = tuple(f"emnist-{split}-{kind}-ubyte" for kind in kinds)
-    return Preset("EMNIST", "EMNIST", files, first_label, lies_on_its_side=True)
+    return Preset("EMNIST", "EMNIST", files, sizes, first_label, lies_on_its_side=True)
 
 
 PRESETS = {
@@ -45,10 +47,11 @@ PRESETS = {
         "QMNIST", "QMNIST",
         ("qmnist-train-images-idx3-ubyte", "qmnist-train-labels-idx2-int",
          "qmnist-test-images-idx3-ubyte", "qmnist-test-labels-idx2-int"),
+        sizes=(60_000, 60_000),
         label_columns=2,
     ),
-    "EMNISTLetters": _emnist("letters", 1),
-    "EMNISTBalanced": _emnist("balanced", 0),
+    "EMNISTLetters": _emnist("letters", 1, (124_800, 20_800)),
+    "EMNISTBalanced": _emnist("balanced", 0, (112_800, 18_800)),
 }  # fmt: skip
 
 

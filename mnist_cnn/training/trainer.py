@@ -1,19 +1,72 @@
 """The Trainer of a run: with the callbacks that every run has, and those of its configuration."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from mnist_cnn.callbacks import AtomicCheckpointIO, SeedEpochs, every_epoch
+from mnist_cnn.callbacks import AtomicCheckpointIO, History, SeedEpochs, SelfContained, every_epoch
 from mnist_cnn.config.build import DataModule, build
+from mnist_cnn.config.instantiate import named
+from mnist_cnn.config.metrics import monitors
 from mnist_cnn.config.recipe import offered
 from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.models.reading import Scale
 from mnist_cnn.optim import PlateausResume
 from mnist_cnn.report.console import ProgressBar, interactive
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.model import ready_model
+from mnist_cnn.runs.settings import lasting
+from mnist_cnn.speed.measures import Speed
+from mnist_cnn.training.batches import check_batches
 from mnist_cnn.training.loggers import LogSettings
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of.
+
+    Args:
+        said: what a reader should know of the weights it starts from.
+    """
+
+    model: pl.LightningModule
+    history: History
+    trainer: pl.Trainer
+    said: dict[str, str]
+
+
+def assemble(
+    cfg: DictConfig,
+    run: Run,
+    data: DataModule,
+    speed: Speed,
+    checkpoint: Path | None,
+    began: float | None = None,
+    first_step: Callable[[], None] = lambda: None,
+    further: Sequence[pl.Callback] = (),
+) -> Parts:
+    """All that trains: the model with the measures of the group `speed`, and its Trainer.
+
+    Args:
+        data: set up.
+        checkpoint: to go on from, if any; `began`, `first_step`: see `History`.
+
+    Raises:
+        ConfigError: parts that refuse their values, or do not go together with the data.
+    """
+    check_batches(cfg, data)
+    scale = Scale(data.divide_by, data.mean())
+    model, node, said = ready_model(cfg, data, scale, checkpoint)
+    if isinstance(model, Classifier):
+        clips_mixed = bool(cfg.trainer.gradient_clip_val) and "mixed" in cfg.trainer.precision
+        speed.apply(model, clips_mixed=clips_mixed)
+    history = History(run.history_file, began, monitors(OmegaConf.to_container(cfg)), first_step)
+    trainer = build_trainer(cfg, run, model, [history, SelfContained(node, scale, lasting(cfg)), *further], data)
+    return Parts(model, history, trainer, said)
 
 
 def build_trainer(
@@ -26,6 +79,9 @@ def build_trainer(
     last = [every_epoch(run.path), *([ProgressBar()] if interactive() else [])]  # saves what the others have become
     chosen = _built(cfg, "callbacks", dirpath=str(run.checkpoints))
     loggers = _built(cfg, "logger", save_dir=str(run.path))
+    for logger, (name, node) in zip(loggers, _entries(cfg.logger), strict=True):
+        with named(f"logger.{name}", node):
+            _ = logger.experiment  # made by its first use, from what the configuration gives
     told = [LogSettings(cfg, model)] if loggers else []
     without = {} if data.holds_out else {"limit_val_batches": 0}
     trainer: pl.Trainer = build(
@@ -45,5 +101,9 @@ def build_trainer(
 
 
 def _built(cfg: DictConfig, group: str, **folder: str) -> list[Any]:
-    """The entries of a group that are not switched off by null."""
-    return [offered(node, f"{group}.{name}", **folder) for name, node in cfg[group].items() if node is not None]
+    """The entries of a group that are not switched off by null, as objects."""
+    return [offered(node, f"{group}.{name}", **folder) for name, node in _entries(cfg[group])]
+
+
+def _entries(group: DictConfig) -> list[tuple[str, Any]]:
+    return [(str(name), node) for name, node in group.items() if node is not None]

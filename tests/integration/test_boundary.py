@@ -1,9 +1,11 @@
 """What a configuration names is built where its key is known: what it refuses is one line, a mistake of ours none."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
 
+import mnist_cnn as mc
 from mnist_cnn import errors, evaluate, train, validate
 from mnist_cnn.config.instantiate import build
 from mnist_cnn.config.python_values import command
@@ -105,3 +107,51 @@ def test_commands_can_be_pasted():
     assert command("train", resume="/runs/a") == "python -m mnist_cnn.train resume=/runs/a"
     assert command("train", "-m", resume="/ä b/it's") == """python -m mnist_cnn.train -m 'resume=/ä b/it'"'"'s'"""
     assert command("evaluate", run_dir="a,b") == """python -m mnist_cnn.evaluate 'run_dir='"'"'a,b'"'"''"""
+
+
+# What values alone do not show: arguments, what the one line must say.
+REHEARSED = {
+    "batches that are none": (["trainer.limit_val_batches=1e-9"], ["limit_val_batches = 1e-09: no batch of 1"]),
+    "steps that are none": (["trainer.limit_train_batches=1e-9"], ["limit_train_batches = 1e-09: no batch of 8"]),
+    "validation after the end of an epoch": (["trainer.val_check_interval=9"], ["interval = 9: more than the 8 batch"]),
+    "a batch larger than the data": (["data.batch_size=241"], ["data.batch_size = 241: there are only 240 training"]),
+    "a typo that a logger passes on": (
+        ["logger=tensorboard", "logger.tensorboard.nam=x"], ["logger.tensorboard.nam: unknown key"],
+    ),
+    "a net of a thousand machines": (["model.stages=[[100000000],[4]]"], ["model.stages = [[100000000], [4]]", "GiB"]),
+    "a batch of a thousand machines": (["data.batch_size=10000000000"], ["data.batch_size = 10000000000", "GiB"]),
+    "a callback that fails": (["+callbacks.mine._target_=my_nets.Clumsy"], ["callbacks.mine", "at once", "my_nets.py"]),
+    "images that are not there": (["data.root=/nowhere"], ["/nowhere/custom/raw"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REHEARSED)
+def test_a_rehearsal_finds_it(cli, capsys, tmp_path, own, tiny_overrides, name):
+    arguments, said = REHEARSED[name]
+    before = sorted(tmp_path.iterdir())
+    small = ["model=gap", "model.stages=[[2]]"]
+    assert cli(*small, *tiny_overrides, *arguments, main=validate.main) == 2
+    message = capsys.readouterr().err
+    assert [words for words in said if words not in message] == [], message
+    assert "Traceback" not in message
+    assert [file for file in tmp_path.iterdir() if file.name != "__pycache__"] == before
+
+
+def test_what_is_right_is_rehearsed_without_a_trace(cli, capsys, tmp_path, tiny_overrides):
+    temporary = set(Path(tempfile.gettempdir()).glob("mnist-cnn-*"))
+    wide = ["callbacks=[checkpoint,ema,early_stopping]", "trainer.accumulate_grad_batches=50", "metrics=f1"]
+    call = ["-m", "model=gap", "model.stages=[[2]],[[3]]", "seed=1,2", *wide, *tiny_overrides]
+    assert cli(*call, main=validate.main) == 0
+    assert cli(*call, "rehearse=false", main=validate.main) == 0
+    assert capsys.readouterr().out == "ok: 4 jobs, 2 rehearsed\nok: 4 jobs\n"
+    assert list(tmp_path.iterdir()) == []
+    assert set(Path(tempfile.gettempdir()).glob("mnist-cnn-*")) <= temporary
+    assert cli("rehearse=perhaps", main=validate.main) == 2
+
+
+def test_python_checks_too(tiny_overrides):
+    small = ["model=gap", "model.stages=[[2]]", *tiny_overrides]
+    assert mc.check(*small, rehearse=False, seed=3)[0][-1] == "seed=3"
+    assert len(mc.check(*small, rehearse=False, sweep=True, seed=[1, 2])) == 2
+    with pytest.raises(ConfigError, match=r"data\.batch_size = 241"):
+        mc.check(*small, "data.batch_size=241")

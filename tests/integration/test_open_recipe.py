@@ -8,7 +8,7 @@ import torch
 from conftest import metrics_of
 from test_resume import killed_in_epoch, same
 
-from mnist_cnn.config.unusable import UNUSABLE
+from mnist_cnn.config.foreign import UNUSABLE
 from mnist_cnn.runs.directory import Run
 
 NET = ["model=sequential", "model.layers=[{conv:3},pool,flatten,{dense:10}]", "optimizer=any"]

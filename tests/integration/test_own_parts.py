@@ -74,7 +74,7 @@ def test_a_console_script_finds_modules_of_the_working_folder(own_nets, tmp_path
     code = f"import sys; sys.argv[1:] = {own_nets!r}; from mnist_cnn.console_scripts import validate; validate()"
     command = [sys.executable, "-P", "-c", code]  # -P: as an installed script, without the working folder
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "ok: 1 job\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "ok: 1 job, 1 rehearsed\n"), done.stderr
 
 
 REFUSED = {

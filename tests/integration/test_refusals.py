@@ -137,7 +137,7 @@ def test_a_typo_inside_an_experiment_file_is_found(cli, capsys, tmp_path):
 def test_validate_accepts_what_is_right_and_counts_the_jobs(cli, capsys):
     assert cli("model=gap", main=validate.main) == 0
     assert cli("-m", "model=gap,vanilla", "seed=range(1,4)", main=validate.main) == 0
-    assert capsys.readouterr().out.split("\n")[:2] == ["ok: 1 job", "ok: 6 jobs"]
+    assert capsys.readouterr().out.split("\n")[:2] == ["ok: 1 job, 1 rehearsed", "ok: 6 jobs, 2 rehearsed"]
 
 
 def test_arguments_of_the_trainer_need_no_plus(cli, tiny_overrides, run_of):

@@ -1,6 +1,44 @@
-"""What PyTorch and Lightning offer for a place and cannot work here, by name, with the reason."""
+"""What classes of PyTorch and Lightning do not say themselves: ranges of arguments, and what cannot work here."""
 
-from typing import Any
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+
+from mnist_cnn.values import Count, NotNegative, NotNegativeInt, Positive, Share
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+# What other people's signatures do not say and their classes do not refuse in a line; all else is theirs to judge.
+RANGES: dict[type, dict[str, Any]] = {
+    torch.optim.Optimizer: {
+        "lr": Positive,
+        "weight_decay": NotNegative,
+        "momentum": Share,
+        "alpha": Share,
+        "eps": Positive | list | None,  # Adafactor has two
+    },
+    torch.optim.Adam: {"betas": tuple[Share, Share]},
+    torch.optim.lr_scheduler.LRScheduler: {"step_size": Count, "gamma": Positive},
+    pl.callbacks.EarlyStopping: {"patience": Count, "min_delta": NotNegative},
+    pl.callbacks.EMAWeightAveraging: {
+        "decay": Share,
+        "update_every_n_steps": Count,
+        "update_starting_at_step": NotNegativeInt | None,
+    },
+    pl.Trainer: {
+        "precision": Precision,
+        "max_epochs": Count,
+        "max_steps": Count | Literal[-1],
+        "log_every_n_steps": NotNegativeInt,
+        "num_sanity_val_steps": NotNegativeInt | Literal[-1],
+        "gradient_clip_val": Positive | None,
+        "accumulate_grad_batches": Count,
+        "check_val_every_n_epoch": Count,
+        "limit_train_batches": Positive | None,
+        "limit_val_batches": Positive | None,
+        "limit_test_batches": Positive | None,
+    },
+}
 
 _BASE = "a base class; name one of its subclasses"
 _SEARCH = "changes a setting behind the run's record; try values of it in a sweep instead (-m {})"

@@ -1,0 +1,220 @@
+"""Does a configuration train? One step of everything, in a temporary folder that goes afterwards.
+
+A step of training, validation, a checkpoint saved and resumed from, and the test, with the Trainer, the callbacks and
+the data of the run itself. Loggers that speak to a server are left out, and what would be fetched is made up.
+"""
+
+import contextlib
+import copy
+import io
+import json
+import logging
+import tempfile
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import Metric
+
+from mnist_cnn.config.build import DataModule, build, build_data
+from mnist_cnn.config.call import CheckedJob
+from mnist_cnn.config.checks import starts_processes
+from mnist_cnn.config.memory import bounded_memory
+from mnist_cnn.config.quiet import quiet_libraries
+from mnist_cnn.config.refusal import refusal
+from mnist_cnn.config.signatures import locate
+from mnist_cnn.data.augment import Augmentation
+from mnist_cnn.data.datamodule import MNISTDataModule
+from mnist_cnn.data.images import SIDE, ImageSet
+from mnist_cnn.data.own import OwnDataModule
+from mnist_cnn.errors import ConfigError, Diverged, ForeignError, UserError, is_ours
+from mnist_cnn.runs.directory import Run
+from mnist_cnn.training.batches import check_batches
+from mnist_cnn.training.measure import measure
+from mnist_cnn.training.trainer import assemble
+
+SERVERLESS = (CSVLogger, TensorBoardLogger)
+# What may be another number without another verdict, and keeps it short.
+SHORT = {
+    "min_epochs": None, "min_steps": None, "check_val_every_n_epoch": 1, "val_check_interval": None,
+    "limit_val_batches": 1, "limit_test_batches": 1, "num_sanity_val_steps": 0,
+}  # fmt: skip
+ONE_PROCESS = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+MOST_ACCUMULATED = 2
+FEW = 16  # images of a batch
+PARTS: dict[str, type] = {
+    "callbacks": pl.Callback, "logger": Logger, "metrics": Metric, "optimizer": Optimizer, "scheduler": LRScheduler,
+    "data": pl.LightningDataModule, "augment": Augmentation, "trainer": pl.Trainer,
+}  # fmt: skip
+
+
+class StopSoon(pl.Callback):
+    """Ends a training after the optimizer's first step, as an epoch that is complete."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.before = trainer.global_step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *given: Any) -> None:
+        trainer.should_stop = trainer.should_stop or trainer.global_step > self.before
+
+
+def rehearse_jobs(jobs: Sequence[CheckedJob]) -> int:
+    """Rehearses one job of every kind, and returns how many that are.
+
+    Raises:
+        ConfigError: with the problems of all of them.
+    """
+    kinds = {_kind(job.cfg): job for job in reversed(jobs)}
+    problems = []
+    for job in sorted(kinds.values(), key=lambda job: job.number):
+        try:
+            rehearse(job.cfg)
+        except UserError as error:
+            found = error.problems if isinstance(error, ConfigError) else [str(error)]
+            problems += [f"{job.name}: {text}" if len(jobs) > 1 else text for text in found]
+    if problems:
+        raise ConfigError(problems)
+    return len(kinds)
+
+
+def _kind(cfg: DictConfig) -> str:
+    """Equal where one rehearsal says all: the same net but for fractions such as a dropout, the same classes."""
+    tree: Any = OmegaConf.to_container(cfg, resolve=True)
+    net = {key: value for key, value in tree["model"].items() if not isinstance(value, float)}
+    data = {key: tree["data"].get(key) for key in ("_target_", "dataset", "train", "validation_size")}
+    return json.dumps([net, data, _classes(tree), tree["trainer"]["precision"], tree["test"], tree["freeze"]])
+
+
+def _classes(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        inner = {key: found for key, value in tree.items() if (found := _classes(value)) is not None}
+        return tree["_target_"] if set(inner) <= {"_target_"} and "_target_" in tree else inner or None
+    return None
+
+
+def rehearse(cfg: DictConfig) -> None:
+    """Rehearses a valid configuration.
+
+    Raises:
+        ConfigError: with the key, the value and the words of what would end the training.
+        DataError: the images are not what they should be.
+    """
+    with _unheard(), bounded_memory(), tempfile.TemporaryDirectory(prefix="mnist-cnn-") as folder:
+        whole, run = cfg, Run(Path(folder))
+        cfg = shortened(cfg)
+        try:
+            speed = build(cfg.speed, "speed")
+            data = blank_data(cfg)
+            check_batches(whole, data)
+            for checkpoint in (None, run.checkpoint("last")):
+                parts = assemble(cfg, run, data, speed, checkpoint, further=[StopSoon()])
+                parts.trainer.fit(parts.model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            measure(cfg, run, parts.history, parts.trainer, parts.model, data)
+        except Diverged:
+            return  # a matter of the figures; made-up images have none
+        except Exception as error:
+            _tell(error, cfg)
+
+
+def shortened(cfg: DictConfig) -> DictConfig:
+    """A copy that trains in one process, without servers, no longer than it takes to see whether it works."""
+    cfg = copy.deepcopy(cfg)
+    OmegaConf.set_struct(cfg, False)
+    trainer = cfg.trainer
+    several = ONE_PROCESS if starts_processes(trainer) else {}
+    for key, value in (SHORT | several).items():
+        if key in trainer:
+            trainer[key] = value
+    trainer.accumulate_grad_batches = min(trainer.get("accumulate_grad_batches", 1), MOST_ACCUMULATED)
+    cfg.speed.compile = False
+    small = {"batch_size": min(cfg.data.get("batch_size", 1), FEW), "eval_batch_size": FEW, "num_workers": 0}
+    cfg.data.update({key: value for key, value in small.items() if key in cfg.data})
+    cfg.logger = {name: node for name, node in cfg.logger.items() if node and _is_local(node)}
+    return cfg
+
+
+def blank_data(cfg: DictConfig) -> DataModule:
+    """The data of a configuration, set up: the files that are there, with made-up pictures in place of slow ones."""
+    data = build_data(cfg)
+    if isinstance(data, MNISTDataModule) and data.md5 is not None:  # whose files may be fetched
+        if not all((data.folder / name).is_file() for name in data.preset.files):
+            classes = len(data.class_names)
+            sizes = dict(zip(("train", "test"), data.preset.sizes, strict=True))
+            data.read = lambda split: ImageSet(  # type: ignore[method-assign]
+                _pixels(sizes[split]).unsqueeze(1), torch.arange(sizes[split]) % classes
+            )
+    else:
+        data.prepare_data()
+        if isinstance(data, OwnDataModule):
+            labels, pixels = data.labels, data.pixels
+            data.pixels = lambda split: (  # type: ignore[method-assign]
+                _pixels(len(found.values)) if (found := labels(split)) is not None else pixels(split)
+            )
+    data.setup("fit")
+    data.prepare_data = lambda: None  # type: ignore[method-assign]  # nor does the Trainer fetch anything
+    return data
+
+
+def _pixels(count: int) -> torch.Tensor:
+    """One picture, of random numbers, as often as needed and in memory once."""
+    return torch.randint(0, 256, (1, SIDE, SIDE), dtype=torch.uint8).expand(count, -1, -1)
+
+
+def _is_local(node: DictConfig) -> bool:
+    target: Any = locate(node["_target_"], "logger")[0]
+    return isinstance(target, type) and issubclass(target, SERVERLESS)
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Nothing is printed or logged, and random numbers are put back."""
+    root, silent = logging.getLogger(), logging.NullHandler()
+    handlers, root.handlers = root.handlers, [silent]
+    try:
+        with isolate_rng(), quiet_libraries(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")  # the training will say them
+            yield
+    finally:
+        root.handlers = handlers
+
+
+def _tell(error: Exception, cfg: DictConfig) -> None:
+    """Raises what the error says of the part of the configuration that it comes from."""
+    cause = error.__cause__ if isinstance(error, ForeignError) and error.__cause__ is not None else error
+    if isinstance(cause, UserError) or is_ours(cause):
+        raise cause
+    key, node = _part(cause, cfg)
+    raise ConfigError([refusal(key, node, cause)]) from error
+
+
+def _part(error: BaseException, cfg: DictConfig) -> tuple[str, dict[str, Any]]:
+    """The key of the innermost object that was at work, with its node."""
+    tree: Any = OmegaConf.to_container(cfg, resolve=True)
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        found = frame.f_locals.get("self")
+        for group, kind in PARTS.items():
+            if not isinstance(found, kind) or not tree[group]:
+                continue
+            if "_target_" in tree[group]:
+                return group, tree[group]
+            named = {name: node for name, node in tree[group].items() if node and _made(node, found)}
+            if named:
+                name, node = next(iter(named.items()))
+                return f"{group}.{name}", node
+        if isinstance(found, torch.nn.Module):
+            return "model", tree["model"]
+    return "trainer", tree["trainer"]
+
+
+def _made(node: dict[str, Any], found: Any) -> bool:
+    target = locate(node["_target_"], "")[0]
+    return isinstance(target, type) and isinstance(found, target)
