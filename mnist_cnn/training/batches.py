@@ -1,9 +1,14 @@
 """Whether the Trainer's numbers leave any batch, once the data have said how many there are."""
 
+import logging
+
 from omegaconf import DictConfig
 
 from mnist_cnn.config.build import DataModule
 from mnist_cnn.errors import ConfigError
+
+log = logging.getLogger(__name__)
+USUAL = 1024  # batch sizes up to this may come from a net's own file, which does not know how few the images are
 
 
 def check_batches(cfg: DictConfig, data: DataModule) -> None:
@@ -30,8 +35,9 @@ def check_batches(cfg: DictConfig, data: DataModule) -> None:
         problems.append(f"trainer.val_check_interval = {every}: {words}")
     if "train" in batches and isinstance(every, float) and every * batches["train"] < 1:
         problems.append(f"trainer.val_check_interval = {every}: no batch of {batches['train']}")
-    few = data.limits.get("training") is not None or cfg.data.get("fraction", 1) != 1
-    if "train" in sizes and cfg.data.batch_size > sizes["train"] and not few:
+    if "train" in sizes and cfg.data.batch_size > max(sizes["train"], USUAL):
         problems.append(f"data.batch_size = {cfg.data.batch_size}: there are only {sizes['train']:,} training images")
+    elif "train" in sizes and cfg.data.batch_size > sizes["train"]:
+        log.info(f"data.batch_size = {cfg.data.batch_size}: all {sizes['train']:,} training images are one batch")
     if problems:
         raise ConfigError(problems)

@@ -114,7 +114,7 @@ REHEARSED = {
     "batches that are none": (["trainer.limit_val_batches=1e-9"], ["limit_val_batches = 1e-09: no batch of 1"]),
     "steps that are none": (["trainer.limit_train_batches=1e-9"], ["limit_train_batches = 1e-09: no batch of 8"]),
     "validation after the end of an epoch": (["trainer.val_check_interval=9"], ["interval = 9: more than the 8 batch"]),
-    "a batch larger than the data": (["data.batch_size=241"], ["data.batch_size = 241: there are only 240 training"]),
+    "a batch larger than the data": (["data.batch_size=2000"], ["data.batch_size = 2000: there are only 240 training"]),
     "a typo that a logger passes on": (
         ["logger=tensorboard", "logger.tensorboard.nam=x"], ["logger.tensorboard.nam: unknown key"],
     ),
@@ -153,5 +153,5 @@ def test_python_checks_too(tiny_overrides):
     small = ["model=gap", "model.stages=[[2]]", *tiny_overrides]
     assert mc.check(*small, rehearse=False, seed=3)[0][-1] == "seed=3"
     assert len(mc.check(*small, rehearse=False, sweep=True, seed=[1, 2])) == 2
-    with pytest.raises(ConfigError, match=r"data\.batch_size = 241"):
-        mc.check(*small, "data.batch_size=241")
+    with pytest.raises(ConfigError, match=r"data\.batch_size = 2000"):
+        mc.check(*small, "data.batch_size=2000")

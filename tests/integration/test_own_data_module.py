@@ -91,7 +91,8 @@ def test_the_data_module_of_the_documentation(cli, tmp_path, monkeypatch):
 
 
 def test_a_data_module_that_takes_nothing(cli, digits, capsys):
-    assert cli("model=vanilla", "data=own", "data._target_=my_data.WithoutArguments", main=validate.main) == 0
+    own = ["data=own", "data._target_=my_data.WithoutArguments"]
+    assert cli("model=vanilla", *own, "rehearse=false", main=validate.main) == 0
 
 
 BAD_OWN = {
