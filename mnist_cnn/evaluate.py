@@ -32,13 +32,14 @@ from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
 from mnist_cnn.runs.protocol import protocol_of
 from mnist_cnn.runs.submission import write_submission
+from mnist_cnn.values import PathName
 
 log = logging.getLogger(__name__)
 SETTINGS: dict[str, Any] = {
-    "run_dir": str | None,
-    "checkpoint": str | None,
+    "run_dir": PathName | None,
+    "checkpoint": PathName | None,
     "weights": Literal["best", "last"] | None,
-    "data_root": str | None,
+    "data_root": PathName | None,
     "accelerator": Literal["auto", "cpu", "gpu"],
     "precision": Precision | None,
 }

@@ -59,6 +59,13 @@ def require_replaceable(path: Path, refusal: type[UserError] = RunError) -> None
         raise refusal(f"{path}: {kind}, no file of ours: it is left alone; move it away")
 
 
+def require_folder(path: Path, refusal: type[UserError]) -> None:
+    """Raises where something else stands than a folder, or a link to one."""
+    kind = kind_of(path)
+    if kind not in (None, "a folder"):
+        raise refusal(f"{path}: {kind}, not a folder")
+
+
 def kind_of(path: Path, follow: bool = True) -> str | None:
     """What stands there in a word, links followed or not; None if nothing does."""
     try:

@@ -30,6 +30,7 @@ Ratio = Annotated[float, Field(ge=1)]
 FoldCount = Annotated[int, Field(ge=2)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Angle = Annotated[float, Field(ge=0, le=180)]
+PathName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*\S[^\x00]*$")]  # never the folder one happens to be in
 ShearAngle = Annotated[float, Field(ge=0, lt=90)]
 T = TypeVar("T")
 Some = Annotated[collections.abc.Sequence[T], Field(min_length=1)]

@@ -15,6 +15,7 @@ from mnist_cnn.config.compose import Composed, compose_run, config_dir, hydra_op
 from mnist_cnn.config.module import is_classifier, plain_node
 from mnist_cnn.config.schema import GROUPS, NAMED, find_problems
 from mnist_cnn.errors import ConfigError, nearest
+from mnist_cnn.values import PathName, problem
 
 RECIPE = ("optimizer", "scheduler", "learning_rates")
 NO_VALUES = "a sweep needs values, such as 1,2,3, choice(...) or range(...)"
@@ -62,6 +63,10 @@ class Call:
         if not multirun and (swept := [line(o) for o in self.overrides if o.is_sweep_override()]):
             words = "several values make a sweep: python -m mnist_cnn.train -m, in Python mc.fit_many"
             raise ConfigError([f"{text}: {words}" for text in swept])
+        places = [(key, self.value(key)) for key in ("hydra.run.dir", "hydra.sweep.dir", "resume")]
+        empty = [wrong for key, value in places if value == "" and (wrong := problem(key, value, PathName))]
+        if empty:
+            raise ConfigError(empty)
         for override in self.overrides:
             if override.is_sweep_override() and override.key_or_group == "resume":
                 raise ConfigError([f"{line(override)}: one at a time"])

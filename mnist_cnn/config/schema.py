@@ -20,20 +20,20 @@ from mnist_cnn.config.protocol import own_module_elsewhere
 from mnist_cnn.config.signatures import check_keys, check_node
 from mnist_cnn.errors import ConfigError, closest, nearest
 from mnist_cnn.speed.measures import Speed
-from mnist_cnn.values import Count, Positive, Seed, problem
+from mnist_cnn.values import Count, PathName, Positive, Seed, problem
 
 ROOT_KEYS: dict[str, Any] = {
     "seed": Seed,
     "test": Literal["once", "never"],
     "test_weights": Literal["best", "last"],
-    "resume": str | None,
-    "run_root": str,
+    "resume": PathName | None,
+    "run_root": PathName,
     "figures": bool,
     "jobs": Literal["auto"] | Count,
     "bad_jobs": Literal["refuse", "skip"],
     "learning_rates": dict,
     "metrics": dict,
-    "weights": str | None,
+    "weights": PathName | None,
     "freeze": list[str] | None,
 }
 # What a group's `_target_` must be: a configuration file that came with a run cannot name anything else to be called.

@@ -2,8 +2,8 @@
 
 import hashlib
 import io
+import math
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from torch import Tensor
 from mnist_cnn.data.own import Labels, OwnDataModule, Split
 from mnist_cnn.data.picture import to_28
 from mnist_cnn.errors import DataError
-from mnist_cnn.files import write_atomically
+from mnist_cnn.files import require_file, write_atomically
 
 # Names of images and labels within a file: of a file for one split, and of one for both, as Keras has it.
 IMAGES = {"train": ("images", "x", "x_train"), "test": ("images", "x", "x_test")}
+LARGEST = 2**32  # bytes of an array
 LABELS = {"train": ("labels", "y", "y_train"), "test": ("labels", "y", "y_test")}
 
 
@@ -42,11 +43,17 @@ class ArraysDataModule(OwnDataModule):
         path = self.path_of(split)
         assert path is not None
         found = next((name for name in names if name in _names(path)), None)
+        if found is None:
+            return None
         try:
+            _require_declared(path, f"{found}.npy")
             with np.load(path, allow_pickle=False) as file:
-                return None if found is None else file[found]
-        except (ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"{path}: {found} cannot be read ({str(error).splitlines()[0]})") from error
+                return file[found]
+        except DataError:
+            raise
+        except Exception as error:  # of a reader of damaged bytes, which has an error for every kind of damage
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DataError(f"{path}: {found} cannot be read ({said})") from error
 
     def labels(self, split: Split) -> Labels | None:
         where, found = str(self.path_of(split)), self.array(split, LABELS[split])
@@ -154,7 +161,19 @@ def whole(labels: Any, where: str) -> list[int]:
     return [int(label) for label in array]
 
 
+def _require_declared(path: Path, name: str) -> None:
+    """Raises DataError for an array that is larger unpacked than it may be, or than the archive declares."""
+    with zipfile.ZipFile(path) as file, file.open(name) as member:
+        size = file.getinfo(name).file_size
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(member)
+    if math.prod(shape) * dtype.itemsize > min(size, LARGEST):
+        raise DataError(f"{path}: {name} declares {' x '.join(map(str, shape))} values of type {dtype}, too many")
+
+
 def _names(path: Path) -> list[str]:
+    require_file(path, DataError)
     try:
         with zipfile.ZipFile(path) as file:
             return [name.removesuffix(".npy") for name in file.namelist()]

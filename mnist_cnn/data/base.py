@@ -21,6 +21,7 @@ from mnist_cnn.values import (
     FoldCount,
     NotNegativeInt,
     OpenShare,
+    PathName,
     Positive,
     PositiveShare,
     Ratio,
@@ -61,7 +62,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        root: str | None,
+        root: PathName | None,
         class_names: list[str] | None,
         batch_size: Count,
         eval_batch_size: Count,
@@ -83,7 +84,7 @@ class ImageDataModule(pl.LightningDataModule):
         augment: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__()
-        self.root = Path(root).expanduser() if root is not None else user_cache_path("mnist_cnn")
+        self.root = Path(root).expanduser() if root is not None else cache_folder()
         self.given_names = class_names
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.validate_on, self.validation_size, self.split_seed = validate_on, validation_size, split_seed
@@ -226,6 +227,21 @@ class ImageDataModule(pl.LightningDataModule):
         if self.fraction == 1 and self.imbalance is None:
             return images
         return images.chosen(splits.kept(images.labels, self.fraction, self.imbalance, self.split_seed))
+
+
+def cache_folder() -> Path:
+    """Of the user, for data: where the platform has such folders.
+
+    Raises:
+        DataError: a user without a home; nothing is written into the working folder, nor into the root of all.
+    """
+    folder = user_cache_path("mnist_cnn")
+    if not folder.is_absolute() or not any(parent.is_dir() for parent in folder.parents[:-1]):
+        raise DataError(
+            f"data.root: there is no home folder for a cache ({folder}); name one: data.root=<folder>, or "
+            "MNIST_CNN_DATA=<folder> in the environment"
+        )
+    return folder
 
 
 def _as_is(batch: Any) -> Any:

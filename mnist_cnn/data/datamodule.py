@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
-
 from mnist_cnn.data.base import ImageDataModule
+from mnist_cnn.data.idx import read_idx
 from mnist_cnn.data.images import SIDE, ImageSet, require_classes
 from mnist_cnn.data.picture import Preparation, to_28
 from mnist_cnn.data.presets import Preset, preset
@@ -58,7 +56,8 @@ class MNISTDataModule(ImageDataModule):
     def read(self, split: Literal["train", "test"]) -> ImageSet:
         names = self.preset.files[:2] if split == "train" else self.preset.files[2:]
         images_file, labels_file = (self.folder / name for name in names)
-        pixels, labels = _read_idx(images_file, 3), _read_idx(labels_file, self.preset.label_columns)
+        pixels = read_idx(images_file, 3)
+        labels = read_idx(labels_file, self.preset.label_columns, ("uint8", "int32"))  # those of QMNIST
         if len(pixels) == 0:
             raise DataError(f"{images_file}: {tuple(pixels.shape)}; needed: images of {SIDE} x {SIDE} pixels")
         if len(labels) != len(pixels):
@@ -74,16 +73,3 @@ class MNISTDataModule(ImageDataModule):
         if self.preset.lies_on_its_side:
             pixels = pixels.transpose(1, 2).contiguous()
         return ImageSet(to_28(pixels, self.preparation, str(images_file)).unsqueeze(1), labels)
-
-
-def _read_idx(path: Path, dimensions: int) -> torch.Tensor:
-    """Unsigned bytes of so many dimensions, or the four-byte numbers of QMNIST's labels."""
-    try:
-        found = read_sn3_pascalvincent_tensor(str(path))
-    except (OSError, AssertionError, ValueError, KeyError, IndexError) as error:
-        raise DataError(f"{path}: not a complete IDX file ({str(error) or 'cut short'})") from error
-    if found.ndim != dimensions:
-        raise DataError(f"{path}: {found.ndim} dimensions; needed: {dimensions}")
-    if found.dtype not in (torch.uint8, torch.int32):
-        raise DataError(f"{path}: {found.dtype}; needed: unsigned bytes")
-    return found

@@ -14,6 +14,7 @@ from mnist_cnn.data.images import SIDE, require_classes
 from mnist_cnn.data.own import Labels, OwnDataModule, Split
 from mnist_cnn.data.picture import Preparation, prepare, require_size, say
 from mnist_cnn.errors import DataError
+from mnist_cnn.files import require_file
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
@@ -96,15 +97,17 @@ def _pictures(folder: Path) -> list[Path]:
 
 def _read(file: Path, preparation: Preparation) -> tuple[np.ndarray, tuple[int, int], bool]:
     """A picture as (28, 28), with its own size and whether it has colour."""
+    require_file(file, DataError)
     try:
         with Image.open(file) as picture:
             require_size(*picture.size, str(file))
             upright = ImageOps.exif_transpose(picture)
             return _prepared(upright, preparation), picture.size, picture.mode not in ("1", "L", "I;16", "I", "F")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{file}: not a picture that can be read ({str(error).splitlines()[0]})") from error
+    except DataError:
+        raise
+    except Exception as error:  # of Pillow's readers, of which each has errors of its own for damaged bytes
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{file}: not a picture that can be read ({said})") from error
 
 
 def _prepared(picture: Image.Image, preparation: Preparation) -> np.ndarray:

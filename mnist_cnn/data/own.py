@@ -12,7 +12,7 @@ from mnist_cnn.data.base import ImageDataModule, TestImages
 from mnist_cnn.data.images import MOST_CLASSES, UNKNOWN, ImageSet, require_classes
 from mnist_cnn.data.picture import Preparation
 from mnist_cnn.errors import DataError
-from mnist_cnn.values import Share
+from mnist_cnn.values import PathName, Share
 
 Split = Literal["train", "test"]
 
@@ -43,9 +43,9 @@ class OwnDataModule(ImageDataModule):
     def __init__(
         self,
         dataset: str | None,
-        root: str | None,
-        train: str | None,
-        test: str | None,
+        root: PathName | None,
+        train: PathName | None,
+        test: PathName | None,
         test_share: Share,
         prepare: Preparation,
         **options: Any,

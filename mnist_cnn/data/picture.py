@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 Preparation = Literal["resize", "mnist"]
 INK_BOX = 20  # pixels: the longer side of a digit in MNIST
 SMALLEST, LARGEST = 4, 10_000  # pixels of a picture's side
+LARGEST_AREA = 50_000_000  # pixels: in memory four bytes each, and several pictures at once
 
 
 def to_28(images: Tensor, preparation: Preparation, where: str) -> Tensor:
@@ -89,6 +90,8 @@ def require_size(width: int, height: int, where: str) -> None:
     """Raises DataError for a picture that is absurdly small or large."""
     if not (min(width, height) >= SMALLEST and max(width, height) <= LARGEST):
         raise DataError(f"{where}: {width} x {height} pixels; needed: sides of {SMALLEST} to {LARGEST:,} pixels")
+    if width * height > LARGEST_AREA:
+        raise DataError(f"{where}: {width} x {height} pixels; needed: {LARGEST_AREA:,} pixels at most")
 
 
 def say(where: str, sizes: set[tuple[int, int]], colour: bool, preparation: Preparation) -> None:

@@ -19,11 +19,12 @@ from typing import Literal
 
 from torchvision.datasets.utils import calculate_md5, check_integrity
 
+from mnist_cnn.data.idx import read_header
 from mnist_cnn.data.mirrors import from_mirrors, packed_digests
 from mnist_cnn.data.presets import FILES as FILES
 from mnist_cnn.data.presets import preset
 from mnist_cnn.errors import DataError
-from mnist_cnn.files import locked
+from mnist_cnn.files import MIB, kind_of, locked, remove_partial_files
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +51,15 @@ def prepare(dataset: str, root: Path, md5: Digests) -> Path:
     """
     known = preset(dataset)
     folder = root / known.folder / "raw"
+    for path in (folder / f"{name}{end}" for name in known.files for end in ("", ".gz")):
+        _require_file_or_nothing(path)
     if md5 is None:
         missing = [name for name in known.files if not (folder / name).is_file()]
         if missing:
             raise DataError(f"{dataset}: no {', '.join(missing)} in {folder} (data.md5 is null: nothing is fetched)")
         return folder
-    if all(check_integrity(folder / name, _expected(md5, folder, name)) for name in known.files):
+    whole = all(check_integrity(folder / name, _expected(md5, folder, name)) for name in known.files)
+    if whole and not any(folder.glob(".fetch-*")):  # which a killed process left
         return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,6 +72,9 @@ def prepare(dataset: str, root: Path, md5: Digests) -> Path:
 
 def _complete(dataset: str, folder: Path, md5: Digests) -> None:
     """Unpacks or fetches what is missing; runs under the lock, so another process may have done it meanwhile."""
+    for left in folder.glob(".fetch-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    remove_partial_files(folder)
     packed = packed_digests(preset(dataset)) if md5 == "torchvision" else {}
     expected = {name: _expected(md5, folder, name) for name in preset(dataset).files}
     missing = [name for name in expected if not _on_disk(folder, name, expected[name], packed.get(f"{name}.gz"))]
@@ -99,6 +106,15 @@ def _complete(dataset: str, folder: Path, md5: Digests) -> None:
     )
 
 
+def _require_file_or_nothing(path: Path) -> None:
+    """Raises DataError where something stands that cannot be read as a file; it is never replaced."""
+    kind = kind_of(path, follow=False)
+    if kind == "a link":
+        kind = kind_of(path) or "a link to nothing"
+    if kind not in (None, "a file"):
+        raise DataError(f"{path}: {kind}, not a file of the data set; move it away, or set data.root=<folder>")
+
+
 def _expected(md5: Digests, folder: Path, name: str) -> str | None:
     """The digest that a file must have; None where there is no telling."""
     return md5[name] if isinstance(md5, dict) else _fetched(folder).get(name)
@@ -110,7 +126,7 @@ def _on_disk(folder: Path, name: str, digest: str | None, packed_digest: str | N
     if path.is_file():
         if check_integrity(path, digest):
             return True
-        if name not in _fetched(folder):
+        if name not in _fetched(folder) or path.is_symlink():
             raise DataError(
                 f"{path}: damaged or not the expected file (MD5 {calculate_md5(path)}, expected {digest}). "
                 "It was not put there by this package, so it is left alone: delete it or set data.root"
@@ -130,19 +146,23 @@ def _on_disk(folder: Path, name: str, digest: str | None, packed_digest: str | N
 
 def _install(source: Path, folder: Path, name: str, digest: str | None) -> None:
     """Unpacks or copies `source` to a temporary name, verifies it, then renames it into place."""
-    unfinished = folder / f".{name}.{os.getpid()}"
+    unfinished = folder / f".{name}.{os.getpid()}.partial"
     try:
         with (
             gzip.open(source) if source.suffix == ".gz" else source.open("rb") as reader,
             unfinished.open("wb") as writer,
         ):
-            shutil.copyfileobj(reader, writer)
+            first = reader.read(4 + 4 * 255)
+            size = read_header(first, source.name.removesuffix(".gz")).size
+            writer.write(first)
+            while len(part := reader.read(min(MIB, size + 1 - writer.tell()))) > 0:  # a byte too many is enough
+                writer.write(part)
         found = calculate_md5(unfinished)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, DataError) as error:
         unfinished.unlink(missing_ok=True)
         if source.suffix == ".gz" and source.parent == folder:
             raise DataError(f"{source}: cannot be unpacked ({error}); delete it or replace it") from error
-        raise
+        raise RuntimeError(str(error)) from error
     if digest is not None and found != digest:
         unfinished.unlink()
         message = f"{source.name}: MD5 {found}, expected {digest}"

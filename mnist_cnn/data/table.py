@@ -13,8 +13,10 @@ from mnist_cnn.data.images import SIDE
 from mnist_cnn.data.own import Labels, OwnDataModule, Split
 from mnist_cnn.data.picture import Preparation, prepare
 from mnist_cnn.errors import DataError
+from mnist_cnn.files import require_file
 
 PIXELS = SIDE * SIDE
+LONGEST = 2**16  # bytes of a line
 LABEL_NAMES = ("label", "class", "target", "y")
 
 
@@ -87,8 +89,9 @@ def _read_layout(path: Path, changed: int, size: int) -> Layout:
         DataError: the first line that is not like it should be, by its number.
     """
     try:
+        require_file(path, DataError)
         with path.open("rb") as file:
-            first = file.readline().decode("utf-8-sig").strip()
+            first = file.readline(LONGEST).decode("utf-8-sig").strip()
             names = [name.strip().strip('"').lower() for name in first.split(",")]
             header = any(re.fullmatch(r"[^\d.+-].*", name) for name in names)
             if len(names) not in (PIXELS, PIXELS + 1):
@@ -102,7 +105,7 @@ def _read_layout(path: Path, changed: int, size: int) -> Layout:
             if not header:
                 file.seek(0)
             labels = []
-            for number, line in enumerate(file, 1 + header):
+            for number, line in enumerate(iter(functools.partial(file.readline, LONGEST), b""), 1 + header):
                 if line.strip():
                     labels.append(_label(line, column, len(names), path, number))
     except (OSError, UnicodeDecodeError) as error:

@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from mnist_cnn import cli
 from mnist_cnn.config.tiny import is_tiny
+from mnist_cnn.errors import RunError
+from mnist_cnn.files import require_folder
 from mnist_cnn.reproduce.page import write_pages
 from mnist_cnn.reproduce.rows import typical_seconds
 from mnist_cnn.reproduce.study import Results, StudyRun, chosen, composed, documents, plan
@@ -25,7 +27,7 @@ from mnist_cnn.signals import stopping
 from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
 from mnist_cnn.sweep.multirun import GO_ON
 from mnist_cnn.train import train
-from mnist_cnn.values import Count
+from mnist_cnn.values import Count, PathName
 
 USAGE = """\
 Runs the documents' experiments that are missing from the results, and writes
@@ -65,8 +67,8 @@ class Options:
 
 
 TYPES: dict[str, Any] = {
-    "seeds": Count, "jobs": Count, "protocol": Literal["document", "holdout"], "run_root": str, "results": str,
-    "pages": str, "dry_run": bool,
+    "seeds": Count, "jobs": Count, "protocol": Literal["document", "holdout"], "run_root": PathName,
+    "results": PathName, "pages": PathName, "dry_run": bool,
 }  # fmt: skip
 
 
@@ -145,6 +147,8 @@ def parse(arguments: Sequence[str]) -> tuple[list[str], Options]:
         apart = {key: f"runs/tiny/{key}" for key in ("run_root", "results", "pages")}
         given = apart | given | {"seeds": 1}
     folders: dict[str, Any] = {key: Path(given[key]) for key in ("run_root", "results", "pages") if key in given}
+    for folder in folders.values():
+        require_folder(folder, RunError)
     return names, Options(**(given | folders))
 
 

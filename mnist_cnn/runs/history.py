@@ -34,6 +34,8 @@ def read_history(file: Path) -> list[Epoch]:
     if not file.exists():
         return []
     rows = csv.DictReader(io.StringIO(read_text(file, RunError, MOST), newline=""))
+    if rows.fieldnames is not None and "epoch" not in rows.fieldnames:
+        raise RunError(f"{file}: not the history of a run (no column epoch); resume= writes it anew")
     try:
         return [{k: int(v) if k in WHOLE else float(v) for k, v in row.items() if v != ""} for row in rows]
     except (ValueError, TypeError, csv.Error) as error:

@@ -8,6 +8,7 @@ from mnist_cnn.files import LOCK, is_locked, read_yaml
 from mnist_cnn.runs.history import Epoch, read_history
 from mnist_cnn.runs.record import Record
 
+CONFIG = "config.yaml"  # makes a directory that of a run
 PLAN = "sweep.yaml"  # makes a directory that of a sweep
 
 
@@ -19,7 +20,7 @@ class Layout:
 
     @property
     def config_file(self) -> Path:
-        return self.path / "config.yaml"
+        return self.path / CONFIG
 
     @property
     def overrides_file(self) -> Path:

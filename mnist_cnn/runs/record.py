@@ -230,9 +230,12 @@ class Record(_Part):
         try:
             return cls.model_validate_json(read_text(file, RunError, MOST))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise RunError(
-                f"{file}: not the record of a run ({where}{': ' * bool(where)}{first['msg']}); move it away, and "
-                "resume= writes it anew"
-            ) from None
+            words = f"not the record of a run ({in_words(error)}); move it away, and resume= writes it anew"
+            raise RunError(f"{file}: {words}") from None
+
+
+def in_words(error: ValidationError) -> str:
+    """The first thing that is wrong, with its place."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}{': ' * bool(where)}{first['msg']}"

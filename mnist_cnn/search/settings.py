@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
@@ -16,10 +15,12 @@ from mnist_cnn.config.place import config_dir
 from mnist_cnn.config.protocol import no_validation
 from mnist_cnn.config.schema import ROOT_KEYS, find_problems
 from mnist_cnn.config.tiny import is_tiny
-from mnist_cnn.errors import ConfigError
+from mnist_cnn.errors import ConfigError, RunError
+from mnist_cnn.files import require_folder
 from mnist_cnn.runs.directory import dated
-from mnist_cnn.runs.layout import PLAN
-from mnist_cnn.values import Count, Seed, problem
+from mnist_cnn.runs.layout import CONFIG, PLAN
+from mnist_cnn.sweep.plan import read_plan
+from mnist_cnn.values import Count, PathName, Seed, problem
 
 KEYS: dict[str, Any] = {
     "trials": Count,
@@ -28,7 +29,7 @@ KEYS: dict[str, Any] = {
     "sampler_seed": Seed | None,
     "prune": bool,
     "startup_trials": Count,
-    "directory": str | None,
+    "directory": PathName | None,
     "space": dict,
 }
 
@@ -79,12 +80,18 @@ def find_directory(cfg: DictConfig, overrides: list[str]) -> tuple[Path, list[st
         if twice := [o for o in parse(overrides) if o.key_or_group in searched]:
             words = "is searched too; leave it out, or take it from the space by space.{}=null"
             raise ConfigError([f"{line(o)}: {words.format(o.key_or_group)}" for o in twice])
+        if directory is not None:
+            require_folder(directory, RunError)
+            if (directory / CONFIG).exists():
+                raise ConfigError([f"directory={directory}: a training run; name another folder for the search"])
         root = Path(compose_run(overrides).cfg.run_root)
         return directory or dated(root / "search").resolve(), overrides, space
-    saved = yaml.safe_load((directory / PLAN).read_text())
-    if overrides and sorted(overrides) != sorted(saved["arguments"]):
-        raise ConfigError([f"directory: this search continues as it was started: {' '.join(saved['arguments'])}"])
-    return directory, saved["arguments"], saved["space"]
+    plan = read_plan(directory)
+    if plan.space is None:
+        raise ConfigError([f"directory={directory}: a sweep, no search; -m resume={directory} continues it"])
+    if overrides and sorted(overrides) != sorted(plan.arguments):
+        raise ConfigError([f"directory: this search continues as it was started: {' '.join(plan.arguments)}"])
+    return directory, plan.arguments, plan.space
 
 
 def leaves(space: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

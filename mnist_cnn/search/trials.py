@@ -9,13 +9,16 @@ from typing import Any
 import optuna
 from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
-from mnist_cnn.errors import ConfigError
-from mnist_cnn.files import is_locked, locked
+from mnist_cnn.errors import ConfigError, RunError
+from mnist_cnn.files import is_locked, locked, require_file
 from mnist_cnn.runs.directory import Run
 
 STUDY = "search"
+DATABASE = "study.db"
 OWNER = "process"  # that asked for a trial and tells its outcome
 
 
@@ -29,14 +32,15 @@ class Trials:
     def __init__(self, directory: Path, sampler: str, sampler_seed: int | None, startup_trials: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.directory, self.own = directory, uuid.uuid4().hex
-        self.url = f"sqlite:///{directory / 'study.db'}"
-        with locked(directory):  # two processes must not both make the database
+        self.url = f"sqlite:///{directory / DATABASE}"
+        with locked(directory), _readable(directory / DATABASE):  # two processes must not both make the database
             self.storage = optuna.storages.RDBStorage(self.url)
             self.study = optuna.create_study(
                 storage=self.storage, study_name=STUDY, direction="maximize", load_if_exists=True
             )
+            found = self.study.trials
         # a search that goes on must not draw its first values again
-        seed = None if sampler_seed is None else sampler_seed + len(self.study.trials)
+        seed = None if sampler_seed is None else sampler_seed + len(found)
         if sampler == "tpe":
             self.study.sampler = optuna.samplers.TPESampler(
                 seed=seed, n_startup_trials=startup_trials, constant_liar=True
@@ -93,6 +97,18 @@ class Trials:
 
     def _lock_of(self, owner: str) -> Path:
         return self.directory / f".owner-{owner}"
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Raises RunError where the database of a search is something else, or damaged."""
+    if file.exists():
+        require_file(file, RunError)
+    try:
+        yield
+    except (SQLAlchemyError, OptunaError, LookupError, ValueError, RuntimeError, AssertionError) as error:
+        words = str(error.__cause__ or error).splitlines()[0]
+        raise RunError(f"{file}: not the study of a search ({words}); put back a copy, or begin a new one") from error
 
 
 def distribution(key: str, leaf: dict[str, Any]) -> BaseDistribution:

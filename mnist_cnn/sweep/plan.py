@@ -4,21 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from mnist_cnn.config.call import CheckedJob
 from mnist_cnn.errors import RunError
-from mnist_cnn.files import write_atomically
+from mnist_cnn.files import MIB, read_yaml, require_folder, write_atomically
 from mnist_cnn.runs.directory import Run, dated
-from mnist_cnn.runs.layout import PLAN
-from mnist_cnn.runs.record import Record
+from mnist_cnn.runs.layout import CONFIG, PLAN
+from mnist_cnn.runs.record import Record, in_words
 
 # States of a job. A diverged job would diverge again, and a refused one would be refused again.
 COMPLETED, RUNNING, WAITING = "completed", "running", "waiting"
 DIVERGED, REFUSED, FAILED, KILLED, STOPPED = "diverged", "refused", "failed", "killed", "stopped"
 PRUNED = "pruned"  # by a search
 OF_SEARCH = ("callbacks.pruning", "figures=", "test=")  # given to every trial
+MOST = 16 * MIB  # of a plan: ten thousand jobs
 TO_RUN = (WAITING, FAILED, KILLED, STOPPED)
 
 
@@ -37,6 +40,36 @@ class SweepJob:
         """Overrides as key and value."""
         pairs = (text.lstrip("+~").partition("=") for text in self.overrides)
         return {key: value for key, _, value in pairs}
+
+
+class Plan(BaseModel):
+    """What sweep.yaml holds: of a sweep its jobs, of a search the space that its trials are of.
+
+    Args:
+        elsewhere: a Hydra launcher runs the jobs.
+    """
+
+    arguments: list[str]
+    jobs: list[SweepJob] | None = None
+    space: dict[str, Any] | None = None
+    elsewhere: bool = False
+
+
+def read_plan(path: Path) -> Plan:
+    """Of a directory.
+
+    Raises:
+        RunError: there is none, or it cannot be read.
+    """
+    if not (path / PLAN).exists():
+        raise RunError(f"{path}: not a sweep directory (no {PLAN})")
+    try:
+        plan = Plan.model_validate(read_yaml(path / PLAN, RunError, MOST))
+    except ValidationError as error:
+        raise RunError(f"{path / PLAN}: not the plan of a sweep ({in_words(error)}); put back what was there") from None
+    if (plan.jobs is None) == (plan.space is None):
+        raise RunError(f"{path / PLAN}: not the plan of a sweep (neither jobs nor a space); put back what was there")
+    return plan
 
 
 @dataclass(frozen=True)
@@ -69,6 +102,9 @@ class Sweep:
         Raises:
             RunError: the directory already holds a sweep.
         """
+        require_folder(path, RunError)
+        if (path / CONFIG).exists():
+            raise RunError(f"{path}: holds a run; name another directory for the sweep")
         if (path / PLAN).exists():
             raise RunError(f"{path}: already holds a sweep; continue it with -m resume={path}, or name another")
         jobs = [
@@ -83,12 +119,10 @@ class Sweep:
 
     @classmethod
     def load(cls, path: Path) -> "Sweep":
-        """Raises RunError if there is no sweep."""
-        if not (path / PLAN).is_file():
-            raise RunError(f"{path}: not a sweep directory (no {PLAN})")
-        plan = yaml.safe_load((path / PLAN).read_text())
-        jobs = [SweepJob(**job) for job in plan["jobs"]] if "jobs" in plan else _found_in(path)
-        return cls(path, plan["arguments"], jobs, is_search="jobs" not in plan, elsewhere=plan.get("elsewhere", False))
+        """Raises RunError if there is no sweep, or a plan that cannot be read."""
+        plan = read_plan(path)
+        jobs = plan.jobs if plan.jobs is not None else _found_in(path)
+        return cls(path, plan.arguments, jobs, is_search=plan.jobs is None, elsewhere=plan.elsewhere)
 
     @property
     def noun(self) -> str:
@@ -111,7 +145,7 @@ class Sweep:
         seconds = mean(row["seconds"] for row in rows) if rows else expected
         error = record.error if record is not None else None
         if error is None and state in (FAILED, KILLED) and self._error_file(job).is_file():
-            error = self._error_file(job).read_text()
+            error = self._error_file(job).read_text(errors="replace")
         return Progress(state, len(rows), best, seconds, error)
 
     def note_error(self, job: SweepJob, error: str | None) -> None:
@@ -144,6 +178,8 @@ def _found_in(path: Path) -> list[SweepJob]:
 
 
 def _state(record: Record | None, run: Run, log_file: Path) -> str:
+    if record is None and run.busy:
+        return RUNNING
     if record is None:
         return FAILED if log_file.exists() else WAITING
     if record.status == "running":
@@ -171,7 +207,11 @@ def newest_unfinished(root: Path, arguments: list[str]) -> Sweep:
         RunError: there is none.
     """
     found = sorted((root / "multirun").glob(f"*/{PLAN}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-    for sweep in map(Sweep.load, (file.parent for file in found)):
+    for file in found:
+        try:
+            sweep = Sweep.load(file.parent)
+        except RunError:  # a plan that nothing can be told from
+            continue
         ours = not (sweep.is_search or sweep.elsewhere or Run(sweep.path).busy)
         if ours and sorted(sweep.arguments) == sorted(arguments or sweep.arguments) and sweep.unfinished():
             return sweep

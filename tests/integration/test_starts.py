@@ -11,6 +11,9 @@ from conftest import metrics_of
 from test_resume import FEW, Killed, kill_in_epoch, killed_in_epoch, same
 
 import mnist_cnn as mc
+import mnist_cnn.reproduce.__main__ as reproduce
+import mnist_cnn.search.__main__ as search
+from mnist_cnn import evaluate, train
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.record import Record
 
@@ -148,3 +151,36 @@ def test_a_setting_changed_by_hand_is_named(cli, whole, tmp_path, capsys, tiny_o
     parts.config_file.write_text(saved.replace("eval_batch_size: ", "eval_batch_size: 1"))  # may change
     assert cli(f"resume={parts.path}") == 0
     same(whole, parts)
+
+
+EMPTY = [
+    (train, "run_root="), (train, "hydra.run.dir="), (train, "resume="), (train, "data.root="), (train, "weights="),
+    (evaluate, "run_dir="), (evaluate, "data_root="), (search, "directory="), (reproduce, "run_root="),
+    (reproduce, "results="),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "override"), EMPTY, ids=lambda each: getattr(each, "__name__", each))
+def test_an_empty_path_is_no_path(cli, tmp_path, capsys, module, override):
+    assert cli(override, main=module.main) == 2
+    assert f"{override.removesuffix('=')} = '': must be non-empty str" in capsys.readouterr().err
+    assert contents(tmp_path) == {}
+
+
+def test_a_search_a_sweep_and_a_run_keep_to_directories_of_their_own(cli, whole, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "sweep.yaml").write_text("arguments: []\njobs: []\n")
+    before = contents(tmp_path), contents(whole.path)
+    calls = {
+        "a training run": (search, [f"directory={whole.path}"]),
+        "a sweep, no search": (search, ["directory=sweep"]),
+        "a file, not a folder": (search, ["directory=file"]),
+        "holds a run": (train, ["-m", "seed=1,2", f"hydra.sweep.dir={whole.path}"]),
+        "holds a sweep": (train, ["hydra.run.dir=sweep"]),
+        "file: a file": (reproduce, ["results=file", "dry_run=true"]),
+    }
+    for said, (module, call) in calls.items():
+        assert cli(*call, main=module.main) == 2, said
+        assert said in capsys.readouterr().err
+    assert (contents(tmp_path), contents(whole.path)) == before

@@ -110,7 +110,7 @@ def test_shards_count_every_image_exactly_once():
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        (NAMES[0], b"\0\0\10\3", "not a complete IDX file"),
+        (NAMES[0], b"\0\0\10\3", "cut short: 4 bytes"),
         (NAMES[0], idx(torch.zeros(320, 784).numpy()), "2 dimensions; needed: 3"),
         (NAMES[0], idx(torch.zeros(320, 2, 28).numpy()), "28 x 2 pixels"),
         (NAMES[1], idx(torch.zeros(319).numpy()), "319 labels"),

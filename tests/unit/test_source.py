@@ -104,7 +104,8 @@ def test_every_kind_of_damage_to_a_packed_file_is_one_clear_error(tmp_path, orig
 
 
 def test_a_source_with_the_wrong_content_is_not_taken(tmp_path, md5, fetched, origin):
-    (origin / NAMES[1]).write_bytes(b"something else")
+    content = (origin / NAMES[1]).read_bytes()
+    (origin / NAMES[1]).write_bytes(content[:-1] + b"x")
     with pytest.raises(DataError, match="no source has the images") as error:
         source.prepare("MNIST", tmp_path, md5)
     assert "MD5" in str(error.value)
