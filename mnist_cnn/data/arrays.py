@@ -168,7 +168,7 @@ def _require_declared(path: Path, name: str) -> None:
         version = np.lib.format.read_magic(member)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(member)
-    if math.prod(shape) * dtype.itemsize > min(size, LARGEST):
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > min(size, LARGEST):
         raise DataError(f"{path}: {name} declares {' x '.join(map(str, shape))} values of type {dtype}, too many")
 
 

@@ -58,7 +58,7 @@ def claimed(run: Run, cfg: DictConfig, new: bool) -> Iterator[Claim]:
         lock = run.held()
     except OSError as error:
         _undo(run, [], {}, missing)
-        raise RunError(f"{error.filename or run.path}: cannot be written ({error.strerror})") from error
+        raise UserError(f"{error.filename or run.path}: cannot be written ({error.strerror})") from error
     with lock:
         there = {file: file.stat().st_size for file in {*files} - lock_file if file.exists()}
         claim = Claim(run, found=run.config_file in there)

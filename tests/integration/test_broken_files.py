@@ -129,13 +129,16 @@ def test_idx(tmp_path, damage):
     refused(tmp_path / NAMES[0], READERS[NAMES[0]], said)
 
 
-@pytest.mark.parametrize("content", [gzip.compress(INTS)[:40], b"x", gzip.compress(INTS[:16] + b"\0" * 10**7)])
-def test_packed_files_are_unpacked_as_far_as_their_header_says(tmp_path, content):
+PACKED = {"cut": gzip.compress(INTS)[:40], "text": b"x", "too long": gzip.compress(INTS[:16] + b"\0" * 10**7)}
+
+
+@pytest.mark.parametrize("damage", PACKED)
+def test_packed_files_are_unpacked_as_far_as_their_header_says(tmp_path, damage):
     folder = tmp_path / "MNIST" / "raw"
     write_images(folder)
     (folder / NAMES[0]).rename(folder / "good")
     packed = folder / f"{NAMES[0]}.gz"
-    packed.write_bytes(content)
+    packed.write_bytes(PACKED[damage])
     digests = {name: "0" * 32 if name == NAMES[0] else "" for name in NAMES}
     refused(packed, lambda _: prepare("MNIST", tmp_path, digests), "delete it or replace it")
     assert not list(folder.glob(".*.partial"))
