@@ -40,7 +40,12 @@ DIGESTS: dict[str, str] = {
 
 def with_present_names(cfg: DictConfig) -> DictConfig:
     """A saved configuration with the class paths and the keys of today."""
-    return OmegaConf.create(CAME_LATER | _renamed(OmegaConf.to_container(cfg)))
+    tree: Any = CAME_LATER | _renamed(OmegaConf.to_container(cfg))
+    if isinstance(speed := tree.get("speed"), dict):  # two measures that became one
+        before = [speed.pop(name, None) for name in ("fast_dropout", "fast_batch_norm")]
+        if any(value is not None for value in before):
+            speed["fused_layers"] = any(before)
+    return OmegaConf.create(tree)
 
 
 def _renamed(node: Any) -> Any:

@@ -12,13 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from mnist_cnn.errors import ConfigError
-from mnist_cnn.models.batch_norm import BatchNorm2d
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.net import NetClassifier
 from mnist_cnn.optim import can_fuse, flattens
 from mnist_cnn.speed import huge_pages
-from mnist_cnn.speed.batch_norm import FastBatchNorm2d
-from mnist_cnn.speed.dropout import FastDropout
+from mnist_cnn.speed.fused import fuse
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 PR_SET_THP_DISABLE, PR_GET_THP_DISABLE = 41, 42  # linux/prctl.h
@@ -38,8 +36,7 @@ class Speed:
             every step, which then faults in thousands of pages again. No effect with another C library. Without it no
             huge pages either (`speed.huge_pages`): to clear them anew in every step costs more than they save.
         channels_last: memory order of the images and of the convolutions' weights, unless a large image is flattened.
-        fast_dropout: `FastDropout` in place of PyTorch's, on a CPU.
-        fast_batch_norm: `FastBatchNorm2d` in place of PyTorch's, on a CPU and in channels_last order.
+        fused_layers: ReLU, batch norm and dropout in as few passes as they take together, on a CPU (`speed.fused`).
         pool_first: a ReLU that is followed by max-pooling changes places with it: the same function and gradient.
         fused_optimizer: one pass over the weights per step where PyTorch's optimizer has such a form (Adam, AdamW, SGD,
             Adagrad). Where gradients vanish it also avoids a slow path of the CPU for numbers below 1e-38.
@@ -54,8 +51,7 @@ class Speed:
         self,
         keep_memory: bool,
         channels_last: bool,
-        fast_dropout: bool,
-        fast_batch_norm: bool,
+        fused_layers: bool,
         pool_first: bool,
         fused_optimizer: bool,
         compile: bool,
@@ -64,7 +60,7 @@ class Speed:
         if compile and not torch.cuda.is_available() and shutil.which(compiler) is None:
             raise ConfigError([f"speed.compile = true: needs a C++ compiler, and there is no {compiler!r} on the PATH"])
         self.keep_memory, self.channels_last = keep_memory, channels_last
-        self.fast_dropout, self.fast_batch_norm, self.pool_first = fast_dropout, fast_batch_norm, pool_first
+        self.fused_layers, self.pool_first = fused_layers, pool_first
         self.fused_optimizer, self.compile = fused_optimizer, compile
 
     @contextlib.contextmanager
@@ -103,13 +99,9 @@ class Speed:
         widest = max((m.in_features for m in net if isinstance(m, nn.Linear)), default=0)
         if in_rows and widest <= FLATTENED_AT_MOST:
             net.to(memory_format=torch.channels_last)
+        if self.fused_layers:
+            fuse(net)
         for i, module in enumerate(net):
-            if self.fast_dropout and isinstance(module, nn.Dropout):
-                net[i] = FastDropout(module.p)
-            if self.fast_batch_norm and isinstance(module, BatchNorm2d):
-                fast = FastBatchNorm2d(module.num_features, module.eps, module.momentum, module.debias)
-                net[i] = fast.to(module.weight.dtype)
-                net[i].load_state_dict(module.state_dict())
             if self.pool_first and i > 0 and isinstance(module, nn.MaxPool2d) and isinstance(net[i - 1], nn.ReLU):
                 net[i - 1], net[i] = module, net[i - 1]
 

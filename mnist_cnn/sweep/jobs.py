@@ -114,7 +114,7 @@ def run_side_by_side(
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context: Any = multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload([task.__module__])
+        context.set_forkserver_preload([task.__module__, "mnist_cnn.speed.kernels"])
     waiting = iter(jobs)
     running: dict[BaseProcess, tuple[Job, float]] = {}
     try:

@@ -31,11 +31,18 @@ def record(name: str, golden: dict[str, Any]) -> None:
         head, *lines = (made / "metrics.csv").read_text().splitlines()
         rows = [dict(zip(head.split(","), map(float, line.split(",")), strict=True)) for line in lines]
         run["rows"] = [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
+        run["made"] = {"cpu_capability": torch.backends.cpu.get_cpu_capability(), **made_on(made)}
         run["figures"] = json.loads((made / "metrics.json").read_text())["figures"]
         if not kind:
             state = torch.load(made / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
             weights = {k: v.numpy() for k, v in state.items() if not k.endswith("num_batches_tracked")}
             np.savez(HERE / f"{key}.npz", **weights)
+
+
+def made_on(run: Path) -> dict[str, Any]:
+    """Where other recordings were made elsewhere, these say where they were."""
+    record = json.loads((run / "metrics.json").read_text())
+    return {"versions": record["versions"], "cpu": record["hardware"]["cpu"]}
 
 
 def main() -> None:

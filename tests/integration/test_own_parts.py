@@ -14,8 +14,7 @@ from mnist_cnn.errors import Diverged
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.sequential import SequentialCNN
 from mnist_cnn.runs.directory import Run
-from mnist_cnn.speed.batch_norm import FastBatchNorm2d
-from mnist_cnn.speed.dropout import FastDropout
+from mnist_cnn.speed.fused import FusedBatchNorm2d
 from mnist_cnn.speed.measures import Speed
 
 NETS = """
@@ -113,21 +112,14 @@ def test_the_first_layer_has_no_layer_before_it():
     model = SequentialCNN(layers)
     images = torch.rand(3, 1, 28, 28)
     expected = [type(m) for m in model.net], model(images)
-    Speed(*[False] * 4, pool_first=True, fused_optimizer=False, compile=False).apply(model)
+    Speed(*[False] * 3, pool_first=True, fused_optimizer=False, compile=False).apply(model)
     assert [type(m) for m in model.net] == expected[0]
     assert torch.equal(model(images), expected[1])
 
 
 def test_one_value_per_channel_is_refused_as_pytorch_refuses_it():
     with pytest.raises(ValueError, match="more than 1 value per channel"):
-        FastBatchNorm2d(4)(torch.rand(1, 4, 1, 1).to(memory_format=torch.channels_last))
-
-
-def test_dropout_takes_nothing_and_rates_near_nothing():
-    assert FastDropout(0.5)(torch.empty(0, 3)).shape == (0, 3)
-    torch.manual_seed(0)
-    dropped = (FastDropout(1e-5)(torch.ones(2_000_000)) == 0).sum()
-    assert 5 <= dropped <= 40  # 20 expected; a multiple of 1/65,536 would be 0 or 30
+        FusedBatchNorm2d(4)(torch.rand(1, 4, 1, 1).to(memory_format=torch.channels_last))
 
 
 def test_a_library_without_the_variants_is_a_classifier_all_the_same():

@@ -1,11 +1,11 @@
-"""FastDropout against the definition of dropout."""
+"""FusedDropout against the definition of dropout."""
 
 import math
 
 import pytest
 import torch
 
-from mnist_cnn.speed.dropout import LEVELS, FastDropout
+from mnist_cnn.speed.fused import Around, FusedDropout
 
 
 @pytest.fixture(autouse=True)
@@ -14,17 +14,17 @@ def seed():
 
 
 def masks(rate: float, *shape: int, calls: int = 1) -> torch.Tensor:
-    layer = FastDropout(rate)
+    layer = FusedDropout(Around(rate=rate))
     return torch.stack([(layer(torch.ones(shape)) == 0).double() for _ in range(calls)])
 
 
-@pytest.mark.parametrize("rate", [0.098, 0.1, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("rate", [1e-5, 0.098, 0.1, 0.25, 0.5, 0.9])
 def test_rate_and_expectation(rate):
-    x = torch.ones(1_000_003)  # not a multiple of four
-    y = FastDropout(rate)(x)
-    spread = math.sqrt(rate * (1 - rate) / len(x))
+    x = torch.ones(997, 1003)
+    y = FusedDropout(Around(rate=rate))(x)
+    spread = math.sqrt(rate * (1 - rate) / x.numel())
     assert float((y == 0).double().mean()) == pytest.approx(rate, abs=5 * spread)
-    assert y.unique().tolist() == pytest.approx([0.0, LEVELS / (LEVELS - round(rate * LEVELS))])
+    assert y.unique().tolist() == pytest.approx([0.0, 1 / (1 - rate)])
     assert float(y.double().mean()) == pytest.approx(1, abs=5 * spread / (1 - rate))
 
 
@@ -50,7 +50,7 @@ def test_the_share_per_image_varies_as_that_of_independent_draws():
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_the_gradient_has_the_same_mask_and_the_memory_order_is_kept(memory_format):
     x = torch.randn(4, 6, 10, 10).contiguous(memory_format=memory_format).requires_grad_()
-    y = FastDropout(0.4)(x)
+    y = FusedDropout(Around(rate=0.4))(x)
     assert y.is_contiguous(memory_format=memory_format)
     y.sum().backward()
     assert torch.allclose(y, x * x.grad)
@@ -59,19 +59,19 @@ def test_the_gradient_has_the_same_mask_and_the_memory_order_is_kept(memory_form
 
 def test_a_view_with_gaps():
     x = torch.randn(8, 12)[:, ::2].requires_grad_()
-    y = FastDropout(0.5)(x)
+    y = FusedDropout(Around(rate=0.5))(x)
     y.sum().backward()
     assert torch.allclose(y, x * x.grad)
 
 
 def test_bf16_keeps_the_expectation():
-    y = FastDropout(0.1)(torch.ones(400_000, dtype=torch.bfloat16))
+    y = FusedDropout(Around(rate=0.1))(torch.ones(400, 1000, dtype=torch.bfloat16))
     assert y.dtype == torch.bfloat16
     assert float(y.double().mean()) == pytest.approx(1, abs=5e-3)
 
 
 def test_evaluation_changes_nothing_and_draws_nothing():
-    layer, x = FastDropout(0.5).eval(), torch.randn(10)
+    layer, x = FusedDropout(Around(rate=0.5)).eval(), torch.randn(10)
     state = torch.get_rng_state()
     assert torch.equal(layer(x), x)
     assert torch.equal(torch.get_rng_state(), state)
@@ -79,13 +79,34 @@ def test_evaluation_changes_nothing_and_draws_nothing():
 
 def test_the_seed_decides():
     torch.manual_seed(7)
-    first = masks(0.5, 100)
+    first = masks(0.5, 10, 10)
     torch.manual_seed(7)
-    assert torch.equal(first, masks(0.5, 100))
-    assert not torch.equal(first, masks(0.5, 100))
+    assert torch.equal(first, masks(0.5, 10, 10))
+    assert not torch.equal(first, masks(0.5, 10, 10))
 
 
 @pytest.mark.parametrize("rate", [0.0, 1e-6, 1 - 1e-9])
 def test_extreme_rates_stay_finite(rate):
-    y = FastDropout(rate)(torch.ones(1000))
+    y = FusedDropout(Around(rate=rate))(torch.ones(10, 100))
     assert y.isfinite().all()
+
+
+def test_the_mask_does_not_hang_on_the_number_of_threads():
+    found = []
+    for threads in (1, 3):
+        torch.manual_seed(0)
+        torch.set_num_threads(threads)
+        found.append(masks(0.3, 3001, 601))
+    torch.set_num_threads(1)
+    assert torch.equal(*found)
+
+
+def test_nothing_and_a_relu_before():
+    layer = FusedDropout(Around(rate=0.5))
+    assert layer(torch.empty(0, 3)).shape == (0, 3)
+    x = torch.randn(50, 60).requires_grad_()
+    y = FusedDropout(Around(relu_before=True, rate=0.25))(x)
+    y.sum().backward()
+    assert torch.allclose(y, x * x.grad)
+    assert torch.allclose(y[y != 0], (x / 0.75)[y != 0])
+    assert 0 < int((y == 0).sum() - (x <= 0).sum()) < 1000

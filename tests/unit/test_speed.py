@@ -22,7 +22,7 @@ from mnist_cnn.speed.measures import Speed
 
 LAYERS = [{"conv": 8}, "batch_norm", {"dropout": 0.0}, {"conv": 6}, "pool", {"conv": 6}, "flatten", {"dense": 10}]
 MEASURES = [
-    "keep_memory", "channels_last", "fast_dropout", "fast_batch_norm", "pool_first", "fused_optimizer", "compile",
+    "keep_memory", "channels_last", "fused_layers", "pool_first", "fused_optimizer", "compile",
 ]  # fmt: skip
 OFF = dict.fromkeys(MEASURES, False)
 
@@ -43,8 +43,8 @@ def trained(model: SequentialCNN) -> dict[str, torch.Tensor]:
     ("measures", "exact"),
     [
         (["channels_last"], False),
-        (["fast_dropout"], True),
-        (["channels_last", "fast_batch_norm"], False),
+        (["fused_layers"], False),
+        (["channels_last", "fused_layers"], False),
         (["pool_first"], True),
         (["fused_optimizer"], False),
     ],
@@ -76,7 +76,7 @@ import resource, sys, torch
 from mnist_cnn.models.sequential import SequentialCNN
 from mnist_cnn.speed.measures import Speed
 
-context = Speed(sys.argv[1] == "keep", False, False, False, False, False, False).memory()
+context = Speed(sys.argv[1] == "keep", False, False, False, False, False).memory()
 context.__enter__()
 net = SequentialCNN([{"conv": 32}, {"conv": 32}, "pool", "flatten", {"dense": 10}]).net
 results = []
@@ -111,7 +111,7 @@ import torch
 from mnist_cnn.speed.measures import Speed
 
 for memory in sys.argv[1:]:
-    with Speed(memory == "keep", False, False, False, False, False, False).memory():
+    with Speed(memory == "keep", False, False, False, False, False).memory():
         image = torch.ones(2**24)
         found = open("/proc/self/smaps_rollup").read()
 print(re.search("AnonHugePages: *([0-9]+)", found)[1])  # KiB
@@ -158,13 +158,13 @@ def test_a_run_with_every_measure_and_one_with_none_agree(cli, tiny_overrides, t
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_compiled_and_not_agree_on_outputs_and_gradients():
-    """Dropout's random numbers included; a batch of another size, as the last one of an epoch, is not compiled for."""
-    layers = [{"conv": 8}, "batch_norm", {"dropout": 0.3}, "pool", {"dropout": 0.3}, "flatten", {"dense": 10}]
+    """A batch of another size, as the last one of an epoch, is not compiled for."""
+    layers = [{"conv": 8}, "batch_norm", "pool", "flatten", {"dense": 10}]
     found = []
     for compiled in (False, True):
         torch.manual_seed(0)
         model = SequentialCNN(layers).double()
-        Speed(**OFF | {"channels_last": True, "fast_dropout": True, "compile": compiled}).apply(model)
+        Speed(**OFF | {"channels_last": True, "compile": compiled}).apply(model)
         found.append([])
         for size in (16, 16, 7):
             images, labels = torch.rand(size, 1, 28, 28).double(), torch.arange(size) % 10
