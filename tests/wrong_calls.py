@@ -134,7 +134,12 @@ def wrong_type(chance: random.Random, world: World) -> WrongCall:
 def null_or_deleted(chance: random.Random, world: World) -> WrongCall:
     base = valid_training(chance, world)
     key = chance.choice(TABLES["required"])
-    return WrongCall("null or deleted", _module(chance), [*base, chance.choice([f"{key}=null", f"~{key}"])], [key])
+    return WrongCall(
+        "null or deleted",
+        _module(chance),
+        [*base, chance.choice([f"{key}=null", f"~{key}"])],
+        [key, key.partition(".")[0]],
+    )
 
 
 def out_of_range(chance: random.Random, world: World) -> WrongCall:
@@ -225,7 +230,9 @@ def wrong_option(chance: random.Random, world: World) -> WrongCall:
     extra = ["data=custom", f"data.root={world.root}", "trainer=cpu"] if module == "search" else []
     named = [part for text in arguments for part in text.split("=") if part]
     path = f"mnist_cnn.{module}" + ".__main__" * (module != "evaluate")
-    return WrongCall(f"option of {module}", path, extra + arguments, [*named, "empty", "needs", "name", "expected"])
+    return WrongCall(
+        f"option of {module}", path, extra + arguments, [*named, "empty", "needs", "name", "expected", "run_dir="]
+    )
 
 
 MAKERS = {

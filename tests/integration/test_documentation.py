@@ -103,7 +103,8 @@ def test_every_example_runs_as_printed(document, tmp_path):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv").mkdir()  # ready, so that `make train` does not set up another
-    (folder / ".venv/bin").symlink_to(Path(sys.prefix) / "bin")
+    for part in ("bin", "lib", "lib64", "pyvenv.cfg"):
+        (folder / ".venv" / part).symlink_to(Path(sys.prefix) / part)
     for mark in (".begun", ".ready"):
         (folder / ".venv" / mark).touch()
     variables = os.environ | {"MNIST_CNN_TINY": "1", "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
