@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 LISTED = 30  # of allowed names: more are not listed
-LONGEST = 300  # characters of a word in a message
+LONGEST = 500  # characters of a word in a message
 SHOWN = 200  # of a value
 # What goes wrong by accident, in a line of this package's own: a mistake of ours, whatever the user gave.
 ACCIDENTS = (AttributeError, LookupError, NameError, AssertionError, ArithmeticError)
@@ -22,6 +22,9 @@ class UserError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        return re.sub(rf"(\S{{{LONGEST}}})\S+", r"\1...", super().__str__())
+
 
 class ConfigError(UserError):
     """The configuration is wrong; nothing was built or written."""
@@ -31,8 +34,7 @@ class ConfigError(UserError):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         several = [f"{len(problems)} errors in the configuration:", *(f"  - {p}" for p in problems)]
-        text = problems[0] if len(problems) == 1 else "\n".join(several)
-        super().__init__(re.sub(rf"(\S{{{LONGEST}}})\S+", r"\1...", text))
+        super().__init__(problems[0] if len(problems) == 1 else "\n".join(several))
 
     def __reduce__(self) -> tuple[type, tuple[list[str]]]:
         return type(self), (self.problems,)

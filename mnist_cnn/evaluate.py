@@ -20,6 +20,7 @@ from mnist_cnn.config.command_line import evaluation_overrides
 from mnist_cnn.config.compose import compose_named, compose_run
 from mnist_cnn.config.foreign import Precision
 from mnist_cnn.config.module import build_module, plain_node
+from mnist_cnn.config.python_values import setting
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import problems_to_evaluate
 from mnist_cnn.config.signatures import check_keys
@@ -114,7 +115,7 @@ def locate(cfg: DictConfig) -> tuple[Run, Path]:
         raise RunError(f"{cfg.run_dir}: a file; for a checkpoint: checkpoint={cfg.run_dir}")
     if (run.path / PLAN).is_file():
         first = next((file.parent for file in sorted(run.path.glob("*/config.yaml"))), run.path / "0")
-        raise RunError(f"{cfg.run_dir}: a sweep; evaluate one of its jobs: run_dir={first}")
+        raise RunError(f"{cfg.run_dir}: a sweep; evaluate one of its jobs: {setting('run_dir', first)}")
     return run, run.checkpoint(cfg.weights or run.config().test_weights)
 
 

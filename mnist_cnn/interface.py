@@ -39,7 +39,7 @@ from mnist_cnn.sweep.multirun import perform
 from mnist_cnn.sweep.plan import Sweep
 from mnist_cnn.sweep.summary import write_summary
 from mnist_cnn.train import Result, train
-from mnist_cnn.training.rehearsal import rehearse_jobs
+from mnist_cnn.training.rehearsal import check_call
 
 _one_at_a_time = threading.RLock()
 _ENVIRONMENT = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "CUBLAS_WORKSPACE_CONFIG")
@@ -81,10 +81,8 @@ def check(*overrides: str, rehearse: bool = True, sweep: bool = False, **setting
         UserError: what the command `validate` would print.
     """
     with _guest():
-        jobs = _call(overrides, settings, multirun=sweep).check()
-        if rehearse:
-            rehearse_jobs(jobs)
-    return [job.overrides for job in jobs]
+        jobs, _ = check_call(_call(overrides, settings, multirun=sweep), rehearse)
+    return jobs
 
 
 def fit_many(*overrides: str, **settings: Any) -> list[dict[str, Any]]:

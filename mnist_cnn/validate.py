@@ -8,7 +8,7 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
 from mnist_cnn import cli
 from mnist_cnn.config.command_line import training_call
-from mnist_cnn.training.rehearsal import rehearse_jobs
+from mnist_cnn.training.rehearsal import check_call
 
 HEADER = """\
 Checks what a training or a sweep is asked for, and rehearses it: a step of
@@ -28,11 +28,9 @@ def main() -> None:
         _, options = cli.read_options(own, {"rehearse": bool})
         call = training_call([text for text in given if text not in own], HEADER)
         if call is not None:
-            jobs = call.check()
-            said = f"ok: {len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}"
-            if options.get("rehearse", True) and call.value("resume") is None:
-                said += f", {rehearse_jobs(jobs)} rehearsed"
-            print(said)
+            jobs, rehearsed = check_call(call, options.get("rehearse", True))
+            said = f", {rehearsed} rehearsed" * bool(rehearsed)
+            print(f"ok: {len(jobs)} {'job' if len(jobs) == 1 else 'jobs'}{said}")
 
 
 if __name__ == "__main__":

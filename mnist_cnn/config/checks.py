@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.values import problem
 
+WORKERS = 16  # processes that load data for one core: more are a slip
 LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 
 
@@ -30,6 +32,9 @@ def check_meaning(tree: dict[str, Any]) -> list[str]:
     problems = _check_monitors(tree) + _check_loggers(tree) + _check_model(tree) + _check_epochs(tree)
     if tree["callbacks"].get("checkpoint") is None and not no_validation(tree):
         problems.append("callbacks.checkpoint: a run without checkpoints can be neither resumed nor evaluated")
+    workers, cores = tree["data"].get("num_workers", 0), os.cpu_count() or 1
+    if isinstance(workers, int) and workers > WORKERS * cores:
+        problems.append(f"data.num_workers = {workers}: more than {WORKERS} for each of the {cores} cores")
     tried = try_module(tree["model"], classes_of(tree["data"])) or _check_recipe(tree)
     return problems + check_protocol(tree) + check_machine(tree["trainer"]) + tried
 

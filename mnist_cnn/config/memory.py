@@ -65,14 +65,13 @@ def check_sizes(node: dict[str, Any], net: nn.Module, batch: int) -> list[str]:
     """
     there = machine_memory()
     weights = COPIES * sum(weight.numel() * weight.element_size() for weight in net.parameters())
-    if weights > there:
-        name, value = max(
-            ((k, v) for k, v in node.items() if not k.startswith("_")), key=lambda pair: _largest(pair[1])
-        )
-        return [f"model.{name} = {shortened(value)}: weights and gradients take {_size(weights)}; {_has(there)}"]
-    if not isinstance(net, Classifier) or any(not weight.is_meta for weight in net.parameters()):
-        return []
-    kept = _activations(net)
+    without_memory = all(weight.is_meta for weight in net.parameters())
+    kept = _activations(net) if isinstance(net, Classifier) and without_memory else 0
+    if max(weights, kept) > there:
+        given = {key: value for key, value in node.items() if not key.startswith("_")}
+        name, value = max(given.items(), key=lambda item: _largest(item[1]))
+        what = "weights and gradients take" if weights > there else "what its layers give for an image takes"
+        return [f"model.{name} = {shortened(value)}: {what} {_size(max(weights, kept))}; {_has(there)}"]
     if batch * kept > there:
         return [f"data.batch_size = {batch}: a step takes {_size(batch * kept)}; {_has(there)}"]
     return []

@@ -59,11 +59,16 @@ def quoted(text: str) -> str:
     return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text) + "'"
 
 
+def setting(key: str, text: object) -> str:
+    """`key=text` that can be pasted into a shell, whatever signs the text has."""
+    value = str(text)
+    return shlex.quote(f"{key}={value if TEXT.fullmatch(value) else quoted(value)}")
+
+
 def command(entry: str, *words: str, **texts: object) -> str:
-    """A command of the package that can be pasted into a shell, whatever signs the texts have.
+    """A command of the package that can be pasted into a shell.
 
     Args:
         entry: `train`; `words`: options without a value.
     """
-    settings = [f"{key}={value if TEXT.fullmatch(str(value)) else quoted(str(value))}" for key, value in texts.items()]
-    return shlex.join(["python", "-m", f"mnist_cnn.{entry}", *words, *settings])
+    return " ".join(["python -m", f"mnist_cnn.{entry}", *words, *(setting(key, text) for key, text in texts.items())])

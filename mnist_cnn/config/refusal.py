@@ -10,6 +10,7 @@ from mnist_cnn.errors import in_one_line, nearest, shortened
 
 LONGEST = 80  # characters of a value that stands beside others
 
+_MISSING = re.compile(r"missing \d+ required (positional|keyword-only) arguments?: '(?P<key>\w+)'")
 _UNEXPECTED = re.compile(r"(?P<callee>[\w.<>]+)\(\) got an unexpected keyword argument '(?P<key>\w+)'")
 
 
@@ -20,6 +21,8 @@ def refusal(path: str, node: dict[str, Any], error: BaseException) -> str:
         path: of the node that was being built.
         error: without what Hydra wraps around it.
     """
+    if isinstance(error, TypeError) and (missing := _MISSING.search(str(error))):
+        return f"{path}.{missing['key']}: missing"
     found = _UNEXPECTED.match(str(error)) if isinstance(error, TypeError) else None
     if found is None or found["key"] not in node:
         words = in_one_line(error)
@@ -34,11 +37,12 @@ def _place(path: str, node: Any, words: str) -> str:
     """The arguments that the words speak of, else all that the node gives."""
     given = {name: value for name, value in node.items() if not name.startswith("_")}
     meant = [name for name in given if re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", words)]
+    meant = meant or [name for name, value in given.items() if isinstance(value, str) and repr(value) in words]
     if meant:
         places = ", ".join(f"{path}.{name} = {shortened(given[name], LONGEST)}" for name in meant)
         return f"{places}: {node['_target_']}"
     values = ", ".join(f"{name}={shortened(value, LONGEST)}" for name, value in given.items())
-    return f"{path}: {node['_target_']}" + (f" with {shortened(values, quoted=False)}" if values else "")
+    return f"{path}: {node['_target_']}" + (f" with {shortened(values, LONGEST, quoted=False)}" if values else "")
 
 
 def _callee(error: BaseException, name: str) -> Any:

@@ -78,7 +78,7 @@ def find_problems(
     except MissingMandatoryValue as error:
         return [f"{error.full_key}: missing"]
     except OmegaConfBaseException as error:
-        return [str(error).splitlines()[0]]
+        return [f"{error.full_key}: {str(error).splitlines()[0]}" if error.full_key else str(error).splitlines()[0]]
     assert isinstance(tree, dict)
     return _check_tree({str(key): value for key, value in tree.items()}, further, optimizers)
 

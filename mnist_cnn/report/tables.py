@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from mnist_cnn.config.python_values import command
 from mnist_cnn.models.layers import LayerRow
 from mnist_cnn.report.text import as_text, duration, start_table, text_grid
 from mnist_cnn.runs.directory import Run
@@ -141,6 +142,6 @@ def final_table(record: Record, run_dir: Path) -> str:
         "run": str(run_dir),
         "files": ", ".join(sorted(file.name for file in run_dir.iterdir() if file.is_file() and file.name[0] != "."))
         + f", checkpoints/{kept[0] if len(kept) == 1 else '{' + ','.join(kept) + '}'}.ckpt",
-        "again": f"python -m mnist_cnn.evaluate run_dir={run_dir}",
+        "again": command("evaluate", run_dir=run_dir),
     }
     return as_text(table) + "\n" + start_table(where)

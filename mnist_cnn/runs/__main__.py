@@ -16,6 +16,7 @@ from typing import Any, Literal
 from rich.filesize import decimal
 
 from mnist_cnn import cli
+from mnist_cnn.config.python_values import command
 from mnist_cnn.errors import ConfigError, RunError, nearest
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import duration, plain_table, start_table
@@ -113,9 +114,9 @@ def show(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any])
         figures = (record.dump().get("figures") or {}).items()
         facts |= {name: _shown(name, value) for name, value in figures if value is not None}
         facts |= {"commit": record.git.commit[:10] + " with changes" * record.git.dirty} if record.git else {}
-    again = "evaluate run_dir" if run.status == "completed" else "train resume"
     if run.status == "completed" or run.checkpoint("last").exists():
-        facts |= {"next": f"python -m mnist_cnn.{again}={path}"}
+        again = command("evaluate", run_dir=path) if run.status == "completed" else command("train", resume=path)
+        facts |= {"next": again}
     print(start_table(facts))
 
 

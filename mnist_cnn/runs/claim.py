@@ -8,6 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from mnist_cnn.config.python_values import setting
 from mnist_cnn.errors import ForeignError, RunError, UserError
 from mnist_cnn.files import LOCK, require_replaceable
 from mnist_cnn.runs.directory import Run, is_first_process
@@ -50,11 +51,12 @@ def claimed(run: Run, cfg: DictConfig, new: bool) -> Iterator[Claim]:
         yield Claim(run, found=True)
         return
     files = [run.config_file, run.overrides_file, run.metrics_file, run.history_file, run.log_file, run.path / LOCK]
-    for file in files:
-        require_replaceable(file)
-    missing = [folder for folder in (run.path, *run.path.parents) if not folder.exists()]
-    lock_file = {run.path / LOCK} - {file for file in files if file.exists()}
+    missing: list[Path] = []
     try:
+        for file in files:
+            require_replaceable(file)
+        missing = [folder for folder in (run.path, *run.path.parents) if not folder.exists()]
+        lock_file = {run.path / LOCK} - {file for file in files if file.exists()}
         lock = run.held()
     except OSError as error:
         _undo(run, [], {}, missing)
@@ -79,11 +81,11 @@ def _require_free(run: Run, cfg: DictConfig) -> None:
     if not run.config_file.exists():
         return
     if not run.unbegun:
-        raise RunError(f"{run.path}: already holds a run; resume={run.path} continues it; or name another")
+        raise RunError(f"{run.path}: already holds a run; {setting('resume', run.path)} continues it; or name another")
     if differences := changed(lasting(run.config()), lasting(cfg)):
         raise RunError(
-            f"{run.path}: already holds a run, with other settings ({'; '.join(differences)}); resume={run.path} "
-            "starts that one again; or name another"
+            f"{run.path}: already holds a run, with other settings ({'; '.join(differences)}); "
+            f"{setting('resume', run.path)} starts that one again; or name another"
         )
 
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn.config.call import Call
 from mnist_cnn.config.compose import line
+from mnist_cnn.config.python_values import setting
 from mnist_cnn.config.recipe import build_schedule
 from mnist_cnn.config.schema import find_problems
 from mnist_cnn.errors import ConfigError, RunError
@@ -56,7 +57,7 @@ def find_resumption(call: Call) -> Start:
         run, overrides = _newest_unfinished(call, overrides), []
         found = find_checkpoint(run)
     elif (Path(resume) / PLAN).is_file():
-        raise RunError(f"{resume}: a sweep; continue it with -m resume={resume}")
+        raise RunError(f"{resume}: a sweep; continue it with -m {setting('resume', resume)}")
     elif Path(resume).is_dir():
         run = Run(Path(resume).resolve())
         run.config()  # refuses a folder that is no run before looking for checkpoints
@@ -84,7 +85,7 @@ def _newest_unfinished(call: Call, overrides: list[Override]) -> Run:
     if runs:
         raise RunError(
             f"no unfinished run below {root} was started with {' '.join(wanted)}; the newest unfinished one is "
-            f"{runs[0].path}: resume={runs[0].path} continues it"
+            f"{runs[0].path}: {setting('resume', runs[0].path)} continues it"
         )
     raise RunError(f"nothing to resume below {root}: every run there is finished or being trained")
 

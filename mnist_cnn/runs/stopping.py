@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
+from mnist_cnn.config.python_values import command
 from mnist_cnn.errors import UserError, foreign, os_words
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.signals import stopping
@@ -19,7 +20,7 @@ def stoppable(run: Run) -> Iterator[None]:
     def how_to_go_on() -> str:
         epochs = len(run.history())
         where = f"in epoch {epochs + 1}; every complete epoch is saved" if epochs else "before an epoch was complete"
-        return f"{where}. Continue with:\n  python -m mnist_cnn.train resume={run.path}"
+        return f"{where}. Continue with:\n  {command('train', resume=run.path)}"
 
     with stopping(how_to_go_on):
         yield
@@ -48,4 +49,4 @@ def foreign_errors(run: Run) -> Iterator[None]:
 def _how_to_go_on(run: Run) -> str:
     if not run.checkpoint("last").exists():
         return "no epoch was complete: it would begin again"
-    return f"every complete epoch is saved, and this goes on: python -m mnist_cnn.train resume={run.path}"
+    return f"every complete epoch is saved, and this goes on: {command('train', resume=run.path)}"

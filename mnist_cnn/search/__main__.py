@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from mnist_cnn import cli
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.metrics import OURS
+from mnist_cnn.config.python_values import command
 from mnist_cnn.files import write_atomically
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
@@ -81,7 +82,7 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
             yield start_or_continue(composed, run, chosen, log_file, about)
 
     failed = 0
-    again = f"python -m mnist_cnn.search directory={directory} trials={cfg.trials}"
+    again = command("search", directory=directory, trials=cfg.trials)
     display = SweepDisplay(Sweep.load(directory), at_once, cfg.trials)
     with found.owned(), stopping(lambda: GO_ON.format(again)), display.live or contextlib.nullcontext():
         for ended in run_side_by_side(jobs(), train, at_once, display.tick, display.started):

@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -54,9 +54,21 @@ def read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
         raise ConfigError(problems)
     if is_tiny():
         cfg.trials = min(cfg.trials, 2)
+    _fix_what_is_given(cfg, parsed)
     return cfg, [
         line(o) if _known(o.key_or_group) else "++" + line(o).lstrip("+") for o in parsed if line(o) not in own
     ]
+
+
+def _fix_what_is_given(cfg: DictConfig, parsed: Sequence[Override]) -> None:
+    """Takes what the call gives a value for out of the space, unless the call itself puts it there."""
+    searched = {key for key, _ in leaves(cast(dict[str, Any], OmegaConf.to_container(cfg.space)))}
+    for given in [o for o in parsed if o.key_or_group in searched]:
+        explicit = any(o.key_or_group.startswith(f"space.{given.key_or_group}") for o in parsed)
+        words = "is searched all the same, as space. says" if explicit else "is given, so it is not searched"
+        print(f"{line(given).lstrip('+')} {words}", flush=True)
+        if not explicit:
+            OmegaConf.update(cfg, f"space.{given.key_or_group}", None)
 
 
 def _known(key: str) -> bool:
@@ -76,10 +88,6 @@ def find_directory(cfg: DictConfig, overrides: list[str]) -> tuple[Path, list[st
     space: Any = OmegaConf.to_container(cfg.space)
     directory = Path(str(cfg.directory)).resolve() if cfg.directory is not None else None
     if directory is None or not (directory / PLAN).is_file():
-        searched = [key for key, _ in leaves(space)]
-        if twice := [o for o in parse(overrides) if o.key_or_group in searched]:
-            words = "is searched too; leave it out, or take it from the space by space.{}=null"
-            raise ConfigError([f"{line(o)}: {words.format(o.key_or_group)}" for o in twice])
         if directory is not None:
             require_folder(directory, RunError)
             if (directory / CONFIG).exists():

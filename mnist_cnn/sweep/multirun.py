@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from mnist_cnn.config.build import with_defaults
 from mnist_cnn.config.call import Call
 from mnist_cnn.config.compose import compose_run, launch
+from mnist_cnn.config.python_values import command
 from mnist_cnn.config.schema import validate
 from mnist_cnn.errors import ConfigError, RunError, UserError
 from mnist_cnn.report.forecast import earlier_epoch
@@ -53,7 +54,7 @@ def perform(call: Call, task: Task) -> Sweep:
         todo = sweep.unfinished()
         count = f"{len(sweep.jobs)} job{'s' * (len(sweep.jobs) != 1)}"
         print(f"sweep: {count}, {len(todo)} to run, {at_once} at once, in {sweep.path}", flush=True)
-        with stopping(lambda: GO_ON.format(f"python -m mnist_cnn.train -m resume={sweep.path}")):
+        with stopping(lambda: GO_ON.format(command("train", "-m", resume=sweep.path))):
             display = SweepDisplay(sweep, at_once, expected=expected_epochs(todo, known, at_once))
             display.foretell(todo)
             jobs = _jobs(sweep, todo, known, display)
@@ -174,7 +175,7 @@ def _resumed(call: Call) -> Sweep:
         return newest_unfinished(root, [a for a in arguments if not a.startswith("run_root=")] and arguments)
     sweep = Sweep.load(Path(resume).resolve())
     if sweep.is_search:
-        raise RunError(f"{resume}: a search; continue it with python -m mnist_cnn.search directory={resume}")
+        raise RunError(f"{resume}: a search; continue it with {command('search', directory=resume)}")
     if arguments and sorted(arguments) != sorted(sweep.arguments):
         raise ConfigError([f"resume: a sweep continues as it was started: {' '.join(sweep.arguments)}"])
     return sweep

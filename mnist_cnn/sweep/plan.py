@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mnist_cnn.config.call import CheckedJob
+from mnist_cnn.config.python_values import setting
 from mnist_cnn.errors import RunError
 from mnist_cnn.files import MIB, read_yaml, require_folder, write_atomically
 from mnist_cnn.runs.directory import Run, dated
@@ -106,7 +107,9 @@ class Sweep:
         if (path / CONFIG).exists():
             raise RunError(f"{path}: holds a run; name another directory for the sweep")
         if (path / PLAN).exists():
-            raise RunError(f"{path}: already holds a sweep; continue it with -m resume={path}, or name another")
+            raise RunError(
+                f"{path}: already holds a sweep; continue it with -m {setting('resume', path)}, or name another"
+            )
         jobs = [
             SweepJob(job.number, job.overrides, job.forced, job.cfg.trainer.get("max_epochs") or 0,
                      job.cfg.get("seed"), "; ".join(job.problems) or None)

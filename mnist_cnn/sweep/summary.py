@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from statistics import mean
 
+from mnist_cnn.config.python_values import command
 from mnist_cnn.files import write_atomically, write_table
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import markdown_table, plain_table, wrapped
@@ -138,9 +139,10 @@ def notes_on(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_
             error = row.progress.error.splitlines()[0].removeprefix(f"{state}: ")
             notes.append(f"{sweep.noun} {row.job.number} {state}: {error}")
     if sweep.unfinished():
-        folder = shlex.quote(str(sweep.path))
-        command = f"search directory={folder}" if sweep.is_search else f"train -m resume={folder}"
-        notes.append(f"continue: python -m mnist_cnn.{command}")
+        again = (
+            command("search", directory=sweep.path) if sweep.is_search else command("train", "-m", resume=sweep.path)
+        )
+        notes.append(f"continue: {again}")
     return notes
 
 

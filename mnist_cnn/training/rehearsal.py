@@ -10,7 +10,6 @@ import io
 import json
 import logging
 import tempfile
-import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,26 +18,25 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.utilities.seed import isolate_rng
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import Metric
 
 from mnist_cnn.config.build import DataModule, build, build_data
-from mnist_cnn.config.call import CheckedJob
+from mnist_cnn.config.call import Call, CheckedJob
 from mnist_cnn.config.checks import starts_processes
 from mnist_cnn.config.memory import bounded_memory
 from mnist_cnn.config.quiet import quiet_libraries
-from mnist_cnn.config.refusal import refusal
 from mnist_cnn.config.signatures import locate
-from mnist_cnn.data.augment import Augmentation
 from mnist_cnn.data.datamodule import MNISTDataModule
 from mnist_cnn.data.images import SIDE, ImageSet
 from mnist_cnn.data.own import OwnDataModule
-from mnist_cnn.errors import ConfigError, Diverged, ForeignError, UserError, is_ours
+from mnist_cnn.errors import ConfigError, Diverged, UserError
+from mnist_cnn.runs.claim import claimed
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.resume import Start
+from mnist_cnn.runs.start import find_start
 from mnist_cnn.training.batches import check_batches
+from mnist_cnn.training.blame import tell
 from mnist_cnn.training.measure import measure
 from mnist_cnn.training.trainer import assemble
 
@@ -51,10 +49,6 @@ SHORT = {
 ONE_PROCESS = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
 MOST_ACCUMULATED = 2
 FEW = 16  # images of a batch
-PARTS: dict[str, type] = {
-    "callbacks": pl.Callback, "logger": Logger, "metrics": Metric, "optimizer": Optimizer, "scheduler": LRScheduler,
-    "data": pl.LightningDataModule, "augment": Augmentation, "trainer": pl.Trainer,
-}  # fmt: skip
 
 
 class StopSoon(pl.Callback):
@@ -67,7 +61,36 @@ class StopSoon(pl.Callback):
         trainer.should_stop = trainer.should_stop or trainer.global_step > self.before
 
 
-def rehearse_jobs(jobs: Sequence[CheckedJob]) -> int:
+def check_call(call: Call, rehearsing: bool = True) -> tuple[list[list[str]], int]:
+    """Whether the training or the sweep of a call will train.
+
+    Returns:
+        the overrides of every job, and how many were rehearsed.
+
+    Raises:
+        UserError: what the training would say; `ConfigError` with all that is wrong with any job.
+    """
+    if call.multirun:
+        jobs = call.check()
+        return [job.overrides for job in jobs], _rehearse_jobs(jobs) if rehearsing else 0
+    start = find_start(call)
+    if rehearsing:
+        _try_place(start)
+        rehearse(start.cfg)
+    return [start.overrides], int(rehearsing)
+
+
+def _try_place(start: Start) -> None:
+    """Takes the run directory and gives it back as it was."""
+    with contextlib.suppress(GivenBack), claimed(start.run, start.cfg, new=start.checkpoint is None):
+        raise GivenBack
+
+
+class GivenBack(UserError):
+    """Ends a claim that nothing came of."""
+
+
+def _rehearse_jobs(jobs: Sequence[CheckedJob]) -> int:
     """Rehearses one job of every kind, and returns how many that are.
 
     Raises:
@@ -122,7 +145,7 @@ def rehearse(cfg: DictConfig) -> None:
         except Diverged:
             return  # a matter of the figures; made-up images have none
         except Exception as error:
-            _tell(error, cfg)
+            tell(error, cfg)
 
 
 def shortened(cfg: DictConfig) -> DictConfig:
@@ -185,36 +208,3 @@ def _unheard() -> Iterator[None]:
             yield
     finally:
         root.handlers = handlers
-
-
-def _tell(error: Exception, cfg: DictConfig) -> None:
-    """Raises what the error says of the part of the configuration that it comes from."""
-    cause = error.__cause__ if isinstance(error, ForeignError) and error.__cause__ is not None else error
-    if isinstance(cause, UserError) or is_ours(cause):
-        raise cause
-    key, node = _part(cause, cfg)
-    raise ConfigError([refusal(key, node, cause)]) from error
-
-
-def _part(error: BaseException, cfg: DictConfig) -> tuple[str, dict[str, Any]]:
-    """The key of the innermost object that was at work, with its node."""
-    tree: Any = OmegaConf.to_container(cfg, resolve=True)
-    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
-        found = frame.f_locals.get("self")
-        for group, kind in PARTS.items():
-            if not isinstance(found, kind) or not tree[group]:
-                continue
-            if "_target_" in tree[group]:
-                return group, tree[group]
-            named = {name: node for name, node in tree[group].items() if node and _made(node, found)}
-            if named:
-                name, node = next(iter(named.items()))
-                return f"{group}.{name}", node
-        if isinstance(found, torch.nn.Module):
-            return "model", tree["model"]
-    return "trainer", tree["trainer"]
-
-
-def _made(node: dict[str, Any], found: Any) -> bool:
-    target = locate(node["_target_"], "")[0]
-    return isinstance(target, type) and isinstance(found, target)
