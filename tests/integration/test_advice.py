@@ -49,7 +49,7 @@ ADVICE = {
         search, ["space.data.batch_size={low: 32, high: 64}"], ["space.data.batch_size.choices=null"], [],
     ),
     "setting of an evaluation": (evaluate, ["run_dri=3"], ["run_dri: unknown key; did you mean 'run_dir'?"], []),
-    "no run": (evaluate, ["run_dir="], ["give either run_dir="], [".:"]),
+    "no run": (evaluate, ["run_dir="], ["run_dir = ''"], [".:"]),
     "sweep for a run": (evaluate, ["run_dir=sweep"], ["sweep: a sweep; evaluate one of its jobs: run_dir=sweep/0"], []),
     "checkpoint for a run": (evaluate, ["run_dir=some.ckpt"], ["some.ckpt: a file", "checkpoint=some.ckpt"], []),
 }  # fmt: skip
@@ -81,7 +81,7 @@ def test_help_is_short_and_has_the_comments_of_conf(cli, capsys, word):
     assert "${" not in text
     assert "common" not in text  # conf/data/common.yaml: no data set
     assert cli(word, main=validate.main) == 0
-    assert capsys.readouterr().out.startswith("Checks what a training or a sweep is asked for, without running it.")
+    assert capsys.readouterr().out.startswith("Checks what a training or a sweep is asked for, and rehearses it")
     assert cli(word, main=evaluate.main) == 0
     assert "run_dir=null" in capsys.readouterr().out
 
