@@ -50,7 +50,8 @@ CONFIGURATIONS = {
 PHASES: dict[str, list[tuple[str, range]]] = {
     "start": [
         ("mnist_cnn.train:Keeper.__enter__", range(1, 2)), ("mnist_cnn.runs.directory:Run.save_config", range(1, 2)),
-        ("mnist_cnn.train:build_data", range(1, 2)), ("mnist_cnn.training.trainer:ready_model", range(1, 2)), ("mnist_cnn.train:Keeper.begin", range(1, 2)),
+        ("mnist_cnn.train:build_data", range(1, 2)), ("mnist_cnn.training.trainer:ready_model", range(1, 2)),
+        ("mnist_cnn.train:Keeper.begin", range(1, 2)),
         ("mnist_cnn.training.trainer:build_trainer", range(1, 2)), ("mnist_cnn.train:describe", range(1, 2)),
     ],
     "first epoch": [("mnist_cnn.callbacks:History.on_train_batch_end", range(1, STEPS + 1))],
