@@ -59,7 +59,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if cfg.data_root is not None:
         saved.data.root = cfg.data_root
     saved.trainer.accelerator = cfg.accelerator
-    saved.trainer.precision = cfg.precision or saved.trainer.precision
+    saved.trainer.precision = cfg.precision or saved.trainer.get("precision")
     trained = load_trained(path)
     saved.model = trained.model  # also says how many classes there are
     problems = problems_to_evaluate(saved)
@@ -76,8 +76,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     trainer = pl.Trainer(
         accelerator=saved.trainer.accelerator, devices=1, precision=saved.trainer.precision, logger=False,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
-        limit_test_batches=saved.trainer.limit_test_batches, use_distributed_sampler=False,
-        benchmark=saved.trainer.benchmark, deterministic=saved.trainer.deterministic,
+        use_distributed_sampler=False,
+        **{key: saved.trainer.get(key) for key in ("limit_test_batches", "benchmark", "deterministic")},
     )  # fmt: skip
     if data.test_images == "unlabelled":
         log.info(f"the test images have no labels; their predicted classes are in {write_submission(run, model, data)}")

@@ -52,7 +52,7 @@ def problem(path: str, value: Any, hint: Any) -> str | None:
         return f"{path} = {shown}: must be {wanted}{below}"
     if all(typing.get_origin(h) is Literal for h in options):
         return f"{path} = {shown}: unknown value{nearest(value, choices)}"
-    near = closest(value, choices)
+    near = closest(value, map(str, choices))
     return f"{path} = {shown}: must be {wanted}" + (f"; did you mean {near!r}?" if near else "")
 
 

@@ -86,9 +86,9 @@ def find_problems(
 def problems_to_evaluate(cfg: DictConfig) -> list[str]:
     """What keeps a saved run from being evaluated here; its loggers and callbacks need not be there any more."""
     tree: Any = OmegaConf.to_container(cfg, resolve=True)
-    problems = check_module(tree["model"]) + check_node(tree["data"], "data", GROUPS["data"])
-    plain = {key: tree["trainer"][key] for key in ("_target_", "accelerator", "precision")}
-    return problems or check_machine(plain) + try_module(tree["model"], None)
+    problems = check_module(tree["model"])
+    problems += [wrong for group in ("data", "trainer") for wrong in check_node(tree[group], group, GROUPS[group])]
+    return problems or check_machine(tree["trainer"]) + try_module(tree["model"], None)
 
 
 def _check_tree(tree: dict[str, Any], further: Collection[str], optimizers: Collection[str] | None) -> list[str]:

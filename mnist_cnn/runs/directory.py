@@ -24,7 +24,11 @@ from mnist_cnn.runs.record import Record
 
 RUN_VARIABLE = "MNIST_CNN_RUN"  # tells the further processes of a training (DDP) which run it is
 # What every saved configuration has: enough to be read. Whether it can be trained is for validation to say.
-NEEDED: dict[str, Any] = dict.fromkeys(("model", "data", "trainer", "callbacks"), dict) | {"seed": ROOT_KEYS["seed"]}
+NEEDED = {
+    "": {key: ROOT_KEYS[key] for key in ("seed", "test_weights")},
+    **{f"{group}.": {} for group in ("model", "data", "callbacks")},
+    "trainer.": {"_target_": str, "max_epochs": int},
+}
 
 
 class Run(Layout):
@@ -52,9 +56,9 @@ class Run(Layout):
     @rank_zero_only
     def save_config(self, cfg: DictConfig, overrides: list[str]) -> None:
         """The full configuration with every value resolved, and what was asked for on the command line."""
-        write_atomically(self.config_file, OmegaConf.to_yaml(cfg, resolve=True).encode())
         plain = [override.lstrip("+") for override in overrides]
         write_atomically(self.overrides_file, OmegaConf.to_yaml(plain).encode())
+        write_atomically(self.config_file, OmegaConf.to_yaml(cfg, resolve=True).encode())  # last: it makes it a run
 
     def config(self) -> DictConfig:
         """The saved configuration, also of an earlier version.
@@ -64,10 +68,7 @@ class Run(Layout):
         """
         if not self.config_file.exists():
             raise RunError(f"{self.path}: not a run directory (no config.yaml)")
-        problems, tree = ["not the configuration of a run"], read_yaml(self.config_file, RunError)
-        if isinstance(tree, dict):
-            problems = check_keys(tree, ROOT_KEYS | NEEDED, "", open_ended=True)
-            problems += [f"{key}: missing" for key in NEEDED if key not in tree]
+        problems = _problems(read_yaml(self.config_file, RunError))
         try:
             if not problems:
                 return with_todays_keys(OmegaConf.load(self.config_file))
@@ -95,6 +96,19 @@ class Run(Layout):
         lines = [f"{i},{label:.0f},{predicted:.0f},{p:.4f}" for i, (label, predicted, p) in enumerate(rows.tolist())]
         text = "\n".join(["image,label,predicted,probability", *lines, ""])
         write_atomically(self.predictions_of(split), text.encode())
+
+
+def _problems(tree: Any) -> list[str]:
+    if not isinstance(tree, dict):
+        return ["not the configuration of a run"]
+    problems = check_keys(tree, ROOT_KEYS, "", open_ended=True)
+    for prefix, keys in NEEDED.items():
+        node = tree.get(prefix[:-1]) if prefix else tree
+        if not isinstance(node, dict):
+            return [f"{prefix[:-1]}: missing, or not a group of settings"]
+        problems += [f"{prefix}{key}: missing" for key in keys if key not in node]
+        problems += check_keys(node, keys, prefix, open_ended=True)
+    return problems
 
 
 def with_todays_keys(cfg: Any) -> DictConfig:

@@ -52,7 +52,7 @@ def test_a_run_that_is_being_trained_is_said_to_be(cli, capsys, tiny_overrides, 
         assert cli(*SHORT, *tiny_overrides, "hydra.run.dir=run") == 2
     assert "another process is training" in capsys.readouterr().err
     assert cli(*SHORT, *tiny_overrides, "hydra.run.dir=run") == 2
-    assert f"{run.config_file}: model: missing" in capsys.readouterr().err
+    assert f"{run.config_file}: model: missing, or not a group" in capsys.readouterr().err
 
 
 REFUSED = {
