@@ -61,11 +61,11 @@ def with_tricks(job: dict[str, Any]) -> Iterator[Prepared]:
 
     torch.manual_seed(job["seed"])
     cfg = compose_run(job["overrides"]).cfg
-    speed = build(cfg.speed)
+    speed = build(cfg.speed, "speed")
     with speed.memory():
         model = build_model(cfg)
         speed.apply(model)
-        yield model.net, model.optimizer(model.parameters())
+        yield model.net, model.optimizer(model.named_parameters())
 
 
 @torch.no_grad()

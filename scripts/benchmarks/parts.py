@@ -28,7 +28,7 @@ def main() -> None:
     torch.manual_seed(1)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     cfg = compose_run(["model=bn_dropout", "augment=affine", "trainer=cpu", *sys.argv[1:]]).cfg
-    speed = build(cfg.speed)
+    speed = build(cfg.speed, "speed")
     with speed.memory():
         times = measure(cfg, speed)
     print(json.dumps({part: median(found) for part, found in times.items()}))
@@ -39,7 +39,7 @@ def measure(cfg: DictConfig, speed: Speed) -> dict[str, list[float]]:
     data, model = build_data(cfg), build_model(cfg)
     speed.apply(model)
     data.setup("fit")
-    optimizer = model.optimizer(model.parameters())
+    optimizer = model.optimizer(model.named_parameters())
     times: dict[str, list[float]] = {}
 
     def clock(part: str, began: float) -> float:
@@ -56,7 +56,7 @@ def measure(cfg: DictConfig, speed: Speed) -> dict[str, list[float]]:
         now = time.perf_counter()
         images, labels = data.on_after_batch_transfer(next(batches), 0)
         now = clock("data: next batch, to float", now)
-        augment(images)
+        augment(images, labels)
         now = clock("augmentation (affine; off by default here)", now)
         optimizer.zero_grad()
         loss = model.training_step((images, labels), step)

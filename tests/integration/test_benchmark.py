@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -44,6 +45,18 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return code, *capsys.readouterr()
 
     return run
+
+
+def test_the_parts_of_a_step_and_the_bare_loop_use_the_package_as_it_is(script, monkeypatch, tiny_overrides):
+    parts = importlib.import_module("benchmarks.parts")
+    monkeypatch.setattr(parts, "STEPS", 6)
+    code, printed, _ = script("benchmarks.parts", *tiny_overrides)
+    assert code == 0
+    assert {"forward, loss", "backward", "optimizer"} < set(json.loads(printed))
+    bare = importlib.import_module("benchmarks.bare_pytorch")
+    with bare.with_tricks({"seed": 1, "overrides": ["model=vanilla", *tiny_overrides]}) as (net, optimizer):
+        assert sum(weights.numel() for weights in optimizer.param_groups[0]["params"]) == 10_524
+        assert net(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 
 def test_kept_measurements_make_the_page_again(script, tmp_path):
