@@ -132,7 +132,8 @@ def run_of(tmp_path: Path) -> Callable[[], "Run"]:
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """A user's file, my_nets.py, in the working folder."""
+    """A user's files, my_nets.py and my_data.py, in the working folder."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_nets", raising=False)
-    shutil.copy(Path(__file__).parent / "my_nets.py", tmp_path)
+    for name in ("my_nets", "my_data"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        shutil.copy(Path(__file__).parent / f"{name}.py", tmp_path)

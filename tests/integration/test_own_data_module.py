@@ -14,50 +14,9 @@ from mnist_cnn import evaluate, validate
 from mnist_cnn.config.compose import config_dir
 from mnist_cnn.runs.directory import Run
 
-OWN = """
-import torch
-import pytorch_lightning as pl
-from torch.utils.data import DataLoader, TensorDataset
-
-
-class Digits(pl.LightningDataModule):
-    def __init__(self, count: int, shape: tuple[int, ...] = (1, 28, 28), kind: str = "float32", most: int = 9):
-        super().__init__()
-        self.count, self.shape, self.kind, self.most = count, shape, kind, most
-
-    def setup(self, stage):
-        generator = torch.Generator().manual_seed(0)
-        images = (torch.rand(self.count, *self.shape, generator=generator) * 255).to(getattr(torch, self.kind))
-        self.images = TensorDataset(images, torch.arange(self.count) % (self.most + 1))
-
-    def train_dataloader(self):
-        return DataLoader(self.images, batch_size=8, shuffle=True)
-
-    def val_dataloader(self):
-        return DataLoader(self.images, batch_size=8)
-
-
-class WithoutArguments(pl.LightningDataModule):
-    def train_dataloader(self):
-        return []
-
-
-class ValidatesOnImagesAlone(Digits):
-    def val_dataloader(self):
-        return DataLoader(TensorDataset(self.images.tensors[0]), batch_size=8)
-
-
-class WithTest(Digits):
-    def test_dataloader(self):
-        return DataLoader(self.images, batch_size=8)
-"""
-
 
 @pytest.fixture
-def digits(tmp_path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "my_data", raising=False)
-    (tmp_path / "my_data.py").write_text(OWN)
-    monkeypatch.syspath_prepend(tmp_path)
+def digits(own):
     return [
         "model=vanilla",
         "trainer=cpu",

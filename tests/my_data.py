@@ -1,0 +1,37 @@
+"""Data modules as a user would write them, in a file of their own."""
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Digits(pl.LightningDataModule):
+    def __init__(self, count: int, shape: tuple[int, ...] = (1, 28, 28), kind: str = "float32", most: int = 9):
+        super().__init__()
+        self.count, self.shape, self.kind, self.most = count, shape, kind, most
+
+    def setup(self, stage):
+        generator = torch.Generator().manual_seed(0)
+        images = (torch.rand(self.count, *self.shape, generator=generator) * 255).to(getattr(torch, self.kind))
+        self.images = TensorDataset(images, torch.arange(self.count) % (self.most + 1))
+
+    def train_dataloader(self):
+        return DataLoader(self.images, batch_size=8, shuffle=True)
+
+    def val_dataloader(self):
+        return DataLoader(self.images, batch_size=8)
+
+
+class WithoutArguments(pl.LightningDataModule):
+    def train_dataloader(self):
+        return []
+
+
+class ValidatesOnImagesAlone(Digits):
+    def val_dataloader(self):
+        return DataLoader(TensorDataset(self.images.tensors[0]), batch_size=8)
+
+
+class WithTest(Digits):
+    def test_dataloader(self):
+        return DataLoader(self.images, batch_size=8)
