@@ -95,7 +95,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     words = ", ".join(f"{name} {value}" for name, value in shown.items())
     images = f", {len(data.splits['test']):,} images" if "test" in data.splits else ""
     log.info(wrapped(f"test {words}{images}", 2))
-    protocol = "not known" if alone else protocol_of(data, saved.test, model)["summary"]
+    protocol = "not known" if alone else protocol_of(saved, data, saved.test, model)["summary"]
     log.info(wrapped(f"protocol of the run: {protocol}", 2))
     return figures
 

@@ -135,7 +135,7 @@ def describe(
     return {
         "model": type(net).__name__,
         "parameters": {"total": total, "trainable": trainable},
-        "protocol": protocol_of(data, asked_test(cfg, model), model),
+        "protocol": protocol_of(cfg, data, asked_test(cfg, model), model),
         "batch_size": cfg.data.get("batch_size"),
         "max_epochs": cfg.trainer.max_epochs,
         "precision": cfg.trainer.precision,

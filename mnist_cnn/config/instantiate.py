@@ -10,6 +10,7 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from mnist_cnn.config.refusal import refusal
 from mnist_cnn.errors import ConfigError, LayerError, PartError, UserError, is_ours
@@ -45,7 +46,31 @@ def named(key: str, node: Any, hint: Callable[[str], str] = lambda words: "") ->
             raise error from raised
         if is_ours(error):
             raise
-        raise ConfigError([refusal(key, node, error) + hint(str(error))]) from raised
+        raise ConfigError([refusal(*_refused(key, node, raised), error) + hint(str(error))]) from raised
+
+
+def _refused(key: str, node: Any, raised: Exception) -> tuple[str, Any]:
+    """The key and the node that Hydra was at, which may lie inside the one it was asked for."""
+    if not isinstance(raised, InstantiationException):
+        return key, node
+    at = str(raised).rpartition("\nfull_key: ")[2]  # from the root where the node is a part of a configuration
+    whole = _letters(key)
+    meant = whole + _letters(at).removeprefix(whole)
+    plain = OmegaConf.to_container(OmegaConf.create(node))
+    return next(((path, inner) for path, inner in _nodes(plain, key) if _letters(path) == meant), (key, node))
+
+
+def _nodes(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        yield path, value
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, each in entries:
+        yield from _nodes(each, f"{path}[{name}]" if isinstance(value, list) else f"{path}.{name}")
+
+
+def _letters(path: str) -> str:
+    """Hydra writes `transforms0` for `transforms[0]`."""
+    return "".join(letter for letter in path if letter not in ".[]")
 
 
 def problems_of(attempt: Callable[..., list[str] | None], *given: Any) -> list[str]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytorch_lightning as pl
+from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from mnist_cnn.config.build import DataModule
@@ -20,21 +21,25 @@ def how_tested(data: DataModule, test: str) -> str:
     return data.test_images if test == "once" and data.test_images != "labelled" else test
 
 
-def protocol_of(data: DataModule, test: str, model: pl.LightningModule) -> dict[str, Any]:
+def protocol_of(cfg: DictConfig, data: DataModule, test: str, model: pl.LightningModule) -> dict[str, Any]:
     """The part `protocol` of the record.
 
     Args:
-        test: the setting.
-        model: one without a `validation_step` is not validated.
+        cfg: of the run.
+        test: what was asked for.
+        model: one without a `validation_step` is not validated, whatever images there are.
     """
     known, how = data.protocol(), how_tested(data, test)
     words = [WORDS[how]]
-    if known["test_images_watched"]:
+    best = cfg.test_weights == "best" and cfg.callbacks.get("checkpoint")
+    weights = f"the weights of the best {best.monitor}" if best else "the weights of the last epoch"
+    if not is_overridden("validation_step", model):
+        known |= {"val_images": None, "test_images_watched": False}
+        words.append(f"no validation, for {type(model).__name__} has no validation_step: {weights}")
+    elif known["test_images_watched"]:
         words = ["test images watched during training"]
     elif not data.holds_out:
-        words.append("no validation: the weights of the last epoch")
-    elif not is_overridden("validation_step", model):
-        words.append(f"no validation, for {type(model).__name__} has no validation_step: the weights of the last epoch")
+        words.append(f"no validation: {weights}")
     elif known["validate_on"] == "own":
         words.append("validation by the data module's own split")
     elif known.get("fold") is not None:

@@ -49,7 +49,7 @@ def measure(
     followed = {} if chosen["monitor"] in (None, *OURS) else {name: chosen[name] for name in ("monitor", "mode")}
     figures = final_figures(history.rows, chosen["monitor"], chosen["mode"])
     return {
-        "protocol": protocol_of(data, asked, model),
+        "protocol": protocol_of(cfg, data, asked, model),
         "test_weights": cfg.test_weights,
         "test_epoch": len(state["callbacks"][history.state_key]["rows"]),
         "epochs": len(history.rows),

@@ -37,6 +37,10 @@ def unsaid(weights: Any) -> Any:
     return said(weights)
 
 
+def erases(**options: Any) -> v2.Transform:
+    return v2.RandomErasing(**options)
+
+
 def rprop(params: Any) -> Any:
     return torch.optim.Rprop(params)
 
@@ -161,6 +165,14 @@ WRONG = {
     "a typo inside a chain": (
         change("Compose", transforms=[{"_target_": f"{V2}RandomRotation", "degree": 3}]),
         ["augment.transforms[0].degree", "degrees"],
+    ),
+    "a typo inside a chain, behind **options": (
+        change("Compose", transforms=[{"_target_": "test_open_refusals.erases", "value": 0.5, "pp": 0.1}]),
+        ["augment.transforms[0].pp: unknown key, not taken by RandomErasing"],
+    ),
+    "a value inside a chain": (
+        change("Compose", transforms=[{"_target_": f"{V2}MixUp"}, {"_target_": f"{V2}RandomErasing", "p": 7.0}]),
+        ["augment.transforms[1].p = 7.0: torchvision.transforms.v2.RandomErasing: "],
     ),
     "something of Python's own inside": (
         change("Lambda", lambd={"_target_": "os.system", "_partial_": True}), ["os.system", "Python's own"],

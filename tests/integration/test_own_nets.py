@@ -154,10 +154,16 @@ def test_a_module_without_a_test_step_reads_no_test_images(own, cli, tiny_overri
 def test_a_module_without_a_validation_step_says_which_weights_are_tested(own, cli, tiny_overrides, tmp_path, capsys):
     blind = ["model=net", "model._target_=my_nets.Blind", *tiny_overrides, "trainer.max_epochs=1"]
     assert cli(*blind, "test_weights=best", "hydra.run.dir=run") == 0
-    words = "no validation, for Blind has no validation_step: the weights of the last epoch"
-    assert words in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    words = "no validation, for Blind has no validation_step: the weights of the "
+    assert f"{words}last epoch" in printed
+    assert "custom, 240 training images (files" in printed
     record = metrics_of(Run(tmp_path / "run"))
-    assert words in record["protocol"]["summary"]
+    assert f"{words}last epoch" in record["protocol"]["summary"]
+    assert record["protocol"]["val_images"] is None
+    best = ["callbacks.checkpoint.monitor=train_loss", "callbacks.checkpoint.mode=min", "test_weights=best"]
+    assert cli(*blind, *best, "hydra.run.dir=best") == 0
+    assert f"{words}best train_loss" in metrics_of(Run(tmp_path / "best"))["protocol"]["summary"]
     assert (record["test_weights"], record["figures"]["best_epoch"]) == ("last", None)
     assert cli(*blind, "callbacks.checkpoint.monitor=val/top1") == 2
     assert "callbacks.checkpoint.monitor = 'val/top1': my_nets.Blind has no validation_step" in capsys.readouterr().err
