@@ -42,6 +42,7 @@ from mnist_cnn.runs.settings import settings_digest
 from mnist_cnn.runs.start import find_start
 from mnist_cnn.runs.stopping import foreign_errors, stoppable
 from mnist_cnn.sweep.multirun import launch_sweep, run_sweep
+from mnist_cnn.training.batches import check_batches
 from mnist_cnn.training.measure import measure
 from mnist_cnn.training.trainer import assemble
 
@@ -102,6 +103,7 @@ def train(
             data = build_data(cfg)
             data.prepare_data()
             data.setup("fit")
+            check_batches(cfg, data, overrides)
             forecast = Forecast(keeper, earlier_epoch(run.path.parent, cfg, torch.get_num_threads()))
             parts = assemble(cfg, run, data, speed, checkpoint, began, keeper.begin, [forecast])
             model, trainer = parts.model, parts.trainer

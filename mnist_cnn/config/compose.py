@@ -28,7 +28,7 @@ from mnist_cnn.config.python_values import TEXT, quoted
 from mnist_cnn.config.tiny import is_tiny
 from mnist_cnn.errors import ConfigError, ForeignError, UserError, in_one_line, is_ours, shortened
 
-KEY = re.compile(r"[~+]{0,2}[\w./@$-]+")
+KEY = re.compile(r"[~+]{0,2}[\w/$][\w./@$-]*")
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,10 @@ def parse(texts: Sequence[str]) -> list[Override]:
         key, sign, value = text.partition("=")
         for attempt in (text, f"{key}={quoted(value)}" if sign and TEXT.fullmatch(value) else ""):
             with contextlib.suppress(HydraException):
-                parsed += OverridesParser.create().parse_overrides([attempt] if attempt else [text])
-                break
+                found = OverridesParser.create().parse_overrides([attempt] if attempt else [text])
+                if found[0].key_or_group:
+                    parsed += found
+                    break
         else:
             if KEY.fullmatch(key) and sign:
                 hint = "text with such signs needs quotes within the shell's" if value else "expected key=value"

@@ -28,6 +28,8 @@ RANGES: dict[type, dict[str, Any]] = {
     pl.Trainer: {
         "precision": Precision,
         "max_epochs": Count,
+        "min_epochs": NotNegativeInt | None,
+        "min_steps": NotNegativeInt | None,
         "max_steps": Count | Literal[-1],
         "log_every_n_steps": NotNegativeInt,
         "num_sanity_val_steps": NotNegativeInt | Literal[-1],

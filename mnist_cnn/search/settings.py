@@ -50,25 +50,21 @@ def read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
     problems = [wrong for key, hint in KEYS.items() if (wrong := problem(key, plain[key], hint))]
     if importlib.util.find_spec("optuna") is None:
         problems.append('optuna is not installed; pip install "mnist-cnn[search]"')
-    if problems:
+    if problems := problems or _given_and_searched(cfg, parsed):
         raise ConfigError(problems)
     if is_tiny():
         cfg.trials = min(cfg.trials, 2)
-    _fix_what_is_given(cfg, parsed)
     return cfg, [
         line(o) if _known(o.key_or_group) else "++" + line(o).lstrip("+") for o in parsed if line(o) not in own
     ]
 
 
-def _fix_what_is_given(cfg: DictConfig, parsed: Sequence[Override]) -> None:
-    """Takes what the call gives a value for out of the space, unless the call itself puts it there."""
+def _given_and_searched(cfg: DictConfig, parsed: Sequence[Override]) -> list[str]:
+    if cfg.directory is not None and (Path(str(cfg.directory)) / PLAN).is_file():
+        return []  # it goes on with a space of its own
     searched = {key for key, _ in leaves(cast(dict[str, Any], OmegaConf.to_container(cfg.space)))}
-    for given in [o for o in parsed if o.key_or_group in searched]:
-        explicit = any(o.key_or_group.startswith(f"space.{given.key_or_group}") for o in parsed)
-        words = "is searched all the same, as space. says" if explicit else "is given, so it is not searched"
-        print(f"{line(given).lstrip('+')} {words}", flush=True)
-        if not explicit:
-            OmegaConf.update(cfg, f"space.{given.key_or_group}", None)
+    words = "is searched too; leave it out, or take it from the space by space.{}=null"
+    return [f"{line(o)}: {words.format(o.key_or_group)}" for o in parsed if o.key_or_group in searched]
 
 
 def _known(key: str) -> bool:

@@ -44,7 +44,7 @@ def run_sweep(call: Call, task: Task) -> int:
 
 def perform(call: Call, task: Task) -> Sweep:
     """Runs the jobs of a sweep; raises as `run_sweep`."""
-    sweep, known = plan_sweep(call) if call.value("resume") is None else (_resumed(call), {})
+    sweep, known = plan_sweep(call) if call.value("resume") is None else (resumed_sweep(call), {})
     cfg = _first_sound(sweep, known)
     if call.value("jobs") is not None:
         cfg.jobs = call.value("jobs")
@@ -167,12 +167,19 @@ def _on_cluster(task: Task, cfg: DictConfig) -> UserError | None:
     return None
 
 
-def _resumed(call: Call) -> Sweep:
+def resumed_sweep(call: Call) -> Sweep:
+    """The sweep that `resume=` of a call names.
+
+    Raises:
+        RunError, ConfigError: there is none, or the call asks for something else.
+    """
     arguments = _own(call)
     resume = str(call.value("resume"))
     if resume == "auto":
         root = Path(str(call.setting("run_root"))).resolve()
         return newest_unfinished(root, [a for a in arguments if not a.startswith("run_root=")] and arguments)
+    if Run(Path(resume)).config_file.is_file():
+        raise RunError(f"resume={resume}: a single run; continue it without -m")
     sweep = Sweep.load(Path(resume).resolve())
     if sweep.is_search:
         raise RunError(f"{resume}: a search; continue it with {command('search', directory=resume)}")

@@ -1,6 +1,7 @@
 """Whether the Trainer's numbers leave any batch, once the data have said how many there are."""
 
 import logging
+from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
@@ -8,13 +9,13 @@ from mnist_cnn.config.build import DataModule
 from mnist_cnn.errors import ConfigError
 
 log = logging.getLogger(__name__)
-USUAL = 1024  # batch sizes up to this may come from a net's own file, which does not know how few the images are
 
 
-def check_batches(cfg: DictConfig, data: DataModule) -> None:
+def check_batches(cfg: DictConfig, data: DataModule, given: Sequence[str]) -> None:
     """Holds limits and intervals of the Trainer, and the batch size, against the data.
 
     Args:
+        given: overrides; what is none of them was not asked for.
         data: set up; of a user's own, whose loaders may have no length, nothing is asked.
 
     Raises:
@@ -35,9 +36,13 @@ def check_batches(cfg: DictConfig, data: DataModule) -> None:
         problems.append(f"trainer.val_check_interval = {every}: {words}")
     if "train" in batches and isinstance(every, float) and every * batches["train"] < 1:
         problems.append(f"trainer.val_check_interval = {every}: no batch of {batches['train']}")
-    if "train" in sizes and cfg.data.batch_size > max(sizes["train"], USUAL):
-        problems.append(f"data.batch_size = {cfg.data.batch_size}: there are only {sizes['train']:,} training images")
-    elif "train" in sizes and cfg.data.batch_size > sizes["train"]:
-        log.info(f"data.batch_size = {cfg.data.batch_size}: all {sizes['train']:,} training images are one batch")
+    if "train" in sizes and cfg.data.batch_size > sizes["train"]:
+        asked = {text.partition("=")[0] for text in given}
+        few = data.limits.get("training") is not None and "data.limit_train" not in asked
+        size, count = f"data.batch_size = {cfg.data.batch_size}", f"{sizes['train']:,} training images"
+        if "data.batch_size" in asked and not few:
+            problems.append(f"{size}: there are only {count}")
+        else:  # a net's own file, which does not know how few the images are
+            log.info(f"{size}: all {count} are one batch")
     if problems:
         raise ConfigError(problems)

@@ -35,6 +35,7 @@ from mnist_cnn.runs.claim import claimed
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.resume import Start
 from mnist_cnn.runs.start import find_start
+from mnist_cnn.sweep.multirun import resumed_sweep
 from mnist_cnn.training.batches import check_batches
 from mnist_cnn.training.blame import tell
 from mnist_cnn.training.measure import measure
@@ -70,13 +71,15 @@ def check_call(call: Call, rehearsing: bool = True) -> tuple[list[list[str]], in
     Raises:
         UserError: what the training would say; `ConfigError` with all that is wrong with any job.
     """
+    if call.multirun and call.value("resume") is not None:
+        return [job.overrides for job in resumed_sweep(call).jobs], 0
     if call.multirun:
         jobs = call.check()
         return [job.overrides for job in jobs], _rehearse_jobs(jobs) if rehearsing else 0
     start = find_start(call)
     if rehearsing:
         _try_place(start)
-        rehearse(start.cfg)
+        rehearse(start.cfg, start.overrides)
     return [start.overrides], int(rehearsing)
 
 
@@ -100,7 +103,7 @@ def _rehearse_jobs(jobs: Sequence[CheckedJob]) -> int:
     problems = []
     for job in sorted(kinds.values(), key=lambda job: job.number):
         try:
-            rehearse(job.cfg)
+            rehearse(job.cfg, job.overrides)
         except UserError as error:
             found = error.problems if isinstance(error, ConfigError) else [str(error)]
             problems += [f"{job.name}: {text}" if len(jobs) > 1 else text for text in found]
@@ -124,8 +127,8 @@ def _classes(tree: Any) -> Any:
     return None
 
 
-def rehearse(cfg: DictConfig) -> None:
-    """Rehearses a valid configuration.
+def rehearse(cfg: DictConfig, overrides: Sequence[str] = ()) -> None:
+    """Rehearses a valid configuration; `overrides` are what was asked for.
 
     Raises:
         ConfigError: with the key, the value and the words of what would end the training.
@@ -137,7 +140,7 @@ def rehearse(cfg: DictConfig) -> None:
         try:
             speed = build(cfg.speed, "speed")
             data = blank_data(cfg)
-            check_batches(whole, data)
+            check_batches(whole, data, overrides)
             for checkpoint in (None, run.checkpoint("last")):
                 parts = assemble(cfg, run, data, speed, checkpoint, further=[StopSoon()])
                 parts.trainer.fit(parts.model, datamodule=data, ckpt_path=checkpoint, weights_only=True)

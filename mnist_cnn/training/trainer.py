@@ -21,7 +21,6 @@ from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.model import ready_model
 from mnist_cnn.runs.settings import lasting
 from mnist_cnn.speed.measures import Speed
-from mnist_cnn.training.batches import check_batches
 from mnist_cnn.training.loggers import LogSettings
 
 
@@ -58,7 +57,6 @@ def assemble(
     Raises:
         ConfigError: parts that refuse their values, or do not go together with the data.
     """
-    check_batches(cfg, data)
     scale = Scale(data.divide_by, data.mean())
     model, node, said = ready_model(cfg, data, scale, checkpoint)
     if isinstance(model, Classifier):

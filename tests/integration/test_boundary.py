@@ -64,6 +64,10 @@ REFUSED = {
     "a range of switches": (
         search, ["model=bn_dropout", "space.model.dropout={low: true, high: true}"], ["space.model.dropout = "],
     ),
+    "a key that is searched and given": (search, ["optimizer.lr=0.1"], ["optimizer.lr=0.1: is searched too", "=null"]),
+    "fewer epochs than none": (validate, ["trainer.min_epochs=-1"], ["trainer.min_epochs = -1"]),
+    "a value for no key": (validate, ["@seed=1"], ["@seed=1': expected key=value"]),
+    "a sweep to resume that is none": (validate, ["-m", "resume=zzz"], ["zzz"]),
     "fewest epochs above the most": (validate, ["trainer.min_epochs=10", "trainer.max_epochs=1"], ["min_epochs = 10"]),
     "steps below zero": (validate, ["trainer.log_every_n_steps=-1"], ["trainer.log_every_n_steps = -1"]),
     "a rehearsal below zero": (validate, ["trainer.num_sanity_val_steps=-5"], ["trainer.num_sanity_val_steps = -5"]),
