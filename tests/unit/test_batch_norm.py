@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from mnist_cnn.models.batch_norm import BatchNorm1d, BatchNorm2d
-from mnist_cnn.speed.fused import Around, FusedBatchNorm1d, FusedBatchNorm2d
+from mnist_cnn.speed.fused import FusedBatchNorm1d, FusedBatchNorm2d
+from mnist_cnn.speed.passes import Around
 
 PLAIN = Around()
 

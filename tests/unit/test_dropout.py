@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from mnist_cnn.speed.fused import Around, FusedDropout
+from mnist_cnn.speed.fused import FusedDropout
+from mnist_cnn.speed.passes import Around
 
 
 @pytest.fixture(autouse=True)
