@@ -188,7 +188,7 @@ def word_for_a_choice(chance: random.Random, world: World) -> WrongCall:
     base = valid_training(chance, world)
     key = chance.choice(TABLES["choices"])
     word = chance.choice(["zzz", "onc", "fp32", "tpu2", "besst", "[a]", "{b: 1}", "1.5", "x" * 400])
-    return WrongCall("word", _module(chance), [*base, f"{key}={word}"], [key])
+    return WrongCall("word", _module(chance), [*base, f"{key}={word}"], [key, f"{word!r}"])
 
 
 def size(chance: random.Random, world: World) -> WrongCall:

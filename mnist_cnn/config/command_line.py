@@ -52,8 +52,9 @@ class _Parser(argparse.ArgumentParser):
         self.add_argument("overrides", nargs="*")
         for name in ("hydra_help", "shell_completion"):
             self.add_argument(*QUESTIONS[name], dest=name, action="store_true")
-        self.add_argument(*QUESTIONS["cfg"], dest="cfg")
-        self.add_argument(*QUESTIONS["info"], dest="info", nargs="?", const="all")
+        self.add_argument(*QUESTIONS["cfg"], dest="cfg", choices=["job", "hydra", "all"])
+        kinds = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
+        self.add_argument(*QUESTIONS["info"], dest="info", nargs="?", const="all", choices=kinds)
         self.add_argument("--package", "-p")
         self.add_argument("--resolve", action="store_true")
         if useless := [word for word in given if word.partition("=")[0] in WITHOUT_MEANING]:

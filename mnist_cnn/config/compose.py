@@ -24,11 +24,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mnist_cnn.config.build import with_defaults
 from mnist_cnn.config.place import config_dir
+from mnist_cnn.config.protocol import data_class
 from mnist_cnn.config.python_values import TEXT, quoted
 from mnist_cnn.config.tiny import is_tiny
+from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.errors import ConfigError, ForeignError, UserError, in_one_line, is_ours, shortened
 
 KEY = re.compile(r"[~+]{0,2}[\w/$][\w./@$-]*")
+
+
+SHRUNK = ("limit_train", "limit_val", "limit_test")  # by conf/debug/tiny.yaml
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ def compose_run(overrides: Sequence[str], whole: bool = False) -> Composed:
         plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
         with contextlib.suppress(OmegaConfBaseException):  # validation says what cannot be resolved
             OmegaConf.resolve(plain)
+        if is_tiny() and not whole:
+            _leave_own_data_whole(plain)
         run_dir, sweep_dir = (Path(text).resolve() if text else None for text in (settings.run.dir, settings.sweep.dir))
     name = str(choices.get("experiment") or choices.get("model"))
     return Composed(with_defaults(plain), name, run_dir, sweep_dir, swept)
@@ -76,6 +83,14 @@ def _shrunk(overrides: Sequence[str]) -> list[str]:
     """With `debug=tiny` where all is only tried out."""
     chosen = any(text.lstrip("+").startswith("debug=") for text in overrides)
     return [*overrides, "debug=tiny"] if is_tiny() and not chosen else list(overrides)
+
+
+def _leave_own_data_whole(cfg: DictConfig) -> None:
+    """`debug=tiny` shrinks our data sets; a data module of the user's own takes no limits."""
+    target = data_class(cfg.get("data"))
+    if target is not None and not issubclass(target, ImageDataModule):
+        for key in SHRUNK:
+            cfg.data.pop(key, None)
 
 
 def compose_named(config_name: str, overrides: Sequence[str]) -> DictConfig:
