@@ -138,7 +138,7 @@ def test_layers_parameters_and_settings(key):
     twice = key.startswith("ablation/image_rescaled")
     assert cfg.data.divide_by == (255**2 if twice else 255)
 
-    optimizer = build(cfg.optimizer)(model.parameters())
+    optimizer = build(cfg.optimizer, "optimizer")(model.parameters())
     kind = "adam" if key == "ablation/grid" else entry.get("optimizer", "adam")
     assert type(optimizer).__name__.lower().removeprefix("keras") == kind
     start = re.findall(r"[\d.]+", str(entry["lr"]))[0] if "lr" in entry else OPTIMIZERS[kind]["lr"]
@@ -160,9 +160,9 @@ def test_layer_table_line_by_line(name):
 def rates(key: str, epochs: int, steps_per_epoch: int) -> list[float]:
     """Learning rate at the start of each epoch."""
     cfg = composed(ENTRIES[key], "document")
-    optimizer = build(cfg.optimizer)([torch.zeros(1, requires_grad=True)])
+    optimizer = build(cfg.optimizer, "optimizer")([torch.zeros(1, requires_grad=True)])
     node = {k: v for k, v in cfg.scheduler.items() if k != "interval"}
-    scheduler = build(node)(optimizer)
+    scheduler = build(node, "scheduler")(optimizer)
     found = []
     for _ in range(epochs):
         found.append(optimizer.param_groups[0]["lr"])
