@@ -86,7 +86,7 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
     display = SweepDisplay(Sweep.load(directory), at_once, cfg.trials)
     with found.owned(), stopping(lambda: GO_ON.format(again)), display.live or contextlib.nullcontext():
         for ended in run_side_by_side(jobs(), train, at_once, display.tick, display.started):
-            failed += found.tell(ended.job.about.number)
+            failed += found.tell(ended.job.about.number, ended.killed)
             display.ended(ended.job.about, ended.error)
     print(write_summary(Sweep.load(directory)))
     return 1 if failed else 0

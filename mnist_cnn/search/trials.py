@@ -81,8 +81,11 @@ class Trials:
         study = self.storage.get_study_id_from_name(STUDY)
         return self.storage.get_trial_id_from_study_id_trial_number(study, number)
 
-    def tell(self, number: int) -> bool:
-        """Passes a trial's outcome on; whether it failed."""
+    def tell(self, number: int, killed: bool = False) -> bool:
+        """Passes a trial's outcome on; whether it failed. One that was killed is left to the next call to take up."""
+        if killed:
+            self.storage.set_trial_user_attr(self.trial_id(number), OWNER, None)
+            return True
         record = Run(self.directory / str(number)).record()
         if record is not None and record.completed:
             self.study.tell(number, record.rank, skip_if_finished=True)

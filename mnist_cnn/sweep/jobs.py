@@ -34,6 +34,7 @@ from mnist_cnn.runs.settings import settings_digest
 from mnist_cnn.speed import huge_pages
 
 POLL_SECONDS = 0.2
+KILLED = "killed by"
 Task = Callable[[DictConfig, Run, list[str], Path | None], Any]  # what `train.train` takes
 
 
@@ -62,6 +63,10 @@ class Finished:
     job: Job
     seconds: float
     error: str | None
+
+    @property
+    def killed(self) -> bool:
+        return (self.error or "").startswith(KILLED)
 
 
 def start_or_continue(cfg: DictConfig, run: Run, overrides: list[str], log_file: Path, about: Any = None) -> Job:
@@ -190,7 +195,7 @@ def _error(job: Job, exit_code: int) -> str | None:
     if exit_code == 0:
         return None
     if exit_code < 0:
-        return f"killed by {signal.Signals(-exit_code).name}"
+        return f"{KILLED} {signal.Signals(-exit_code).name}"
     text = job.log_file.read_text(errors="replace") if job.log_file.exists() else ""
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1].removeprefix("error: ") if lines else f"exit code {exit_code}"

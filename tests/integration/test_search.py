@@ -11,6 +11,7 @@ from test_sweep import FEW, wait_for
 import mnist_cnn.search.__main__ as search
 from mnist_cnn import validate
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.search.trials import Trials
 from mnist_cnn.sweep.plan import Sweep
 
 FAST = ["model=sequential", "trainer.max_epochs=2", "jobs=2", "space.data=null", "startup_trials=2"]
@@ -116,3 +117,12 @@ def test_a_setting_out_of_its_range_is_refused(cli, capsys):
     message = capsys.readouterr().err
     for words in ("prune = 'maybe': must be bool", "sampler_seed = 'abc': must be int", "trials = True: must be int"):
         assert words in message
+
+
+def test_a_trial_that_was_killed_is_taken_up_by_the_next_call(tmp_path):
+    space = {"optimizer.lr": optuna.distributions.FloatDistribution(0.1, 1)}
+    first = Trials(tmp_path, "random", 1, 0)
+    with first.owned():
+        [(number, values)] = first.to_run(1, space)
+        assert first.tell(number, killed=True)
+    assert list(Trials(tmp_path, "random", 1, 0).to_run(1, space)) == [(number, values)]
