@@ -231,7 +231,10 @@ def wrong_option(chance: random.Random, world: World) -> WrongCall:
     named = [part for text in arguments for part in text.split("=") if part]
     path = f"mnist_cnn.{module}" + ".__main__" * (module != "evaluate")
     return WrongCall(
-        f"option of {module}", path, extra + arguments, [*named, "empty", "needs", "name", "expected", "run_dir="]
+        f"option of {module}",
+        path,
+        extra + arguments,
+        [*named, *(n.removeprefix("space.") for n in named), "empty", "needs", "name", "expected", "run_dir="],
     )
 
 

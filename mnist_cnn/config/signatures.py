@@ -193,7 +193,7 @@ def arguments(target: Any) -> tuple[dict[str, Any], set[str], bool]:
         if not open_ended:
             break
     ranges = [found for base, found in RANGES.items() if base in classes]
-    for found in ranges:
+    for found in ranges if not str(target.__module__).startswith("mnist_cnn.") else []:  # ours say theirs themselves
         allowed |= {name: hint for name, hint in found.items() if name in allowed}
     return allowed, required, open_ended
 
