@@ -44,7 +44,7 @@ CONFIGURATIONS = {
     "accumulation": ["trainer.accumulate_grad_batches=2", "optimizer=sgd"],
     "plateau": ["scheduler=plateau", "scheduler.patience=0"],
     "fold": ["data.fold=1", "optimizer=muon"],
-    "batch norm": ["model=bn_dropout", "model.stage1=[2]", "model.stage2=[2,2,2,2]", "scheduler=cosine"],
+    "batch norm": ["model=bn_dropout", "model.stage1=[2,2]", "model.stage2=[2,2,2,2]", "scheduler=cosine"],
 }
 # Phase: what is killed before or after it is called for the nth time.
 PHASES: dict[str, list[tuple[str, range]]] = {
