@@ -78,7 +78,7 @@ def wrong_with(command: str, cli) -> str | None:
         read_settings(arguments)
     fits = module in ("mnist_cnn.train", "mnist_cnn.validate") and not any(a.startswith("resume=") for a in arguments)
     without_seeds = [a for a in arguments if not a.startswith("seed=")]  # a sweep of seeds is checked five times else
-    return "refused" if fits and cli(*without_seeds, main=validate.main) != 0 else None
+    return "refused" if fits and cli(*without_seeds, "rehearse=false", main=validate.main) != 0 else None
 
 
 @pytest.mark.parametrize("document", [name for name in DOCUMENTS if name != "docs/extend.md"])  # test_extend.py

@@ -33,7 +33,6 @@ KINDS = {
 SWEPT = {"both modules": ["model.width=2,3", "data.count=40,48"], "module": ["model.width=2,3"],
          "data module": ["data.count=40,48"]}  # fmt: skip
 FAST = "both modules"
-NAMES = [name if name == FAST else pytest.param(name, marks=pytest.mark.slow) for name in KINDS]
 ALONE = """
 import torch, mnist_cnn
 torch.manual_seed(0)
@@ -51,7 +50,8 @@ def recipe(request, own, tiny, tmp_path) -> list[str]:
     return [*words, "trainer=cpu", "figures=false", "trainer.max_epochs=2"]
 
 
-@pytest.mark.parametrize("recipe", NAMES, indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", KINDS, indirect=True)
 def test_killed_in_the_second_epoch_and_resumed_it_equals_the_uninterrupted(cli, recipe, tmp_path, monkeypatch):
     assert cli(*recipe, f"hydra.run.dir={tmp_path}/whole") == 0
     parts = killed_in_epoch(1, cli, monkeypatch, tmp_path / "parts", recipe)

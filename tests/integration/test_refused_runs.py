@@ -18,7 +18,7 @@ def test_a_directory_that_holds_a_run_is_not_overwritten(cli, capsys, finished, 
 
 
 BAD_RESUMES = {
-    "a run as a sweep": (["-m", "resume={run}", "seed=1,2"], ["resume={run}", "not a sweep"]),
+    "a run as a sweep": (["-m", "resume={run}", "seed=1,2"], ["a single run; continue it without -m"]),
     "on a cluster": (["-m", "resume={run}", "hydra/launcher=submitit_local"], ["hydra/launcher"]),
     "nothing there": (["resume=auto"], ["nothing to resume"]),
     "no such file": (["resume=nowhere.ckpt"], ["no such checkpoint"]),
