@@ -21,6 +21,9 @@ RECIPE = ("optimizer", "scheduler", "learning_rates")
 NO_VALUES = "a sweep needs values, such as 1,2,3, choice(...) or range(...)"
 
 
+MOST_VALUES = 100_000  # of a key in a sweep
+
+
 @dataclass(frozen=True)
 class CheckedJob:
     """One run of a call, with what is wrong with it.
@@ -151,7 +154,7 @@ class Call:
             if not override.is_sweep_override():
                 choices[key] = [f"{key}={override.get_value_element_as_str()}"]
             elif override.is_discrete_sweep():
-                choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+                choices[key] = [f"{key}={value}" for value in _values(override)]
             else:
                 raise ConfigError([f"{line(override)}: {NO_VALUES}"])
             if not choices[key]:
@@ -195,7 +198,7 @@ class Call:
                 named = nearest("", options) if group in GROUPS or "none" in options else "; leave it out"
                 problems.append(f"{line(override)}: no such {group}{named}")
                 continue
-            chosen: Any = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
+            chosen: Any = _values(override) if override.is_discrete_sweep() else [override.value()]
             if isinstance(several := override.value(), list) and group in GROUPS and group not in NAMED:
                 problems.append(
                     f"{line(override)}: one at a time; a sweep takes several: -m {group}={','.join(map(str, several))}"
@@ -214,3 +217,18 @@ def without_use(cfg: DictConfig, overrides: Sequence[Override]) -> list[str]:
         return []
     ours = [o for o in overrides if o.key_or_group.partition(".")[0] in RECIPE and not o.is_delete()]
     return [f"{line(o)}: the model is a LightningModule, which makes its own optimizers and schedules" for o in ours]
+
+
+def _values(override: Override) -> list[str]:
+    """Of a sweep over one key.
+
+    Raises:
+        ConfigError: a range that is none, or more values than anybody can run.
+    """
+    try:
+        found = list(itertools.islice(override.sweep_string_iterator(), MOST_VALUES + 1))
+    except ValueError as error:  # Python's, of range(1, 3, 0)
+        raise ConfigError([f"{line(override)}: {error}"]) from error
+    if len(found) > MOST_VALUES:
+        raise ConfigError([f"{line(override)}: more than {MOST_VALUES:,} values"])
+    return found

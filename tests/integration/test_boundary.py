@@ -49,6 +49,8 @@ REFUSED = {
     "a word for a switch of Hydra's": (validate, ["optimizer._partial_=maybe"], ["optimizer._partial_ = 'maybe'"]),
     "more than 64 bits": (validate, ["data.batch_size=9223372036854775808"], ["data.batch_size = 9", "below 2**63"]),
     "epochs of 64 bits": (validate, ["trainer.max_epochs=9223372036854775808"], ["max_epochs = 9", "below 2**63"]),
+    "a range without a step": (validate, ["-m", "seed=range(1,3,0)"], ["seed=range(1,3,0): range() arg 3"]),
+    "a sweep without an end": (validate, ["-m", "seed=range(1,1000000000)"], ["more than 100,000 values"]),
     "a sweep over nothing": (validate, ["-m", "seed=range(5,1)"], ["seed=range(5,1): no value"]),
     "a launcher that is not there": (validate, ["-m", "hydra/launcher=ray", "seed=1,2"], ["=ray: no such "]),
     "a folder that is not there": (validate, ["--config-dir", "/nowhere"], ["--config-dir /nowhere: no such folder"]),
