@@ -49,6 +49,7 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return run
 
 
+@pytest.mark.slow
 def test_the_parts_of_a_step_and_the_bare_loop_use_the_package_as_it_is(script, monkeypatch, tiny_overrides):
     monkeypatch.setenv(huge_pages.VARIABLE, "1")  # which the loop would set, and leave so
     parts = importlib.import_module("benchmarks.parts")

@@ -125,6 +125,7 @@ def test_folds_are_summed_up_like_seeds_and_do_not_test(tiny_overrides, tmp_path
     assert Run(Path(rows[0]["directory"])).record().protocol.val_images == 160
 
 
+@pytest.mark.slow
 def test_data_of_each_kind_are_swept(pets, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     swept = ["data=folder,csv,arrays", "seed=1,2", f"data.root={pets}", "debug=one_batch", "jobs=2"]

@@ -32,12 +32,14 @@ KINDS = {
 }
 SWEPT = {"both modules": ["model.width=2,3", "data.count=40,48"], "module": ["model.width=2,3"],
          "data module": ["data.count=40,48"]}  # fmt: skip
-FAST = "both modules"
 ALONE = """
 import torch, mnist_cnn
 torch.manual_seed(0)
 print(mnist_cnn.load("run")(torch.rand(20, 1, 28, 28)).tolist())
 """
+
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -50,7 +52,6 @@ def recipe(request, own, tiny, tmp_path) -> list[str]:
     return [*words, "trainer=cpu", "figures=false", "trainer.max_epochs=2"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("recipe", KINDS, indirect=True)
 def test_killed_in_the_second_epoch_and_resumed_it_equals_the_uninterrupted(cli, recipe, tmp_path, monkeypatch):
     assert cli(*recipe, f"hydra.run.dir={tmp_path}/whole") == 0
@@ -83,8 +84,7 @@ def printed_alone(run: Run, tmp_path: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("recipe", "name"), [(n, n) if n == FAST else pytest.param(n, n, marks=pytest.mark.slow)
-                                              for n in KINDS], indirect=["recipe"])  # fmt: skip
+@pytest.mark.parametrize(("recipe", "name"), [(n, n) for n in KINDS], indirect=["recipe"])
 def test_it_is_swept(recipe, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     swept = SWEPT.get(name, ["seed=1,2"])

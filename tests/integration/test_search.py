@@ -52,6 +52,7 @@ def test_it_keeps_every_trial_and_goes_on_where_it_stopped(cli, tiny_overrides, 
     assert len(Sweep.load(folder).jobs) == 3
 
 
+@pytest.mark.slow
 def test_a_killed_search_continues_its_half_done_trial(tiny_overrides, tmp_path):
     call = ["model=sequential", "trainer.max_epochs=20", "jobs=1", "space.data=null", "trials=2", "prune=false",
             *tiny_overrides, *FEW]  # fmt: skip

@@ -118,6 +118,7 @@ def test_of_eight_jobs_one_diverges_one_is_refused_one_is_killed(tiny_overrides,
     assert "no sweep has jobs left to run" in output
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_whole_sweep_loses_at_most_the_running_epochs(tiny_overrides, tmp_path):
     call = ["-m", "model=sequential", "seed=1,2,3", "trainer.max_epochs=15", "jobs=1", *tiny_overrides, *FEW]
     process = start(call, tmp_path)
