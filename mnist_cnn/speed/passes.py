@@ -1,10 +1,8 @@
 """ReLU, batch norm and dropout in one pass forward, after one for the statistics, and two backward."""
 
-import concurrent.futures
 import functools
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,6 @@ from torch import Tensor
 
 log = logging.getLogger(__name__)
 LEVELS = 2**32  # of a random word
-SHARED_FROM = 2**17  # numbers: below, a second thread costs more than it saves
 Array = np.ndarray[Any, Any]
 
 
@@ -196,20 +193,5 @@ def _blocks(x: Array) -> int:
 
 
 def _over_blocks(name: str, x: Array, *arguments: Any) -> None:
-    """Calls a kernel for all blocks of rows, shared among PyTorch's number of threads."""
-    kernel, blocks = getattr(kernels(), name), _blocks(x)
-    threads = min(torch.get_num_threads(), x.size // SHARED_FROM + 1, blocks)
-    cuts = [blocks * i // threads for i in range(threads + 1)]
-    others = [_pool().submit(kernel, x, *arguments, *cuts[i : i + 2]) for i in range(1, threads)]
-    kernel(x, *arguments, cuts[0], cuts[1])
-    for other in others:
-        other.result()
-
-
-@functools.cache
-def _pool() -> concurrent.futures.ThreadPoolExecutor:
-    return concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="mnist_cnn")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads stay behind in the parent
+    """In one thread: a second one would wait for the core on which PyTorch's, after a convolution, still spins."""
+    getattr(kernels(), name)(x, *arguments, 0, _blocks(x))
