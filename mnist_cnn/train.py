@@ -35,6 +35,7 @@ from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.environment import environment
 from mnist_cnn.runs.history import Epoch
 from mnist_cnn.runs.keeper import Keeper
+from mnist_cnn.runs.listing import find_siblings
 from mnist_cnn.runs.model import asked_test, layer_rows
 from mnist_cnn.runs.protocol import protocol_of
 from mnist_cnn.runs.record import Record, known
@@ -104,7 +105,7 @@ def train(
             data.prepare_data()
             data.setup("fit")
             check_batches(cfg, data, overrides)
-            forecast = Forecast(keeper, earlier_epoch(run.path.parent, cfg, torch.get_num_threads()))
+            forecast = Forecast(keeper, earlier_epoch(find_siblings(run.path), cfg, torch.get_num_threads()))
             parts = assemble(cfg, run, data, speed, checkpoint, began, keeper.begin, [forecast])
             model, trainer = parts.model, parts.trainer
             rows = layer_rows(model)

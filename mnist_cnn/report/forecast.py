@@ -2,7 +2,7 @@
 
 import logging
 import time
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from mnist_cnn.report.text import duration
 from mnist_cnn.runs.environment import cpu_name
 from mnist_cnn.runs.keeper import Keeper
-from mnist_cnn.runs.listing import ListedRun, find_runs, leaves
+from mnist_cnn.runs.listing import ListedRun, leaves
 from mnist_cnn.runs.record import known
 
 log = logging.getLogger(__name__)
@@ -26,12 +26,11 @@ KEYS = (
 )  # fmt: skip
 
 
-def earlier_epoch(folder: Path, cfg: DictConfig, threads: int) -> float | None:
-    """Seconds of an epoch in the newest completed run below a folder that did the same work on the same processor."""
+def earlier_epoch(runs: Iterable[ListedRun], cfg: DictConfig, threads: int) -> float | None:
+    """Seconds of an epoch in the newest completed one of some runs that did the same work on the same processor."""
     tree: Any = OmegaConf.to_container(cfg, resolve=True)
     wanted = _work(dict(leaves(tree)))
-    found = find_runs(folder) if folder.is_dir() else []
-    for run in sorted(found, key=lambda run: run.began, reverse=True)[:NEWEST]:
+    for run in sorted(runs, key=lambda run: run.began, reverse=True)[:NEWEST]:
         if _here(run, threads) and _work(run.settings) == wanted:
             return known(known(run.saved).timing).epoch_seconds
     return None

@@ -85,7 +85,8 @@ class ListedRun(Layout):
 
     @property
     def began(self) -> float:
-        return self.config_file.stat().st_mtime
+        """Seconds since 1970; 0 of a run that has been deleted meanwhile."""
+        return self.config_file.stat().st_mtime if self.config_file.is_file() else 0.0
 
     @property
     def size(self) -> int:
@@ -142,6 +143,11 @@ def find_runs(root: Path) -> list[ListedRun]:
     return [ListedRun(Path(path), root) for path in _search(str(root))]
 
 
+def find_siblings(run: Path) -> list[ListedRun]:
+    """The run directories beside one, itself among them, however much else lies deeper there."""
+    return [ListedRun(file.parent, run.parent) for file in run.parent.glob("*/config.yaml") if file.is_file()]
+
+
 def as_dict(run: ListedRun, extra: Sequence[str] = ()) -> dict[str, Any]:
     """The facts of a run by name, and further settings or figures."""
     names = ("model", "seed", "status", "epochs", "max_epochs", "val/acc", "began", "size", *extra)
@@ -153,7 +159,7 @@ def _search(folder: str) -> Iterator[str]:
         entries = list(os.scandir(folder))
     except OSError:  # somebody else's
         return
-    if any(entry.name == "config.yaml" for entry in entries):
+    if any(entry.name == "config.yaml" and entry.is_file() for entry in entries):
         yield folder
         return
     for entry in entries:

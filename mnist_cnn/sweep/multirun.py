@@ -18,6 +18,7 @@ from mnist_cnn.config.schema import validate
 from mnist_cnn.errors import ConfigError, RunError, UserError
 from mnist_cnn.report.forecast import earlier_epoch
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.listing import find_runs
 from mnist_cnn.signals import stopping
 from mnist_cnn.sweep.jobs import Job, Task, cores, run_side_by_side, start_or_continue, threads_each
 from mnist_cnn.sweep.plan import COMPLETED, Sweep, SweepJob, new_directory, newest_unfinished
@@ -84,14 +85,11 @@ def _first_sound(sweep: Sweep, known: dict[int, DictConfig]) -> DictConfig:
 
 def expected_epochs(todo: Sequence[SweepJob], known: dict[int, DictConfig], at_once: int) -> dict[int, float]:
     """Seconds of an epoch by job, of those that an earlier run below the folder of all runs was like."""
-    found: dict[int, float] = {}
+    jobs = {job.number: known[job.number] for job in todo if job.number in known}
+    roots = {root: find_runs(root) for root in {Path(cfg.run_root) for cfg in jobs.values()} if root.is_dir()}
     threads = threads_each(at_once)
-    for job in todo:
-        cfg = known.get(job.number)
-        seconds = earlier_epoch(Path(cfg.run_root), cfg, threads) if cfg is not None else None
-        if seconds is not None:
-            found[job.number] = seconds
-    return found
+    found = {number: earlier_epoch(roots.get(Path(cfg.run_root), ()), cfg, threads) for number, cfg in jobs.items()}
+    return {number: seconds for number, seconds in found.items() if seconds is not None}
 
 
 def _jobs(sweep: Sweep, todo: Sequence[SweepJob], known: dict[int, DictConfig], display: SweepDisplay) -> Iterator[Job]:

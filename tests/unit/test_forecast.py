@@ -12,6 +12,7 @@ from mnist_cnn.report import forecast
 from mnist_cnn.report.forecast import Forecast, earlier_epoch
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.environment import cpu_name
+from mnist_cnn.runs.listing import find_runs, find_siblings
 from mnist_cnn.runs.record import Record
 from mnist_cnn.sweep.plan import Sweep, SweepJob
 from mnist_cnn.sweep.progress import SweepDisplay
@@ -35,10 +36,25 @@ def test_an_earlier_run_counts_that_did_the_same_work_here(tmp_path):
     write_run(Run(tmp_path / "gap" / "a"), ["model=gap", "optimizer.lr=0.1"], "completed", timing=timing)
     write_run(Run(tmp_path / "gap" / "b"), ["model=gap"], "failed")
     same = compose_run(["model=gap", "seed=7", "trainer.max_epochs=3"]).cfg
-    assert earlier_epoch(tmp_path, same, threads=2) == 12.0
-    assert earlier_epoch(tmp_path, same, threads=1) is None
-    assert earlier_epoch(tmp_path, compose_run(["model=gap", "data.batch_size=32"]).cfg, threads=2) is None
-    assert earlier_epoch(tmp_path / "nowhere", same, threads=2) is None
+    runs = find_runs(tmp_path)
+    assert earlier_epoch(runs, same, threads=2) == 12.0
+    assert earlier_epoch(runs, same, threads=1) is None
+    assert earlier_epoch(runs, compose_run(["model=gap", "data.batch_size=32"]).cfg, threads=2) is None
+    assert earlier_epoch([], same, threads=2) is None
+
+
+def test_a_run_looks_for_earlier_ones_beside_it_alone_and_no_ruin_among_them_stops_it(tmp_path):
+    """One in /tmp looked through all of /tmp, and ended at a link to nowhere."""
+    (tmp_path / "deep" / "down").mkdir(parents=True)
+    for folder in ("beside", "deep/down/other"):
+        write_run(Run(tmp_path / folder), ["model=gap"], "completed")
+    (tmp_path / "ruin").mkdir()
+    (tmp_path / "ruin" / "config.yaml").symlink_to("nowhere")
+    assert [run.path.name for run in find_siblings(tmp_path / "new")] == ["beside"]
+    assert {run.path.name for run in find_runs(tmp_path)} == {"beside", "other"}
+    [gone] = find_siblings(tmp_path / "new")
+    gone.config_file.unlink()
+    assert earlier_epoch([gone], compose_run(["model=gap"]).cfg, threads=2) is None
 
 
 @pytest.mark.parametrize(("known", "said"), [(None, "by the first steps"), (36.0, "as an earlier run like it took")])
