@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_cnn.models.batch_norm import BatchNorm1d, BatchNorm2d
-from mnist_cnn.speed.passes import Around, Drop, Normalize, in_rows, kernels, transform
+from mnist_cnn.speed.passes import NOTHING_DROPPED, Around, Drop, Normalize, in_rows, kernels, transform
 
 
 class _Fused:
@@ -36,7 +36,7 @@ class _Fused:
         mean, variance = self.averages()
         scale = self.weight * (variance + self.eps).rsqrt()
         shift = self.bias - mean * scale
-        return transform(input, self.around, scale.detach().numpy(), shift.detach().numpy(), (0, 0, 0))
+        return transform(input, self.around, scale.detach().numpy(), shift.detach().numpy(), NOTHING_DROPPED)
 
 
 class FusedBatchNorm1d(_Fused, BatchNorm1d):

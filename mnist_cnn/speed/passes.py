@@ -4,7 +4,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -16,6 +16,8 @@ from torch import Tensor
 
 log = logging.getLogger(__name__)
 LEVELS = 2**32  # of a random word
+Words = tuple[Any, Any, Any]  # how many of `LEVELS` are dropped, and two random words
+NOTHING_DROPPED: Words = (np.uint32(0), np.uint32(0), np.uint32(0))
 Array = np.ndarray[Any, Any]
 
 
@@ -28,19 +30,26 @@ def kernels() -> ModuleType | None:
         log.info("numba is not installed: batch norm and dropout take PyTorch's own, slower ways")
         return None
     began, told = time.monotonic(), False
-    row, word, nothing = np.zeros((1, 1), np.float32), np.uint32(0), np.float32(0)
+    row, nothing, words = np.zeros((1, 1), np.float32), np.float32(0), NOTHING_DROPPED
     wide, partial = row[0], np.zeros((1, 2, 1))
     calls: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
         (found.sums, (row, nothing, wide, partial)),
-        (found.transform, (row, nothing, wide, wide, nothing, word, word, word, row)),
-        (found.gradient_sums, (row, row, nothing, wide, wide, nothing, wide, word, word, word, partial)),
-        (found.gradient, (row, row, nothing, wide, wide, nothing, wide, wide, wide, word, word, word, row)),
+        (found.transform, (row, nothing, wide, wide, nothing, *words, row)),
+        (found.gradient_sums, (row, row, nothing, wide, wide, nothing, wide, *words, partial)),
+        (found.gradient, (row, row, nothing, wide, wide, nothing, wide, wide, wide, *words, row)),
     ]
     for kernel, arguments in calls:
-        kernel(*arguments, 0, 1)
+        kernel(*arguments)
         if not told and time.monotonic() - began > 0.5:
             log.info("compiling fast layers, once on this machine: some 10 seconds")
             told = True
+    return found
+
+
+def _compiled() -> ModuleType:
+    """In one thread: a second one would wait for the core on which PyTorch's, after a convolution, still spins."""
+    found = kernels()
+    assert found is not None
     return found
 
 
@@ -88,7 +97,7 @@ class Normalize(torch.autograd.Function):
         x, channels = _rows(input), input.shape[1]
         low1, _ = around.floors
         shift = np.maximum(x[0, :channels], low1)  # near the mean: squares of what is left lose no digits
-        one, two = _by_channel("sums", x, x.dtype.type(low1), _wide(shift, x), channels=channels)
+        one, two = _by_channel(_compiled().sums, x, x.dtype.type(low1), _wide(shift, x), channels=channels)
         count = x.size // channels
         mean, variance = shift + one / count, np.maximum(two / count - (one / count) ** 2, 0)
         deviation = 1 / np.sqrt(variance + eps)  # one over the standard deviation
@@ -109,14 +118,14 @@ class Normalize(torch.autograd.Function):
         x, dy, channels = _rows(input), _rows(_as(gradients[0], input)), input.shape[1]
         floors, k = [x.dtype.type(low) for low in around.floors], _factor(words)
         before = floors[0], _wide(scale, x), _wide(shift, x), floors[1]
-        one, two = _by_channel("gradient_sums", x, dy, *before, _wide(mean, x), *words, channels=channels)
+        one, two = _by_channel(_compiled().gradient_sums, x, dy, *before, _wide(mean, x), *words, channels=channels)
         bias_gradient, weight_gradient = k * one, k * deviation * two
         count = x.size // channels
         slope = -scale * deviation * weight_gradient / count
         offset = -scale * bias_gradient / count - slope * mean
         after = (_wide(value, x) for value in (slope, offset, k * scale))
         dx = torch.empty_like(input)
-        _over_blocks("gradient", x, dy, *before, *after, *words, _rows(dx))
+        _compiled().gradient(x, dy, *before, *after, *words, _rows(dx))
         both = (torch.from_numpy(value).to(weight.dtype) for value in (weight_gradient, bias_gradient))
         return dx, *both, None, None  # type: ignore[return-value]
 
@@ -137,27 +146,26 @@ class Drop(torch.autograd.Function):
         low1, low2 = (x.dtype.type(low) for low in around.floors)
         one, zero = np.ones(x.shape[1], x.dtype), np.zeros(x.shape[1], x.dtype)
         dx = torch.empty_like(input)
-        _over_blocks("gradient", x, dy, low1, one, zero, low2, zero, zero, one * _factor(words), *words, _rows(dx))
+        _compiled().gradient(x, dy, low1, one, zero, low2, zero, zero, one * _factor(words), *words, _rows(dx))
         return dx, None
 
 
-def transform(input: Tensor, around: Around, scale: Array, shift: Array, words: Sequence[int]) -> Tensor:
+def transform(input: Tensor, around: Around, scale: Array, shift: Array, words: Words) -> Tensor:
     """The output, by numbers of each channel (C,)."""
     x, output, k = _rows(input), torch.empty_like(input), _factor(words)
     low1, low2 = (x.dtype.type(low) for low in around.floors)
-    _over_blocks("transform", x, low1, _wide(k * scale, x), _wide(k * shift, x), low2, *words, _rows(output))
+    _compiled().transform(x, low1, _wide(k * scale, x), _wide(k * shift, x), low2, *words, _rows(output))
     return output
 
 
-def _words(around: Around) -> tuple[Any, Any, Any]:
-    """How many of `LEVELS` are dropped, and two random words."""
+def _words(around: Around) -> Words:
     if not around.dropped:
-        return np.uint32(0), np.uint32(0), np.uint32(0)
+        return NOTHING_DROPPED
     drawn = int(torch.randint(2**63 - 1, ()))
     return np.uint32(around.dropped), np.uint32(drawn >> 31), np.uint32(drawn & (2**32 - 1))
 
 
-def _factor(words: Sequence[int]) -> float:
+def _factor(words: Words) -> float:
     """By which what stays grows: the inverse of the share that stays."""
     return LEVELS / (LEVELS - int(words[0]))
 
@@ -180,18 +188,7 @@ def _wide(per_channel: Array, x: Array) -> Array:
     return np.tile(per_channel.astype(x.dtype), x.shape[1] // len(per_channel))
 
 
-def _by_channel(kernel: str, x: Array, *arguments: Any, channels: int) -> Array:
-    partial = np.zeros((_blocks(x), 2, channels))
-    _over_blocks(kernel, x, *arguments, partial)
+def _by_channel(kernel: Callable[..., None], x: Array, *arguments: Any, channels: int) -> Array:
+    partial = np.zeros((-(-len(x) // _compiled().BLOCK), 2, channels))
+    kernel(x, *arguments, partial)
     return partial.sum(0)
-
-
-def _blocks(x: Array) -> int:
-    found = kernels()
-    assert found is not None
-    return -(-len(x) // found.BLOCK)
-
-
-def _over_blocks(name: str, x: Array, *arguments: Any) -> None:
-    """In one thread: a second one would wait for the core on which PyTorch's, after a convolution, still spins."""
-    getattr(kernels(), name)(x, *arguments, 0, _blocks(x))

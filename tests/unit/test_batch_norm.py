@@ -1,10 +1,16 @@
 """The fused batch norm against PyTorch's own, in double precision: rounding far below what a mistake would show."""
 
+import importlib
+import logging
+import sys
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from mnist_cnn.models.batch_norm import BatchNorm1d, BatchNorm2d
+from mnist_cnn.speed import passes
 from mnist_cnn.speed.fused import FusedBatchNorm1d, FusedBatchNorm2d
 from mnist_cnn.speed.passes import Around
 
@@ -126,3 +132,50 @@ def test_debiased_averages_weigh_only_what_was_seen(kind, shape, order):
     assert torch.allclose(norm.eval()(batches[0]), expected, atol=1e-3)
     assert (plain.eval()(batches[0]) - expected).abs().min() > 1
     assert all(torch.equal(norm.state_dict()[name], value) for name, value in plain.state_dict().items())
+
+
+def test_evaluation_needs_no_further_kernel(monkeypatch):
+    """One compiled for other types would cost seconds in the first validation."""
+    compiled = passes.kernels()
+    norm = pair()[1].float()
+    images = torch.rand(4, 12, 5, 5).contiguous(memory_format=torch.channels_last)
+    norm(images).sum().backward()
+    names = ("sums", "transform", "gradient_sums", "gradient")
+    before = {name: len(getattr(compiled, name).signatures) for name in names}
+    with torch.no_grad():
+        norm.eval()(images)
+    assert {name: len(getattr(compiled, name).signatures) for name in names} == before
+
+
+def test_without_numba_pytorchs_own_layers_train_and_it_is_said_once(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setitem(sys.modules, "mnist_cnn.speed.kernels", None)
+    monkeypatch.delattr("mnist_cnn.speed.kernels")
+    passes.kernels.cache_clear()
+    try:
+        plain, fast = pair(Around(relu_before=True))
+        images = torch.randn(4, 12, 5, 5).double().contiguous(memory_format=torch.channels_last)
+        for _ in range(2):
+            assert torch.allclose(fast(images), fast.around.plain(images, plain, True))
+    finally:
+        passes.kernels.cache_clear()
+    assert [record.message for record in caplog.records if "numba" in record.message] == [
+        "numba is not installed: batch norm and dropout take PyTorch's own, slower ways"
+    ]
+
+
+def test_without_a_folder_to_keep_them_in_kernels_are_compiled_all_the_same(monkeypatch):
+    import numba.core.caching
+
+    monkeypatch.setattr(numba.core.caching.CacheImpl, "_locator_classes", [])
+    with pytest.raises(RuntimeError, match="no locator"):
+        numba.njit(cache=True)(error)
+    kept = sys.modules.pop("mnist_cnn.speed.kernels")
+    try:
+        again = importlib.import_module("mnist_cnn.speed.kernels")
+        partial = np.zeros((1, 2, 1))
+        again.sums(np.ones((2, 3), np.float32), np.float32(0), np.zeros(3, np.float32), partial)
+        assert partial.ravel().tolist() == [6, 6]
+    finally:
+        sys.modules["mnist_cnn.speed.kernels"] = kept
+        monkeypatch.setattr("mnist_cnn.speed.kernels", kept)
