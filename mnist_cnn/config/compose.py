@@ -33,9 +33,6 @@ from mnist_cnn.errors import ConfigError, ForeignError, UserError, in_one_line, 
 KEY = re.compile(r"[~+]{0,2}[\w/$][\w./@$-]*")
 
 
-SHRUNK = ("limit_train", "limit_val", "limit_test")  # by conf/debug/tiny.yaml
-
-
 @dataclass(frozen=True)
 class Composed:
     """The configuration of one run, and what Hydra knows beside it.
@@ -89,7 +86,8 @@ def _leave_own_data_whole(cfg: DictConfig) -> None:
     """`debug=tiny` shrinks our data sets; a data module of the user's own takes no limits."""
     target = data_class(cfg.get("data"))
     if target is not None and not issubclass(target, ImageDataModule):
-        for key in SHRUNK:
+        shrunk: Any = OmegaConf.load(config_dir() / "debug" / "tiny.yaml")
+        for key in shrunk.data:
             cfg.data.pop(key, None)
 
 

@@ -21,7 +21,7 @@ BEFORE: dict[str, Any] = {
     "test": "once", "data.fold": None, "data.folds": 5, "data.fraction": 1.0, "data.imbalance": None,
     "data.balanced": False, "data.prepare": "resize", "data.class_names": None,
 }  # fmt: skip
-OURS = ("validate_on", "fold", "folds", "imbalance", "class_names")  # keys of `data` that are read here
+READ_HERE = ("validate_on", "fold", "folds", "imbalance", "class_names")  # keys of `data`
 MONITOR = "val/acc"  # of conf/callbacks/checkpoint.yaml
 
 
@@ -120,7 +120,7 @@ def check_protocol(tree: dict[str, Any]) -> list[str]:
         problems += _without_validation(tree, reason)
     if not issubclass(target, ImageDataModule):
         return problems
-    if missing := [key for key in OURS if key not in data]:
+    if missing := [key for key in READ_HERE if key not in data]:
         return [*problems, *(f"data.{key}: missing" for key in missing)]
     fold, folds = data["fold"], data["folds"]
     if fold is not None and fold >= folds:

@@ -76,8 +76,10 @@ def check_node(node: Any, path: str, base: type | None) -> list[str]:
     problems = _check_arguments(node, path, target, hidden, own, needed - set(node), FILLED.get(group, set()))
     if group != "model":  # `config.module` judges those otherwise
         problems += [wrong for key, value in node.items() for wrong in check_inside(value, f"{path}.{key}", _judge)]
-    if group == "optimizer" and not problems and inspect.isclass(target):
-        problems += _check_parts(node, target)
+    is_class = inspect.isclass(target)
+    if group == "optimizer" and not problems and is_class:
+        taken = arguments(target)[0]
+        problems += check_parts(node, {name: hint for name, hint in taken.items() if name != "params"})
     return problems
 
 
@@ -139,13 +141,13 @@ def _judge(target: Any, node: dict[str, Any], path: str) -> list[str]:
     return _check_arguments(node, path, target, hidden, {}, set(), later)
 
 
-def _check_parts(node: dict[str, Any], target: Any) -> list[str]:
-    allowed = {name: hint for name, hint in arguments(target)[0].items() if name != "params"}
+def check_parts(node: dict[str, Any], options: dict[str, Any], lacks: str = "has no") -> list[str]:
+    """Problems of `parts` and `decay_norms` of an optimizer with these options."""
     problems = []
-    for pattern, options in node.get("parts", {}).items():
-        problems += check_keys(options, allowed, f"optimizer.parts.{pattern}.")
-    if node.get("decay_norms") is False and "weight_decay" not in allowed:
-        problems.append(f"optimizer.decay_norms: {node['_target_']} has no weight_decay")
+    for pattern, given in node.get("parts", {}).items():
+        problems += check_keys(given, options, f"optimizer.parts.{pattern}.")
+    if node.get("decay_norms") is False and "weight_decay" not in options:
+        problems.append(f"optimizer.decay_norms: {node['_target_']} {lacks} weight_decay")
     return problems
 
 

@@ -15,7 +15,7 @@ from mnist_cnn.config.instantiate import build, named, problems_of
 from mnist_cnn.config.module import loss_alone
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.recipe import build_optimizer, build_schedule, offered
-from mnist_cnn.config.signatures import arguments, check_keys, locate
+from mnist_cnn.config.signatures import arguments, check_parts, locate
 from mnist_cnn.data.augment import Augmentation
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.models.layers import CLASSES
@@ -62,12 +62,7 @@ def _check_made(node: dict[str, Any], made: Any) -> list[str]:
     if inspect.isclass(target):
         return []
     options = dict.fromkeys(made.defaults, Any) | {k: v for k, v in arguments(target)[0].items() if k in made.defaults}
-    problems = []
-    for pattern, given in node.get("parts", {}).items():
-        problems += check_keys(given, options, f"optimizer.parts.{pattern}.")
-    if node.get("decay_norms") is False and "weight_decay" not in options:
-        problems.append(f"optimizer.decay_norms: {node['_target_']} makes one without weight_decay")
-    return problems
+    return check_parts(node, options, lacks="makes one without")
 
 
 def _check_schedule(tree: dict[str, Any], made: Any, spans: bool) -> list[str]:

@@ -65,7 +65,6 @@ def compare(result: Result, recorded: dict[str, Any], held: tuple[str, ...]) -> 
                 assert found[name] == pytest.approx(value, rel=1e-12), name
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", GOLDEN["runs"])
 def test_two_hundred_steps_give_the_recorded_figures_and_weights(again, name):
     recorded = GOLDEN["runs"][name]
