@@ -9,6 +9,8 @@ nothing written, nothing changed.
 
 import collections
 import concurrent.futures
+import contextlib
+import io
 import json
 import os
 import random
@@ -27,6 +29,7 @@ from conftest import write_images
 from omegaconf import OmegaConf
 from program import start
 
+import mnist_cnn as mc
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.place import config_dir
 from mnist_cnn.runs.listing import leaves
@@ -67,8 +70,8 @@ class World:
     def create(cls, root: Path) -> "World":
         write_images(root / "custom" / "raw")
         world = cls(root, root / "runs" / "done")
-        made = start(["model=gap", "model.stages=[[2]]", *world.fixed(), f"hydra.run.dir={world.run}"], root)
-        assert made.wait() == 0, made.output()
+        with contextlib.redirect_stdout(io.StringIO()):
+            mc.fit("model=gap", "model.stages=[[2]]", *world.fixed(), f"hydra.run.dir={world.run}")
         return world
 
     def fixed(self) -> list[str]:
