@@ -1,4 +1,4 @@
-"""Kills runs, sweeps and searches (kill -9) at every moment, goes on, and holds the end against the uninterrupted one.
+"""Kills runs, fetches, sweeps and searches (kill -9) at every moment, goes on, and compares with the uninterrupted end.
 
     make test-chaos ARGS="200 seed=1"
 
@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conftest import metrics_of, write_images
+from conftest import NAMES, metrics_of, write_images
+from fake_mirror import address, serve, use_mirror, write_mirror
 from program import Program, start
 from test_resume import assert_equal, same
 
@@ -67,6 +68,15 @@ PHASES: dict[str, list[tuple[str, range]]] = {
     ],
     "report": [("mnist_cnn.train:final_table", range(1, 2)), ("mnist_cnn.train:Keeper.__exit__", range(1, 2))],
 }  # fmt: skip
+
+
+# The same of fetching four files: before a download, after it, while it is unpacked, before it gets its name.
+FETCHES: list[tuple[str, range]] = [
+    ("mnist_cnn.data.source:_complete", range(1, 2)), ("mnist_cnn.data.source:from_mirrors", range(1, 2)),
+    ("mnist_cnn.data.mirrors:download_url", range(1, 5)), ("torchvision.datasets.utils:_urlretrieve", range(1, 5)),
+    ("mnist_cnn.data.source:_install", range(1, 5)), ("mnist_cnn.data.source:read_header", range(1, 5)),
+    ("mnist_cnn.data.source:calculate_md5", range(1, 5)), ("shutil:rmtree", range(1, 3)),
+]  # fmt: skip
 
 
 def kill_at(path: str, nth: int, before: bool) -> None:
@@ -133,6 +143,32 @@ class Chaos:
         _equal(whole, run, told)
         return told + (" (not reached)" if ended == 0 else "")
 
+    @functools.cache  # noqa: B019
+    def mirror(self) -> Callable[[], None]:
+        """For a process to take KMNIST from here."""
+        digests = write_mirror(self.folder / "mirror")
+        return functools.partial(use_mirror, address(serve(self.folder / "mirror")), digests)
+
+    def kill_fetch(self, number: int) -> str:
+        """A run whose data are not there yet, killed while it fetches them, and the same command again."""
+        path, counts = self.chance.choice(FETCHES)
+        nth, before = self.chance.choice(counts), self.chance.random() < 0.5
+        told = f"fetch: {path} {'before' if before else 'after'} {nth}"
+        root, run = self.folder / f"fetched{number}", Run(self.folder / f"fetch{number}")
+        command = [*self.recipe("plain"), "data=kmnist", f"data.root={root}", f"hydra.run.dir={run.path}"]
+        mirror = self.mirror()
+        program = start(command, self.folder, prepare=functools.partial(_both, mirror, path, nth, before))
+        ended = program.wait(300)
+        assert ended in (0, -signal.SIGKILL), f"{told}: {program.printed.read_text()}"
+        if not run.completed:
+            program = start(command, self.folder, prepare=mirror)
+            assert program.wait(300) == 0, f"{told}: {program.printed.read_text()}"
+        _nobody_left(program, told)
+        _equal(self.whole("plain"), run, told)  # whose images are the same
+        left = {file.name for file in (root / "KMNIST" / "raw").iterdir()} - {*NAMES, ".fetched", ".lock"}
+        assert not left, f"{told}: left {left}"
+        return told + (" (not reached)" if ended == 0 else "")
+
     def kill_several(self, number: int, search: bool) -> str:
         """A sweep or a search, killed at a random time: its own process, a job of it, or all at once."""
         folder = self.folder / f"sweep{number}"
@@ -168,6 +204,11 @@ class Chaos:
         if not search:
             _equal(self.whole("plain"), sweep.run(sweep.jobs[0]), told)
         return told
+
+
+def _both(mirror: Callable[[], None], path: str, nth: int, before: bool) -> None:
+    mirror()
+    kill_at(path, nth, before)
 
 
 class _suppressed:
@@ -224,6 +265,7 @@ def main() -> None:
         chaos = Chaos(Path(name), random.Random(seed))
         write_images(chaos.folder / "custom" / "raw")
         kinds: dict[str, Callable[[int], str]] = {p: functools.partial(chaos.kill_run, phase=p) for p in PHASES}
+        kinds |= {"fetch": chaos.kill_fetch}
         kinds |= {"sweep": functools.partial(chaos.kill_several, search=False)}
         kinds |= {"search": functools.partial(chaos.kill_several, search=True)}
         for number in range(count):

@@ -5,16 +5,14 @@ import hashlib
 import logging
 import socket
 import struct
-import threading
 import zipfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torchvision.datasets
 from conftest import idx
+from fake_mirror import address, serve
 
 from mnist_cnn.config.build import build_data
 from mnist_cnn.config.compose import compose_run
@@ -43,18 +41,11 @@ def content(name: str, first_label: int, classes: int) -> bytes:
     return idx(labels)
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
-    """A server of this machine's that stands for torchvision's mirrors, with its checksums."""
+    """Puts a set on a server, with its checksums, and lets torchvision know."""
     monkeypatch.setenv("no_proxy", "*")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
+    server = serve(tmp_path)
 
     def make(name: str) -> None:
         cfg = compose_run([f"data={name}"]).cfg
@@ -66,7 +57,7 @@ def mirror(tmp_path, monkeypatch):
             (folder / f"{file}.gz").write_bytes(packed)
         reference = getattr(torchvision.datasets, known.torchvision)
         pairs = [(f"{file}.gz", md5(folder / f"{file}.gz")) for file in known.files]
-        url = f"{address}/mirror/"
+        url = f"{address(server)}/mirror/"
         if known.torchvision == "EMNIST":
             with zipfile.ZipFile(folder / "gzip.zip", "w") as archive:
                 for file, _ in pairs:
@@ -78,7 +69,7 @@ def mirror(tmp_path, monkeypatch):
             monkeypatch.setattr(reference, "resources", {"train": whole[:2], "test": whole[2:]})
         else:
             monkeypatch.setattr(reference, "resources", pairs)
-            monkeypatch.setattr(reference, "mirrors", [f"{address}/nowhere/", url])
+            monkeypatch.setattr(reference, "mirrors", [f"{address(server)}/nowhere/", url])
 
     yield make
     server.shutdown()
