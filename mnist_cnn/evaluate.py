@@ -52,7 +52,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     Raises:
         ConfigError, RunError, DataError: no such run, a checkpoint that is damaged or could run code, no images.
     """
-    run, path = locate(cfg)
+    run, path = locate(cfg, SETTINGS)
     alone = cfg.checkpoint is not None and not run.config_file.is_file()
     saved = config_of_lone(path) if alone else run.config()
     source = path if alone else run.config_file
@@ -100,10 +100,14 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     return figures
 
 
-def locate(cfg: DictConfig) -> tuple[Run, Path]:
-    """The run directory and the checkpoint that the configuration names."""
+def locate(cfg: DictConfig, settings: dict[str, Any]) -> tuple[Run, Path]:
+    """The run directory and the checkpoint that the configuration names.
+
+    Args:
+        settings: the types of its keys.
+    """
     plain: Any = OmegaConf.to_container(cfg)
-    if problems := check_keys(plain, SETTINGS, ""):
+    if problems := check_keys(plain, settings, ""):
         raise ConfigError(problems)
     if bool(cfg.run_dir) == bool(cfg.checkpoint):
         raise ConfigError(["give either run_dir=<run directory> or checkpoint=<file>"])
@@ -115,7 +119,7 @@ def locate(cfg: DictConfig) -> tuple[Run, Path]:
         raise RunError(f"{cfg.run_dir}: a file; for a checkpoint: checkpoint={cfg.run_dir}")
     if (run.path / PLAN).is_file():
         first = next((file.parent for file in sorted(run.path.glob("*/config.yaml"))), run.path / "0")
-        raise RunError(f"{cfg.run_dir}: a sweep; evaluate one of its jobs: {setting('run_dir', first)}")
+        raise RunError(f"{cfg.run_dir}: a sweep; name one of its jobs: {setting('run_dir', first)}")
     return run, run.checkpoint(cfg.weights or run.config().test_weights)
 
 
@@ -133,7 +137,7 @@ def config_of_lone(checkpoint: Path) -> DictConfig:
 
 def main() -> None:
     with cli.user_errors(), logging_to(), quiet_libraries():
-        overrides = evaluation_overrides(cli.arguments())
+        overrides = evaluation_overrides(cli.arguments(), "evaluate")
         if overrides is not None:
             evaluate(compose_named("evaluate", overrides))
 

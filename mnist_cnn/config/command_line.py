@@ -34,9 +34,12 @@ def training_call(given: Sequence[str], header: str | None = None) -> Call | Non
     return None if found is None else Call(found.overrides, found.multirun, found.config_dir)
 
 
-def evaluation_overrides(given: Sequence[str]) -> list[str] | None:
-    """What evaluation is told, also what it does not know; None after a question, which has been answered."""
-    found = _Parser(add_help=False, allow_abbrev=False).answered(given, "evaluate")
+def evaluation_overrides(given: Sequence[str], config_name: str) -> list[str] | None:
+    """What an entry point for trained nets is told, also what it does not know.
+
+    None after a question, which has been answered.
+    """
+    found = _Parser(add_help=False, allow_abbrev=False).answered(given, config_name)
     if found is None:
         return None
     parsed = parse(found.overrides)

@@ -30,7 +30,7 @@ _mnist_cnn() {
     "") compopt -o default 2>/dev/null ;;
   esac
 }
-complete -F _mnist_cnn python python3 mnist-cnn-train mnist-cnn-validate mnist-cnn-search mnist-cnn-evaluate
+complete -F _mnist_cnn python python3 mnist-cnn-{train,validate,search,evaluate,export}
 """
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -56,9 +56,10 @@ def replies(line: str) -> list[str]:
 
 def _candidates(before: Sequence[str]) -> Iterator[str]:
     """Groups with their options, and the keys of the files that the line or conf/train.yaml chooses."""
-    if any(word.endswith("evaluate") for word in before):
-        yield from _keys(_read(config_dir() / "evaluate.yaml"))
-        return
+    for name in ("evaluate", "export"):
+        if any(word.endswith(name) for word in before):
+            yield from _keys(_read(config_dir() / f"{name}.yaml"))
+            return
     extra = [Path(value) for option, value in itertools.pairwise(before) if option in ("--config-dir", "-cd")]
     folders = [config_dir(), *(folder for folder in extra if folder.is_dir())]
     roots = ["train", *(["search"] if any(word.endswith("search") for word in before) else [])]

@@ -50,7 +50,7 @@ ADVICE = {
     ),
     "setting of an evaluation": (evaluate, ["run_dri=3"], ["run_dri: unknown key; did you mean 'run_dir'?"], []),
     "no run": (evaluate, ["run_dir="], ["run_dir = ''"], [".:"]),
-    "sweep for a run": (evaluate, ["run_dir=sweep"], ["sweep: a sweep; evaluate one of its jobs: run_dir=sweep/0"], []),
+    "sweep for a run": (evaluate, ["run_dir=sweep"], ["sweep: a sweep; name one of its jobs: run_dir=sweep/0"], []),
     "checkpoint for a run": (evaluate, ["run_dir=some.ckpt"], ["some.ckpt: a file", "checkpoint=some.ckpt"], []),
 }  # fmt: skip
 

@@ -1,0 +1,131 @@
+"""The model card that lies beside every export, and its test vector."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mnist_cnn import __version__
+from mnist_cnn.export.made import Made, Measured, vector_images
+from mnist_cnn.export.source import Source
+from mnist_cnn.report.spread import Spread
+from mnist_cnn.runs.listing import find_siblings
+from mnist_cnn.runs.record import Record
+
+CARD, VECTOR = "model_card.md", "test_vector.json"
+MNIST_LICENCE = (
+    "MNIST is by Yann LeCun and Corinna Cortes, derived from NIST's Special Databases 1 and 3; the documentation of "
+    "Keras gives it as CC BY-SA 3.0."
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What somebody who gets an export without the package should know.
+
+    Args:
+        form: the format, with its precision.
+        measured: None where nothing here can run the export.
+    """
+
+    source: Source
+    form: str
+    made: Made
+    measured: Measured | None
+
+    def text(self) -> str:
+        parts = [f"# {self.source.name}, as {self.form}", *self._sections()]
+        return "\n\n".join(parts) + "\n"
+
+    def _sections(self) -> list[str]:
+        source = self.source
+        record = source.record
+        files = {name: f"{len(content):,} bytes" for name, content in self.made.files.items()}
+        weights = sum(parameter.numel() for parameter in source.net.parameters())
+        is_net = f"A convolutional network of {weights:,} parameters that tells {len(source.classes)} classes apart"
+        return [
+            f"{is_net}: {', '.join(source.classes)}. Made by mnist_cnn {__version__}.",
+            _table("Files", files | dict(self.made.facts)),
+            _table("Training", _training(record) if record else {"checkpoint": source.weights.name}),
+            _table("Accuracy", self._accuracy()),
+            "## Preparation\n\n"
+            "One picture of 28 x 28 pixels, a byte each, 0 for the ground to 255 for the ink (white on black), row by "
+            "row. Digits of MNIST fit into 20 x 20 pixels with their centre of mass in the middle of the picture; a "
+            f"picture prepared otherwise is read worse. The division by {source.divide_by:g} happens inside.",
+            f"## Licence\n\nThe program is under the MIT licence, as mnist_cnn is. {_data_licence(source)}",
+            "## Limits\n\n"
+            "One digit a picture: several, none, letters or noise get one of the same answers, often with a high "
+            "probability. Probabilities are as trained, not calibrated. Measured on the test images named above alone: "
+            "writers, pens and cameras of another kind can be read worse.",
+        ]
+
+    def _accuracy(self) -> dict[str, str]:
+        if self.measured is None:
+            found = {"this export": f"not measured: {self.made.measured_by}"}
+        else:
+            found = {f"this export ({self.made.measured_by})": str(self.measured)}
+        spread = spread_of(self.source)
+        if spread is not None:
+            words = f"{spread.in_percent.text(3, ' %')} ({spread.in_percent.range(2, ' %')})"
+            found[f"{spread.n} runs that differ in the seed alone, test accuracy"] = words
+        return found
+
+
+def spread_of(source: Source) -> Spread | None:
+    """Test accuracy of the finished runs beside this one that differ in the seed alone; None for fewer than two."""
+    if source.record is None or not source.record.completed:
+        return None
+    records = [run.saved for run in find_siblings(source.folder.resolve())]
+    alike = {r.seed: r.test for r in records if r and r.completed and r.alike == source.record.alike}
+    values = [value for value in alike.values() if value is not None]
+    return Spread.of(values) if len(values) > 1 else None
+
+
+def vector(source: Source, made: Made) -> bytes:
+    """The first test image of each class: pixels, label, and the logits of checkpoint and export."""
+    pixels, labels = vector_images(source)
+    tree = {
+        "pixels": "28 x 28, row by row, 0 to 255",
+        "images": [
+            {
+                "label": int(label),
+                "checkpoint_logits": [round(float(value), 6) for value in before],
+                **({"logits": [round(float(value), 6) for value in after]} if after is not None else {}),
+                "pixels": [int(pixel) for pixel in image.ravel()],
+            }
+            for image, label, before, after in zip(
+                pixels,
+                labels,
+                source.logits(pixels),
+                made.logits(pixels) if made.logits else [None] * len(labels),
+                strict=True,
+            )
+        ],
+    }
+    return (json.dumps(tree) + "\n").encode()
+
+
+def _training(record: Record) -> dict[str, str]:
+    protocol = record.protocol
+    found: dict[str, str] = {}
+    if protocol is not None:
+        few = {"training": protocol.train_images, "validation": protocol.val_images}
+        numbers = ", ".join(f"{count:,} for {name}" for name, count in few.items() if count)
+        found["data"] = f"{protocol.dataset}: {numbers}" + ("; files verified by MD5" if protocol.verified else "")
+        found["protocol"] = protocol.summary
+    found |= {"command": f"`{' '.join(record.command)}`"} if record.command else {}
+    found |= {"seed": str(record.seed)}
+    found |= {"epochs": str(record.epochs)} if record.epochs else {}
+    found |= {"commit": record.git.commit + (", changed" if record.git.dirty else "")} if record.git else {}
+    return found
+
+
+def _data_licence(source: Source) -> str:
+    if source.data.dataset == "MNIST":
+        return MNIST_LICENCE
+    return f"The terms of the data, {source.data.dataset}, are those of their source."
+
+
+def _table(title: str, rows: Mapping[str, str]) -> str:
+    return "\n".join(
+        [f"## {title}", "", "| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows.items())]
+    )

@@ -1,0 +1,87 @@
+"""What a format makes of a net, how it is measured, and how its files get to their place."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnist_cnn.errors import RunError
+from mnist_cnn.export.source import Logits, Pixels, Source, pixels_of
+from mnist_cnn.files import kind_of, require_folder, require_replaceable, write_atomically
+
+
+@dataclass(frozen=True)
+class Made:
+    """An export in memory.
+
+    Args:
+        files: by name.
+        logits: what the export says of images, by the program that reads such files; None where there is none here.
+        measured_by: that program, or why there is none.
+        facts: more to say of it, by name.
+    """
+
+    files: Mapping[str, bytes]
+    logits: Callable[[Pixels], Logits] | None
+    measured_by: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An export beside its checkpoint, on all test images.
+
+    Args:
+        differ: images with another answer.
+        correct, correct_before: of the export and of the checkpoint.
+        distance: the largest between two logits.
+    """
+
+    images: int
+    differ: int
+    correct: int
+    correct_before: int
+    distance: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.images:,} test images: {self.differ} answers differ from the checkpoint's, logits by "
+            f"{self.distance:.2g} at most; accuracy {self.correct / self.images:.2%}, the checkpoint's "
+            f"{self.correct_before / self.images:.2%}"
+        )
+
+
+def measure(source: Source, logits: Callable[[Pixels], Logits]) -> Measured:
+    test = source.images("test")
+    pixels, labels = pixels_of(test), test.labels.numpy()
+    before, after = source.logits(pixels), np.asarray(logits(pixels), np.float64)
+    answers, others = before.argmax(1), after.argmax(1)
+    return Measured(
+        len(labels), int((answers != others).sum()), int((others == labels).sum()), int((answers == labels).sum()),
+        float(np.abs(after - before).max()),
+    )  # fmt: skip
+
+
+def vector_images(source: Source) -> tuple[Pixels, Any]:
+    """The first test image of each class, with the labels: what an export can be tried with wherever it goes."""
+    test = source.images("test")
+    labels = test.labels.numpy()
+    chosen = sorted(np.unique(labels, return_index=True)[1])
+    return pixels_of(test)[chosen], labels[chosen]
+
+
+def require_free(folder: Path, names: list[str], force: bool) -> None:
+    """Raises RunError where files of an export stand already, unless they may be replaced."""
+    require_folder(folder, RunError)
+    for name in names:
+        require_replaceable(folder / name)
+        if kind_of(folder / name) and not force:
+            raise RunError(f"{folder / name}: is there already; force=true overwrites it, out=<folder> goes elsewhere")
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        write_atomically(folder / name, content)

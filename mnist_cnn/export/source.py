@@ -1,0 +1,99 @@
+"""What is exported: a trained net with its images, and what it says of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import nn
+
+from mnist_cnn.config.build import build_data
+from mnist_cnn.config.module import build_module, plain_node
+from mnist_cnn.config.schema import problems_to_evaluate
+from mnist_cnn.data.base import ImageDataModule
+from mnist_cnn.data.images import ImageSet
+from mnist_cnn.errors import ConfigError, DataError, RunError
+from mnist_cnn.evaluate import config_of_lone, locate
+from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.models.layers import INPUT_SHAPE
+from mnist_cnn.runs.checkpoint import load_trained
+from mnist_cnn.runs.record import Record
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # (N, 28, 28)
+Logits = np.ndarray[Any, Any]  # (N, classes)
+AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Source:
+    """A trained net.
+
+    Args:
+        net: from (N, 1, 28, 28) floats to logits, in evaluation mode, without what only training needs.
+        divide_by: pixels from 0 to 255 were divided by this.
+        weights: checkpoint file.
+        folder: of the run, or of a lone checkpoint.
+        record: of the run; None for a lone checkpoint.
+    """
+
+    net: nn.Module
+    name: str
+    divide_by: float
+    weights: Path
+    folder: Path
+    record: Record | None
+    data: ImageDataModule
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self.data.class_names
+
+    def images(self, split: str) -> ImageSet:
+        """`train` or `test`, whole."""
+        if split not in self.data.splits:
+            self.data.setup("test" if split == "test" else "fit")
+        return self.data.splits[split]
+
+    def logits(self, pixels: Pixels) -> Logits:
+        """What the checkpoint says, on the CPU."""
+        with torch.inference_mode():
+            parts = torch.from_numpy(pixels).reshape(-1, *INPUT_SHAPE).split(AT_ONCE)
+            return torch.cat([self.net(part.float() / self.divide_by) for part in parts]).numpy()
+
+
+def pixels_of(images: ImageSet) -> Pixels:
+    return images.images.numpy()[:, 0]
+
+
+def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
+    """The net that a configuration names, with its images.
+
+    Raises:
+        ConfigError, RunError, DataError: no such run, a checkpoint that is damaged or could run code, no labelled test
+            images to measure an export on.
+    """
+    run, path = locate(cfg, settings)
+    alone = not run.config_file.is_file()
+    saved = config_of_lone(path) if alone else run.config()
+    if cfg.data_root is not None:
+        saved.data.root = cfg.data_root
+    trained = load_trained(path)
+    saved.model = trained.model
+    if problems := problems_to_evaluate(saved):
+        raise ConfigError([f"{path if alone else run.config_file}: {problem}" for problem in problems])
+    data, model = build_data(saved, training=False), build_module(plain_node(saved.model))
+    try:
+        model.load_state_dict(trained.weights)
+    except (KeyError, RuntimeError) as error:
+        raise RunError(f"{path}: its weights do not fit its net") from error
+    data.prepare_data()
+    if not isinstance(data, ImageDataModule) or data.test_images != "labelled":
+        raise DataError(
+            f"{path}: an export measures itself on labelled test images, and {saved.data._target_} has none"
+        )
+    net = model.eval().net if isinstance(model, Classifier) else model.eval()
+    folder = path.resolve().parent if alone else run.path
+    return Source(net, type(model).__name__, trained.scale["divide_by"], path, folder, run.record(), data)

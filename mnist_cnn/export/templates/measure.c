@@ -1,0 +1,14 @@
+/* Reads pictures of 784 bytes from standard input until it ends, and writes the logits of each. */
+#include <stdio.h>
+#include "@NAME@.h"
+
+int main(void)
+{
+    uint8_t pixels[@GUARD@_PIXELS];
+    @TYPE@ logits[@GUARD@_CLASSES];
+    while (fread(pixels, sizeof pixels, 1, stdin) == 1) {
+        @NAME@_read(pixels, logits);
+        fwrite(logits, sizeof logits, 1, stdout);
+    }
+    return 0;
+}

@@ -1,0 +1,14 @@
+/* @NAME@: made by mnist_cnn @VERSION@; the model card beside it says what it is and how well it reads. */
+#ifndef @GUARD@
+#define @GUARD@
+
+#include <stdint.h>
+
+#define @GUARD@_PIXELS 784 /* 28 x 28, row by row, 0 for the ground to 255 for the ink */
+#define @GUARD@_CLASSES @CLASSES@
+
+/* Reads one picture and returns its class, from 0 on.
+ * logits: @LOGITS@ */
+int @NAME@_read(const uint8_t pixels[@GUARD@_PIXELS], @TYPE@ logits[@GUARD@_CLASSES]);
+
+#endif

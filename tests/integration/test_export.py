@@ -1,0 +1,162 @@
+"""Trained nets taken elsewhere: what each format says of pictures, and what it refuses before it writes."""
+
+import json
+import subprocess
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+import mnist_cnn.export.__main__ as export
+from mnist_cnn.errors import RunError
+from mnist_cnn.export.c_float import float_source, uses_math
+from mnist_cnn.export.c_integer import integer_source
+from mnist_cnn.export.compiler import run_c
+from mnist_cnn.export.integers import logits_of
+from mnist_cnn.export.quantize import LOGIT_UNIT, quantize
+from mnist_cnn.export.source_text import filled, template
+from mnist_cnn.export.translate import graph_of
+from mnist_cnn.models.batch_norm import BatchNorm2d
+from mnist_cnn.models.layers import build_sequential
+
+SANITIZED = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+OPTIONS = {"init": "pytorch", "bn_momentum": 0.1, "bn_eps": 1e-3, "bn_debias": True}
+# Together every kind of layer, at places that batch norm and ReLU can be folded into and at others.
+LAYERS = {
+    "gap": ["relu", [{"conv": {"filters": 3, "padding": "same", "bias": False, "activation": "none"}}, "batch_norm",
+                     "pool", "activation", {"conv": {"filters": 4, "kernel": 4, "padding": "same"}}, "gap", {"dense": 10}]],
+    "bn": ["relu", [{"conv": 3}, "batch_norm", {"dropout": 0.1}, {"conv": 4}, "batch_norm", {"pool": 3}, "batch_norm",
+                    "flatten", {"dense": 12}, "batch_norm", {"dense": 10}]],
+    "sigmoid": ["sigmoid", [{"conv": {"filters": 3, "kernel": 5}}, "pool", {"conv": 4}, "flatten", {"dense": 10}]],
+    "tanh": ["tanh", ["pool", {"conv": 4}, "batch_norm", {"conv": {"filters": 4, "padding": "same"}}, "gmp", {"dense": 10}]],
+    "elu": ["elu", [{"conv": 3}, {"conv": {"filters": 4, "activation": "leaky_relu"}}, {"conv": 10}, "gap"]],
+    "gelu": ["gelu", [{"conv": 3}, {"conv": {"filters": 4, "activation": "silu"}}, "gap", {"dense": 10}]],
+}  # fmt: skip
+
+
+def net_of(name: str) -> nn.Sequential:
+    """With moving averages and weights of batch norm that are not those of the start."""
+    torch.manual_seed(0)
+    activation, layers = LAYERS[name]
+    net = build_sequential(layers, activation, **OPTIONS)[0]
+    for module in net:
+        if hasattr(module, "running_mean"):
+            nn.init.normal_(module.weight, 1, 0.3)
+            nn.init.normal_(module.bias)
+    net.train()
+    with torch.no_grad():
+        for _ in range(3):
+            net(torch.from_numpy(pictures(40)).float()[:, None] / 255)
+    return net.eval()
+
+
+def pictures(count: int) -> np.ndarray:
+    """Strokes of a few shades on black."""
+    random = np.random.default_rng(1)
+    found = np.zeros((count, 28, 28), np.uint8)
+    for image in found:
+        for _ in range(4):
+            top, left, height, width = random.integers([3, 3, 2, 2], [20, 20, 9, 9])
+            image[top : top + height, left : left + width] = random.integers(60, 256)
+    return found
+
+
+def with_program(files, kind):
+    return files | {"measure.c": filled(template("measure.c"), TYPE=kind, CLASSES=10)}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize("name", LAYERS)
+def test_c_says_what_the_net_says(name):
+    net, shown = net_of(name), pictures(60)
+    graph = graph_of(net, 255.0, "format=c")
+    with torch.no_grad():
+        expected = net(torch.from_numpy(shown).float()[:, None] / 255).numpy()
+    said = run_c(with_program(float_source(graph), "float"), shown, 10, np.float32, SANITIZED, uses_math(graph))
+    assert np.abs(said - expected).max() < 1e-4 * max(1, np.abs(expected).max())
+    steps = quantize(graph, shown)
+    whole = logits_of(steps, shown)
+    said = run_c(with_program(integer_source(steps), "int32_t"), shown, 10, np.int32, SANITIZED)
+    assert np.array_equal(said, whole)  # bit for bit
+    assert np.abs(whole * LOGIT_UNIT - expected).mean() < 0.05 * np.abs(expected).mean() + 0.02
+
+
+class Residual(nn.Module):
+    def forward(self, x):
+        return x + x
+
+
+@pytest.mark.parametrize(
+    ("net", "words"),
+    [
+        (Residual(), "cannot express Residual: it is no sequence of layers"),
+        (nn.Sequential(nn.Flatten(), nn.Sequential(Residual())), "layer 1.0 (Residual): no such layer there"),
+        (nn.Sequential(nn.Conv2d(1, 2, 3, dilation=2)), "layer 0 (Conv2d): groups = 1, dilation = (2, 2)"),
+        (nn.Sequential(nn.MaxPool2d(3, 2)), "layer 0 (MaxPool2d): windows that overlap"),
+        (nn.Sequential(nn.GELU("tanh")), "layer 0 (GELU): approximate = 'tanh'"),
+        (nn.Sequential(BatchNorm2d(1), nn.Softmax(1)), "layer 1 (Softmax): no such layer there"),
+    ],
+)
+def test_a_layer_that_c_has_no_word_for_is_named(net, words):
+    with pytest.raises(RunError) as refused:
+        graph_of(net, 255.0, "format=c")
+    assert words in str(refused.value)
+
+
+@pytest.fixture
+def run(cli, run_of, tiny_overrides, own):
+    def train(*overrides):
+        assert cli("trainer.max_epochs=1", *tiny_overrides, *overrides) == 0
+        return run_of().path
+
+    return train
+
+
+def test_every_format_measures_itself(run, cli, capsys, tmp_path):
+    path = run("model=gap", "model.stages=[[2],[3]]")
+    for words in (["format=onnx"], ["format=torch"], ["format=c"], ["format=c", "precision=int8"]):
+        assert cli(f"run_dir={path}", *words, main=export.main) == 0
+        assert "100 test images: " in capsys.readouterr().out
+    folder = path / "export"
+    card = (folder / "c_int8" / "model_card.md").read_text()
+    for part in ("Training", "Accuracy", "Preparation", "Licence", "Limits", "bit for bit alike", "model=gap"):
+        assert part in card
+    vector = json.loads((folder / "c" / "test_vector.json").read_text())["images"]
+    images = np.array([image["pixels"] for image in vector], np.uint8).reshape(-1, 1, 28, 28)
+    expected = np.array([image["checkpoint_logits"] for image in vector])
+    for name, kind in (("net", np.uint8), ("net_float", np.float32)):
+        session = onnxruntime.InferenceSession(folder / "onnx" / f"{name}.onnx", providers=["CPUExecutionProvider"])
+        logits, probabilities = session.run(None, {"images": images.astype(kind)})
+        assert np.abs(logits - expected).max() < 1e-4
+        assert np.allclose(probabilities.sum(1), 1)
+    loaded = torch.export.load(folder / "torch" / "net.pt2").module()
+    assert np.abs(loaded(torch.from_numpy(images[:3]))[0].detach().numpy() - expected[:3]).max() < 1e-4
+    for form in ("c", "c_int8"):
+        sources = ["mnist_net.c", "mnist_net_try.c", "-o", tmp_path / "try"]
+        subprocess.run(["cc", "-std=c99", *sources], cwd=folder / form, check=True)
+        assert subprocess.run([tmp_path / "try"], capture_output=True).returncode == 0 or form == "c_int8"
+
+
+def test_nothing_is_written_that_cannot_be(run, cli, capsys):
+    path = run("model=net", "model._target_=my_nets.Res", "model.width=4")
+
+    def refused(*words):
+        assert cli(*words, main=export.main) == 2
+        return capsys.readouterr().err
+
+    assert "format=c cannot express Res: it is no sequence of layers" in refused(f"run_dir={path}", "format=c")
+    assert "format: choose one: format=onnx" in refused(f"run_dir={path}")
+    assert "did you mean 'onnx'?" in refused(f"run_dir={path}", "format=onx")
+    assert "int8 is for format=c" in refused(f"run_dir={path}", "format=torch", "precision=int8")
+    assert "give either run_dir" in refused("format=onnx")
+    assert not (path / "export").exists()
+    assert cli(f"run_dir={path}", "format=torch", main=export.main) == 0
+    capsys.readouterr()
+    first = (path / "export" / "torch" / "net.pt2").stat().st_mtime_ns
+    words = "net.pt2: is there already; force=true overwrites it"
+    assert words in refused(f"run_dir={path}", "format=torch")
+    assert (path / "export" / "torch" / "net.pt2").stat().st_mtime_ns == first
+    assert cli(f"run_dir={path}", "format=torch", "force=true", main=export.main) == 0
+    assert (path / "export" / "torch" / "net.pt2").stat().st_mtime_ns != first
