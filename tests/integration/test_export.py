@@ -26,11 +26,13 @@ OPTIONS = {"init": "pytorch", "bn_momentum": 0.1, "bn_eps": 1e-3, "bn_debias": T
 # Together every kind of layer, at places that batch norm and ReLU can be folded into and at others.
 LAYERS = {
     "gap": ["relu", [{"conv": {"filters": 3, "padding": "same", "bias": False, "activation": "none"}}, "batch_norm",
-                     "pool", "activation", {"conv": {"filters": 4, "kernel": 4, "padding": "same"}}, "gap", {"dense": 10}]],
+                     "pool", "activation", {"conv": {"filters": 4, "kernel": 4, "padding": "same"}}, "gap",
+                     {"dense": 10}]],
     "bn": ["relu", [{"conv": 3}, "batch_norm", {"dropout": 0.1}, {"conv": 4}, "batch_norm", {"pool": 3}, "batch_norm",
                     "flatten", {"dense": 12}, "batch_norm", {"dense": 10}]],
     "sigmoid": ["sigmoid", [{"conv": {"filters": 3, "kernel": 5}}, "pool", {"conv": 4}, "flatten", {"dense": 10}]],
-    "tanh": ["tanh", ["pool", {"conv": 4}, "batch_norm", {"conv": {"filters": 4, "padding": "same"}}, "gmp", {"dense": 10}]],
+    "tanh": ["tanh", ["pool", {"conv": 4}, "batch_norm", {"conv": {"filters": 4, "padding": "same"}}, "gmp",
+                      {"dense": 10}]],
     "elu": ["elu", [{"conv": 3}, {"conv": {"filters": 4, "activation": "leaky_relu"}}, {"conv": 10}, "gap"]],
     "gelu": ["gelu", [{"conv": 3}, {"conv": {"filters": 4, "activation": "silu"}}, "gap", {"dense": 10}]],
 }  # fmt: skip
