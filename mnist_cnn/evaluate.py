@@ -28,8 +28,8 @@ from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.report.console import logging_to
 from mnist_cnn.report.text import wrapped
-from mnist_cnn.runs.checkpoint import load_trained
-from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.checkpoint import Trained, load_trained
+from mnist_cnn.runs.directory import Run, with_todays_keys
 from mnist_cnn.runs.layout import PLAN
 from mnist_cnn.runs.protocol import protocol_of
 from mnist_cnn.runs.submission import write_submission
@@ -61,6 +61,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     saved.trainer.accelerator = cfg.accelerator
     saved.trainer.precision = cfg.precision or saved.trainer.get("precision")
     trained = load_trained(path)
+    if not alone:
+        _require_its_net(saved, trained, path, source)
     saved.model = trained.model  # also says how many classes there are
     problems = problems_to_evaluate(saved)
     if problems:
@@ -121,6 +123,19 @@ def locate(cfg: DictConfig, settings: dict[str, Any]) -> tuple[Run, Path]:
         first = next((file.parent for file in sorted(run.path.glob("*/config.yaml"))), run.path / "0")
         raise RunError(f"{cfg.run_dir}: a sweep; name one of its jobs: {setting('run_dir', first)}")
     return run, run.checkpoint(cfg.weights or run.config().test_weights)
+
+
+def _require_its_net(saved: DictConfig, trained: Trained, path: Path, source: Path) -> None:
+    """Raises RunError where a checkpoint holds another net than the run's."""
+    other = with_todays_keys(OmegaConf.create({**saved, "model": trained.model}))
+    net, held = plain_node(saved.model), plain_node(other.model)
+    differences = [
+        f"model.{key} = {held.get(key)!r}, not {value!r}"
+        for key, value in net.items()
+        if value not in (None, held.get(key))
+    ]
+    if differences:
+        raise RunError(f"{path}: holds another net than {source} says: {'; '.join(differences)}")
 
 
 def config_of_lone(checkpoint: Path) -> DictConfig:

@@ -123,8 +123,11 @@ def plan_sweep(call: Call) -> tuple[Sweep, dict[int, DictConfig]]:
         raise ConfigError(bad)
     if skip and call.has_launcher():
         raise ConfigError(["bad_jobs=skip: does not go with hydra/launcher"])
-    path = first.composed.sweep_dir or new_directory(Path(settings.run_root).resolve())
+    root, asked = Path(settings.run_root).resolve(), first.composed.sweep_dir
+    missing = [folder for folder in ((asked or root), *(asked or root).parents) if not folder.exists()]
+    path = asked or new_directory(root)
     sweep = Sweep.create(path, _own(call), checked, elsewhere=call.has_launcher())
+    sweep.made = missing if asked else [path, path.parent, *missing]
     return sweep, {job.number: job.cfg for job in checked}
 
 
@@ -133,6 +136,7 @@ def launch_sweep(call: Call, task: Task) -> None:
 
     Raises:
         ConfigError: something is wrong with a job, or `resume=` was given.
+        UserError: a job's own; or the launcher's, which leaves nothing where no job has begun.
     """
     if call.value("resume") is not None:
         raise ConfigError(["resume: does not go with hydra/launcher; resume the runs of such a sweep one by one"])
@@ -141,8 +145,11 @@ def launch_sweep(call: Call, task: Task) -> None:
     try:
         to_launch = [*overrides, *call.searchpath(), f"hydra.sweep.dir='{sweep.path}'"]
         errors = [error for error in launch(to_launch, functools.partial(_on_cluster, task)) if error is not None]
-    finally:
-        print(write_summary(sweep))
+    except BaseException as error:
+        if not (isinstance(error, UserError) and sweep.withdraw()):
+            print(write_summary(sweep))
+        raise
+    print(write_summary(sweep))
     if errors:
         raise errors[0]
 

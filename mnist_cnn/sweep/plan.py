@@ -1,5 +1,6 @@
 """A sweep directory: the jobs that were planned, and what became of each, read from the files that it left."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ COMPLETED, RUNNING, WAITING = "completed", "running", "waiting"
 DIVERGED, REFUSED, FAILED, KILLED, STOPPED = "diverged", "refused", "failed", "killed", "stopped"
 PRUNED = "pruned"  # by a search
 OF_SEARCH = ("callbacks.pruning", "figures=", "test=")  # given to every trial
+OF_HYDRA = "multirun.yaml"  # what its launchers begin with
 MOST = 16 * MIB  # of a plan: ten thousand jobs
 TO_RUN = (WAITING, FAILED, KILLED, STOPPED)
 
@@ -93,6 +95,7 @@ class Sweep:
         self.path, self.arguments, self.jobs = path, arguments, jobs
         self.is_search = is_search
         self.elsewhere = elsewhere  # a Hydra launcher runs the jobs, perhaps on other machines
+        self.made: list[Path] = []  # folders that were not there before it was planned, the innermost first
 
     @classmethod
     def create(
@@ -126,6 +129,18 @@ class Sweep:
         plan = read_plan(path)
         jobs = plan.jobs if plan.jobs is not None else _found_in(path)
         return cls(path, plan.arguments, jobs, is_search=plan.jobs is None, elsewhere=plan.elsewhere)
+
+    def withdraw(self) -> bool:
+        """Takes the plan back, and the folders made for it, unless a job or a launcher left something."""
+        files = [self.path / PLAN, self.path / OF_HYDRA]
+        if not {*self.path.iterdir()} <= {*files}:
+            return False
+        for file in files:
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # one of them holds something
+            for folder in self.made:
+                folder.rmdir()
+        return True
 
     @property
     def noun(self) -> str:

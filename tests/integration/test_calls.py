@@ -101,6 +101,13 @@ def test_a_lone_checkpoint_is_evaluated_with_the_data_of_conf(cli, capsys, tiny_
     assert "protocol of the run: not known" in printed
     assert cli("checkpoint=old.ckpt", main=evaluate.main) == 2
     assert "old.ckpt: of version 0.1.0, so it needs the run directory" in capsys.readouterr().err
+    state["mnist_cnn"]["model"]["stages"] = [[2]]
+    torch.save(state, result.run.checkpoint("last"))
+    assert cli(f"run_dir={result.run.path}", "weights=last", main=evaluate.main) == 2
+    error = capsys.readouterr().err
+    assert f"{result.run.path}/checkpoints/last.ckpt: holds another net than" in error
+    assert "model.stages = [[2]], not [[" in error
+    assert len(error.splitlines()) == 1
 
 
 def test_a_job_that_no_longer_composes_fails_alone(cli, capsys, tiny_overrides, tmp_path):

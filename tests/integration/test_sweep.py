@@ -225,6 +225,17 @@ def test_the_first_error_of_a_launchers_jobs_ends_the_call_in_one_line(cli, tiny
     assert capsys.readouterr().err == "error: loss is nan\n"
 
 
+def test_a_launcher_whose_engine_is_not_there_leaves_nothing(cli, tiny_overrides, capsys, monkeypatch, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cli("-m", "hydra/launcher=submitit_slurm", *FAST, "seed=1,2", *tiny_overrides) == 1
+    assert capsys.readouterr() == (
+        "",
+        'error: hydra/launcher: Could not detect "srun", are you indeed on a slurm cluster?\n',
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_hydras_submitit_launcher_runs_the_jobs_and_the_summary_follows(tiny_overrides, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
