@@ -9,11 +9,11 @@ from PIL import Image
 from torch import Tensor
 
 from mnist_cnn.data.images import SIDE
+from mnist_cnn.data.photo import prepare_photo
 from mnist_cnn.errors import DataError
 
 log = logging.getLogger(__name__)
 Preparation = Literal["resize", "mnist"]
-INK_BOX = 20  # pixels: the longer side of a digit in MNIST
 SMALLEST, LARGEST = 4, 10_000  # pixels of a picture's side
 LARGEST_AREA = 50_000_000  # pixels: in memory four bytes each, and several pictures at once
 
@@ -42,10 +42,10 @@ def prepare(picture: Image.Image, preparation: Preparation) -> np.ndarray:
     """A picture as (28, 28) uint8.
 
     Args:
-        preparation: `resize` scales it as a whole, `mnist` makes a digit as MNIST's were made: see `as_mnist`.
+        preparation: `resize` scales it as a whole, `mnist` makes a digit as MNIST's were made: see `data.photo`.
     """
     grey = to_grey(picture)
-    return as_mnist(np.asarray(grey)) if preparation == "mnist" else np.asarray(_scaled(grey, SIDE, SIDE))
+    return prepare_photo(np.asarray(grey)).image if preparation == "mnist" else np.asarray(_scaled(grey, SIDE, SIDE))
 
 
 def to_grey(picture: Image.Image) -> Image.Image:
@@ -58,32 +58,6 @@ def to_grey(picture: Image.Image) -> Image.Image:
         above = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)
     return picture.convert("L")
-
-
-def as_mnist(grey: np.ndarray) -> np.ndarray:
-    """A digit as LeCun et al. made those of MNIST, (H, W) uint8 to (28, 28): light on black, the box of its ink scaled
-    to 20 pixels with its proportions kept, and its centre of mass in the middle.
-
-    Dark on light is turned round: the background is what the border shows.
-    """
-    paper = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
-    ink = ((paper - grey) if paper > 127 else (grey - paper)).clip(0).astype(np.uint8)
-    found = ink > ink.max() * 0.1 if ink.any() else np.zeros_like(ink, dtype=bool)
-    if not found.any():
-        return np.zeros((SIDE, SIDE), np.uint8)
-    rows, columns = np.flatnonzero(found.any(1)), np.flatnonzero(found.any(0))
-    box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = INK_BOX / max(box.shape)
-    height, width = (max(1, round(side * scale)) for side in box.shape)
-    digit = np.asarray(_scaled(Image.fromarray(box), width, height)).astype(np.float64)
-    middle = [float((digit.sum(1 - axis) * np.arange(digit.shape[axis])).sum() / digit.sum()) for axis in (0, 1)]
-    top, left = (
-        min(max(0, round((SIDE - 1) / 2 - centre)), SIDE - side)
-        for centre, side in zip(middle, digit.shape, strict=True)
-    )
-    image = np.zeros((SIDE, SIDE), np.uint8)
-    image[top : top + height, left : left + width] = digit
-    return image
 
 
 def require_size(width: int, height: int, where: str) -> None:

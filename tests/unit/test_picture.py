@@ -7,28 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_cnn.data.picture import as_mnist, prepare, to_28, to_grey
+from mnist_cnn.data.picture import prepare, to_28, to_grey
 from mnist_cnn.errors import DataError
-
-
-def test_a_digit_is_made_as_mnists_were():
-    page = np.full((90, 120), 250, np.uint8)
-    page[20:60, 70:80] = 10  # dark ink on paper: 40 high, 10 wide
-    digit = as_mnist(page)
-    rows, columns = np.flatnonzero(digit.any(1)), np.flatnonzero(digit.any(0))
-    assert (rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1) == (20, 5)  # proportions kept
-    weights = digit / digit.sum()
-    centre = (weights.sum(1) * np.arange(28)).sum(), (weights.sum(0) * np.arange(28)).sum()
-    assert centre == pytest.approx((13.5, 13.5), abs=0.51)
-    assert digit.max() == 240
-    assert digit[0, 0] == 0
-    assert np.array_equal(as_mnist(255 - page), digit)  # light on dark is the same digit
-    assert not as_mnist(np.zeros((9, 9), np.uint8)).any()
-    off_centre = np.zeros((28, 28), np.uint8)
-    off_centre[0:20, 0:3], off_centre[17:20, 0:20] = 255, 255  # an L: its mass lies low and left
-    moved = as_mnist(off_centre)
-    weights = moved / moved.sum()
-    assert (weights.sum(1) * np.arange(28)).sum() == pytest.approx(13.5, abs=0.51)
 
 
 def test_a_fine_pattern_is_averaged_not_sampled():

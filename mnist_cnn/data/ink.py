@@ -1,0 +1,141 @@
+"""Where the ink of a picture is: paper under uneven light, ink dark or light, and which of it belongs to the digit."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Grey = np.ndarray[Any, np.dtype[np.int64]]  # (H, W)
+Mask = np.ndarray[Any, np.dtype[np.bool_]]  # (H, W)
+ROUNDS = 3  # of telling ink from paper and measuring the paper anew
+RING = 16  # the paper is first looked for in a frame, a sixteenth of the shorter side wide
+NEAR = 1.5  # standard deviations of the frame: what lies further off is ink that reaches into it
+NOISE = 2.5  # standard deviations of the paper that ink differs by
+LEAST = 2  # grey levels that ink differs by at least
+UNIT = 128  # pixels for 1 in the terms of the surface; a power of two, so their sums are exact
+STIFF = 1e-4  # of the pixels: keeps the slopes of a surface that few pixels hold from growing
+WINDOW = 4  # shadows: a window reaches a quarter of the longer side to all sides
+AROUND = np.ones((3, 3), np.int8)  # pixels touch by their corners too
+FRAME = 0.3  # of a side of the picture: what touches it that long is its surroundings, not a stroke
+BIG_ENOUGH = 0.02  # of the largest part: what must be left when the surroundings go
+DUST = 0.03  # of the largest part: what is smaller is no part of a digit
+
+
+@dataclass(frozen=True)
+class Ink:
+    """Args:
+    contrast: (H, W), 0 to 255: how far a pixel is from the paper towards the ink.
+    mask: what is ink; all False where there is none.
+    level: mean contrast of ink.
+    floor: contrast that the paper's own unevenness reaches.
+    """
+
+    contrast: Grey
+    dark: bool
+    mask: Mask
+    level: float
+    floor: float
+
+
+def find_ink(picture: np.ndarray) -> Ink:
+    """Of (H, W) uint8.
+
+    The paper is a surface of the second degree, fitted to the frame of the picture. What stands out of it most, by the
+    sum of cubes, says whether ink is dark or light. Then, three times: Otsu's threshold (1979) above the noise, the
+    mean contrast of what lies above it, and ink is what has half of that; the surface is fitted again to what has
+    less than a quarter, and what is left of shadows is the mean of that in a window.
+    """
+    grey = picture.astype(np.int64)
+    terms = _terms(*grey.shape)
+    paper = _paper_from_frame(grey, terms)
+    dark = bool(((grey - paper) ** 3).sum() <= 0)
+    for still in range(ROUNDS - 1, -1, -1):
+        above = paper - grey if dark else grey - paper
+        contrast = above.clip(0, 255)
+        behind = above[above < 0]
+        noise = float(np.sqrt((behind * behind).sum() / max(behind.size, 1)))
+        floor = NOISE * noise + LEAST
+        strong = contrast[contrast > max(otsu(contrast), floor)]
+        if strong.size == 0:
+            return Ink(contrast, dark, np.zeros(grey.shape, bool), 0.0, floor)
+        level = float(strong.sum() / strong.size)
+        blank = contrast <= max(level / 4, floor)
+        if not still or blank.sum() * 10 < blank.size:
+            break
+        paper = _paper_of(grey, blank, terms)
+    return Ink(contrast, dark, contrast > max(level / 2, floor), level, floor)
+
+
+def _terms(height: int, width: int) -> np.ndarray:
+    """(H, W, 6): 1, x, y, xx, xy, yy from the middle of the picture."""
+    x = ((2 * np.arange(width) - (width - 1)) / (2 * UNIT))[None] + np.zeros((height, 1))
+    y = ((2 * np.arange(height) - (height - 1)) / (2 * UNIT))[:, None] + np.zeros(width)
+    return np.stack([np.ones((height, width)), x, y, x * x, x * y, y * y], -1)
+
+
+def _surface(grey: Grey, kept: Mask, terms: np.ndarray) -> Grey:
+    """The surface of the second degree nearest to the pixels that are kept, by least squares."""
+    known = terms[kept]
+    normal = known.T @ known
+    normal[range(1, 6), range(1, 6)] += STIFF * len(known)
+    return np.rint(terms @ np.linalg.solve(normal, known.T @ grey[kept])).astype(np.int64)
+
+
+def _paper_from_frame(grey: Grey, terms: np.ndarray) -> Grey:
+    height, width = grey.shape
+    wide = max(1, min(height, width) // RING)
+    frame = np.ones((height, width), bool)
+    frame[wide : height - wide, wide : width - wide] = False
+    kept = frame
+    for _ in range(4):
+        off = grey - _surface(grey, kept, terms)
+        spread = float(np.sqrt((off[kept] ** 2).sum() / kept.sum()))
+        near = frame & (np.abs(off) <= NEAR * spread + LEAST)
+        kept = near if near.any() else frame
+    return _surface(grey, kept, terms)
+
+
+def _paper_of(grey: Grey, blank: Mask, terms: np.ndarray) -> Grey:
+    """The surface of what is blank, and the mean of what is left where a quarter of the window is blank."""
+    smooth = _surface(grey, blank, terms)
+    reach = max(grey.shape) // WINDOW
+    rest, count = _in_window((grey - smooth) * blank, reach), _in_window(blank.astype(np.int64), reach)
+    whole = _in_window(np.ones_like(grey), reach)
+    return smooth + np.where(4 * count >= whole, (2 * rest + count) // (2 * count).clip(1), 0)
+
+
+def _in_window(values: Grey, reach: int) -> Grey:
+    """(H, W) sums over all pixels within `reach` rows and columns."""
+    height, width = values.shape
+    sums = np.zeros((height + 1, width + 1), np.int64)
+    sums[1:, 1:] = values.cumsum(0).cumsum(1)
+    low, high = (np.clip(np.arange(height) + step, 0, height) for step in (-reach, reach + 1))
+    left, right = (np.clip(np.arange(width) + step, 0, width) for step in (-reach, reach + 1))
+    return sums[high][:, right] - sums[low][:, right] - sums[high][:, left] + sums[low][:, left]
+
+
+def otsu(values: Grey) -> int:
+    """The level that best divides values of 0 to 255 into those up to it and those above; 255 if all are alike."""
+    histogram = np.bincount(values.ravel(), minlength=256)
+    count, total = histogram.cumsum().astype(float), (histogram * np.arange(256)).cumsum().astype(float)
+    above = count[-1] - count
+    apart = (total * count[-1] - total[-1] * count) ** 2 / np.maximum(count * above, 1)
+    best = int(apart.argmax())
+    return best if apart[best] > 0 else 255
+
+
+def parts_of_digit(ink: Mask) -> Mask:
+    """Without what runs along the edge of the picture, where something else is left, and without dust."""
+    from scipy import ndimage  # takes a while to import
+
+    labels, count = ndimage.label(ink, AROUND)
+    if count < 2:
+        return ink
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    areas[0] = 0
+    along = np.zeros(count + 1, bool)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        along |= np.bincount(edge, minlength=count + 1) > FRAME * len(edge)
+    inside = np.where(along, 0, areas)
+    kept = inside if inside.max() >= BIG_ENOUGH * areas.max() else areas
+    return ((kept > 0) & (kept >= DUST * kept.max()))[labels]
