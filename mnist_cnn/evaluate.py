@@ -32,6 +32,7 @@ from mnist_cnn.runs.checkpoint import Trained, load_trained
 from mnist_cnn.runs.directory import Run, with_todays_keys
 from mnist_cnn.runs.layout import PLAN
 from mnist_cnn.runs.protocol import protocol_of
+from mnist_cnn.runs.shipped import run_path
 from mnist_cnn.runs.submission import write_submission
 from mnist_cnn.values import PathName
 
@@ -116,7 +117,7 @@ def locate(cfg: DictConfig, settings: dict[str, Any]) -> tuple[Run, Path]:
     if cfg.checkpoint:
         path = Path(cfg.checkpoint)
         return Run(path.resolve().parent.parent), path
-    run = Run(Path(cfg.run_dir))
+    run = Run(run_path(cfg.run_dir))
     if run.path.is_file():
         raise RunError(f"{cfg.run_dir}: a file; for a checkpoint: checkpoint={cfg.run_dir}")
     if (run.path / PLAN).is_file():

@@ -23,17 +23,15 @@ from mnist_cnn.config.checks import starts_processes
 from mnist_cnn.config.compose import config_dir, parse
 from mnist_cnn.config.data_module import MNISTDataModule as MNISTDataModule
 from mnist_cnn.config.data_module import with_saved_arrays
-from mnist_cnn.config.module import build_module, check_module, plain_node
+from mnist_cnn.config.module import check_module, plain_node
 from mnist_cnn.config.python_values import as_override, plain
 from mnist_cnn.config.schema import find_problems
-from mnist_cnn.errors import ConfigError, RunError
-from mnist_cnn.models.classifier import Classifier
-from mnist_cnn.models.reading import Scale
-from mnist_cnn.runs.checkpoint import load_trained
+from mnist_cnn.errors import ConfigError
 from mnist_cnn.runs.choosing import choose
-from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.listing import as_dict, find_runs
+from mnist_cnn.runs.shipped import run_path
 from mnist_cnn.runs.start import find_start
+from mnist_cnn.runs.trained import checkpoint_of, load_net
 from mnist_cnn.sweep.groups import rows_of
 from mnist_cnn.sweep.multirun import perform
 from mnist_cnn.sweep.plan import Sweep
@@ -125,34 +123,22 @@ def summarize(directory: str | Path) -> list[dict[str, Any]]:
 
 
 def load(path: str | Path, weights: str | None = None) -> Any:
-    """The trained net of a run directory or of a checkpoint, ready for `predict`; on the CPU.
+    """The trained net of a run directory or of a checkpoint, ready for `predict` and `read`; on the CPU.
 
     A `Classifier`; or somebody's own LightningModule, which has what its class has. The file of a class of one's own
     must lie in the working folder or on the Python path.
 
     Args:
+        path: the text `"gap"`, which is the net that comes with the package, is no path: a folder of that name is
+            `"./gap"`.
         weights: `best` or `last` of a run directory; by default those that the run itself tested.
 
     Raises:
         RunError: no run, a damaged checkpoint, or one that could run code.
         ConfigError: a net that this version does not have.
     """
-    file, run = Path(path), Run(Path(path))
-    if file.is_dir():
-        file = run.checkpoint(weights or run.config().test_weights)
-    trained = load_trained(file)
-    problems = check_module(trained.model)
-    if problems:
-        raise ConfigError([f"{file}: {problem}" for problem in problems])
     with _guest():  # building draws random numbers, for weights that are replaced at once
-        model = build_module(trained.model)
-    try:
-        model.load_state_dict(trained.weights)
-    except RuntimeError as error:
-        raise RunError(f"{file}: its weights do not fit its net") from error
-    if isinstance(model, Classifier):
-        model.scale = Scale(**trained.scale)
-    return model.eval()
+        return load_net(checkpoint_of(run_path(path), weights)).module
 
 
 def list_runs(

@@ -21,6 +21,7 @@ from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import INPUT_SHAPE
 from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.record import Record
+from mnist_cnn.runs.shipped import NETS
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # (N, 28, 28)
 Logits = np.ndarray[Any, Any]  # (N, classes)
@@ -95,5 +96,6 @@ def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
             f"{path}: an export measures itself on labelled test images, and {saved.data._target_} has none"
         )
     net = model.eval().net if isinstance(model, Classifier) else model.eval()
-    folder = path.resolve().parent if alone else run.path
+    own = Path(run.path.name) if run.path.parent == NETS else run.path  # nothing is written into the package
+    folder = path.resolve().parent if alone else own
     return Source(net, type(model).__name__, trained.scale["divide_by"], path, folder, run.record(), data)
