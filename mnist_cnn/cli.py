@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_cnn import __version__
+from mnist_cnn.config.help import help_text
 from mnist_cnn.config.tiny import TINY, is_tiny
 from mnist_cnn.errors import ConfigError, Interrupted, UserError, nearest, os_words
 from mnist_cnn.signals import ignore, raising
@@ -38,6 +39,17 @@ def arguments(usage: str = "") -> list[str]:
         print(usage, flush=True)
         sys.exit()
     return given
+
+
+def answer_at_once(config_name: str, header: str | None = None) -> None:
+    """For a program to call before its imports, which take seconds: `--help` and `--version` need none of them.
+
+    Args:
+        config_name, header: see `help_text`.
+    """
+    with user_errors():
+        if {"-h", "--help"} & {*arguments()}:
+            arguments(help_text(config_name, header))
 
 
 def read_options(given: Sequence[str], allowed: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:

@@ -7,6 +7,10 @@ if __name__ == "__main__":  # before the imports, which take seconds, and make t
     leave_at_once()
     huge_pages.ask_for()
 
+    from mnist_cnn.cli import answer_at_once
+
+    answer_at_once("train")
+
 import functools
 import logging
 import sys

@@ -5,20 +5,15 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
     leave_at_once()
 
+    from mnist_cnn.cli import answer_at_once
+    from mnist_cnn.config.help import VALIDATING
+
+    answer_at_once("train", VALIDATING)
 
 from mnist_cnn import cli
 from mnist_cnn.config.command_line import training_call
+from mnist_cnn.config.help import VALIDATING
 from mnist_cnn.training.rehearsal import check_call
-
-HEADER = """\
-Checks what a training or a sweep is asked for, and rehearses it: a step of
-training, validation, a checkpoint and the test, in a temporary folder.
-
-  python -m mnist_cnn.validate model=gap optimizer.lr=0.01
-  python -m mnist_cnn.validate -m model=vanilla,gap seed=1,2,3   every job
-  python -m mnist_cnn.validate model=gap rehearse=false          values alone
-
-Else it takes what python -m mnist_cnn.train takes."""
 
 
 def main() -> None:
@@ -26,7 +21,7 @@ def main() -> None:
         given = cli.arguments()
         own = [text for text in given if text.startswith("rehearse=")]
         _, options = cli.read_options(own, {"rehearse": bool})
-        call = training_call([text for text in given if text not in own], HEADER)
+        call = training_call([text for text in given if text not in own], VALIDATING)
         if call is not None:
             jobs, rehearsed = check_call(call, options.get("rehearse", True))
             said = f", {rehearsed} rehearsed" * bool(rehearsed)

@@ -22,6 +22,15 @@ USED_MOST = {
 }
 LEFT_OUT = ("learning_rates", "weights", "freeze", "bad_jobs")  # of conf/train.yaml
 COMMENTED = re.compile(r"^(\w+): (.*?) +# (.+)$", re.MULTILINE)
+VALIDATING = """\
+Checks what a training or a sweep is asked for, and rehearses it: a step of
+training, validation, a checkpoint and the test, in a temporary folder.
+
+  python -m mnist_cnn.validate model=gap optimizer.lr=0.01
+  python -m mnist_cnn.validate -m model=vanilla,gap seed=1,2,3   every job
+  python -m mnist_cnn.validate model=gap rehearse=false          values alone
+
+Else it takes what python -m mnist_cnn.train takes."""
 TRAINING = """\
 -m makes a sweep of several values; --config-dir=FOLDER adds configuration
 files of your own; --cfg=job prints the configuration that a call makes.

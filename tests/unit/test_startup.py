@@ -1,0 +1,31 @@
+"""What a command imports before it answers: seconds, if it were more than it needs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+LATER = ["numba", "optuna", "tensorboard", "torch.utils.tensorboard", "onnx", "onnxruntime", "sklearn", "IPython"]
+NEVER_FOR_HELP = ["torch", "numpy", "scipy", "matplotlib", "pytorch_lightning", "torchvision", "rich", *LATER]
+CALL = """
+import atexit, json, runpy, sys
+atexit.register(lambda: print("\\n" + json.dumps(sorted(sys.modules))))
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+def imported(*command: str) -> set[str]:
+    done = subprocess.run([sys.executable, "-c", CALL, *command], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("module", ["train", "validate", "evaluate", "export.__main__"])
+def test_help_comes_before_what_takes_seconds(module):
+    assert imported(f"mnist_cnn.{module}", "--help") & {*NEVER_FOR_HELP} == set()
+
+
+@pytest.mark.slow
+def test_values_are_checked_without_what_only_some_calls_need(tmp_path):
+    assert imported("mnist_cnn.validate", "rehearse=false", f"data.root={tmp_path}") & {*LATER} == set()
