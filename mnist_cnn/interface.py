@@ -37,7 +37,7 @@ from mnist_cnn.sweep.multirun import perform
 from mnist_cnn.sweep.plan import Sweep
 from mnist_cnn.sweep.summary import write_summary
 from mnist_cnn.train import Result, train
-from mnist_cnn.training.rehearsal import check_call
+from mnist_cnn.training.rehearsal import check_call, rehearse_late_kinds
 
 _one_at_a_time = threading.RLock()
 _ENVIRONMENT = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "CUBLAS_WORKSPACE_CONFIG")
@@ -100,7 +100,7 @@ def fit_many(*overrides: str, **settings: Any) -> list[dict[str, Any]]:
         call = _call(overrides, settings, multirun=True)
         if call.has_launcher():
             raise ConfigError(["hydra/launcher: start such a sweep by python -m mnist_cnn.train -m"])
-        sweep = perform(call, train)
+        sweep = perform(call, train, rehearse_late_kinds)
         write_summary(sweep)
     return summarize(sweep.path)
 

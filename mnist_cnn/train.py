@@ -49,6 +49,7 @@ from mnist_cnn.runs.stopping import foreign_errors, stoppable
 from mnist_cnn.sweep.multirun import launch_sweep, run_sweep
 from mnist_cnn.training.batches import check_batches
 from mnist_cnn.training.measure import measure
+from mnist_cnn.training.rehearsal import rehearse_late_kinds
 from mnist_cnn.training.trainer import assemble
 
 log = logging.getLogger(__name__)
@@ -176,7 +177,7 @@ def main() -> None:
         elif call.has_launcher():
             launch_sweep(call, train)
         else:
-            sys.exit(run_sweep(call, train))
+            sys.exit(run_sweep(call, train, rehearse_late_kinds))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ ROOT_KEYS: dict[str, Any] = {
     "figures": bool,
     "jobs": Literal["auto"] | Count,
     "bad_jobs": Literal["refuse", "skip"],
+    "rehearse": bool,
     "learning_rates": dict,
     "metrics": dict,
     "weights": PathName | None,

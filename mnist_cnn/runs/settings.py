@@ -13,8 +13,8 @@ from mnist_cnn.runs.listing import leaves
 # Repeats the same with other random numbers or another fold, has no part in what is trained, or rounds otherwise at
 # most; `speed` draws other random numbers as well.
 WITHOUT_EFFECT = [
-    "seed", "data.seed", "data.fold", "resume", "run_root", "figures", "jobs", "bad_jobs", "learning_rates", "speed",
-    "logger", "data.root", "data.class_names", "data.num_workers", "data.pin_memory", "data.eval_batch_size",
+    "seed", "data.seed", "data.fold", "resume", "run_root", "figures", "jobs", "bad_jobs", "rehearse", "learning_rates",
+    "speed", "logger", "data.root", "data.class_names", "data.num_workers", "data.pin_memory", "data.eval_batch_size",
     "trainer.accelerator", "trainer.benchmark", "trainer.deterministic", "trainer.log_every_n_steps",
     "trainer.num_sanity_val_steps", "trainer.profiler", "callbacks.lr_monitor", "callbacks.pruning",
     "metrics",
@@ -36,7 +36,7 @@ MAY_CHANGE = [
     "run_root",
     "figures",
 ]
-NOT_KEPT = [*MAY_CHANGE, "resume", "jobs", "bad_jobs", "logger"]  # the last: of no effect, and it may hold a password
+NOT_KEPT = [*MAY_CHANGE, "resume", "jobs", "bad_jobs", "rehearse", "logger"]  # the last has no effect, and passwords
 
 
 def lasting(cfg: DictConfig) -> dict[str, Any]:

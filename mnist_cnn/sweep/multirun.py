@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from mnist_cnn.config.build import with_defaults
-from mnist_cnn.config.call import Call
+from mnist_cnn.config.call import Call, CheckedJob
 from mnist_cnn.config.compose import compose_run, launch
 from mnist_cnn.config.python_values import command
 from mnist_cnn.config.schema import validate
@@ -30,22 +30,28 @@ GO_ON = "every complete epoch is saved. Continue with:\n  {}"
 SHARING_A_GPU = 4  # jobs side by side on one GPU: these nets leave most of it idle
 
 
-def run_sweep(call: Call, task: Task) -> int:
+Rehearsal = Callable[[Sequence[CheckedJob], int], None]  # of jobs, so many of which start at once
+
+
+def run_sweep(call: Call, task: Task, rehearse: Rehearsal) -> int:
     """Runs a new sweep, or what is left of the one that `resume=` names; 0 if all jobs are complete, else 1.
+
+    Args:
+        rehearse: adds to the problems of the jobs what would otherwise be found hours after the start.
 
     Raises:
         ConfigError: something is wrong with a job, and `bad_jobs=skip` was not given.
         RunError: nothing to resume.
         Interrupted: Ctrl-C or SIGTERM; the running jobs have saved their last complete epoch.
     """
-    sweep = perform(call, task)
+    sweep = perform(call, task, rehearse)
     print(write_summary(sweep))
     return int(any(sweep.progress(job).state != COMPLETED for job in sweep.jobs))
 
 
-def perform(call: Call, task: Task) -> Sweep:
+def perform(call: Call, task: Task, rehearse: Rehearsal) -> Sweep:
     """Runs the jobs of a sweep; raises as `run_sweep`."""
-    sweep, known = plan_sweep(call) if call.value("resume") is None else (resumed_sweep(call), {})
+    sweep, known = plan_sweep(call, rehearse) if call.value("resume") is None else (resumed_sweep(call), {})
     cfg = _first_sound(sweep, known)
     if call.value("jobs") is not None:
         cfg.jobs = call.value("jobs")
@@ -108,13 +114,16 @@ def _jobs(sweep: Sweep, todo: Sequence[SweepJob], known: dict[int, DictConfig], 
             yield ready
 
 
-def plan_sweep(call: Call) -> tuple[Sweep, dict[int, DictConfig]]:
+def plan_sweep(call: Call, rehearse: Rehearsal | None = None) -> tuple[Sweep, dict[int, DictConfig]]:
     """Checks every job and writes the plan of a new sweep; with the configurations of its jobs by number.
 
     Raises:
         ConfigError: something is wrong with a job, and `bad_jobs=skip` was not given.
     """
     checked = call.jobs()
+    sound = next((job.cfg for job in checked if not job.problems), None)
+    if rehearse is not None and sound is not None and sound.rehearse:
+        rehearse(checked, jobs_at_once(sound, len(checked)))
     bad = [f"{job.name}: {problem}" for job in checked for problem in job.problems]
     first = next((job for job in checked if not job.problems), checked[0])
     settings = first.cfg
@@ -195,7 +204,7 @@ def resumed_sweep(call: Call) -> Sweep:
 
 def _own(call: Call) -> list[str]:
     """The arguments that make the sweep what it is."""
-    return [text for text in call.texts if not text.startswith(("hydra.", "resume=", "jobs="))]
+    return [text for text in call.texts if not text.startswith(("hydra.", "resume=", "jobs=", "rehearse="))]
 
 
 def jobs_at_once(cfg: DictConfig, count: int, jobs: str | int | None = None) -> int:

@@ -7,7 +7,6 @@ the data of the run itself. Loggers that speak to a server are left out, and wha
 import contextlib
 import copy
 import io
-import json
 import logging
 import tempfile
 import warnings
@@ -38,6 +37,7 @@ from mnist_cnn.runs.start import find_start
 from mnist_cnn.sweep.multirun import resumed_sweep
 from mnist_cnn.training.batches import check_batches
 from mnist_cnn.training.blame import tell
+from mnist_cnn.training.kinds import kinds_of
 from mnist_cnn.training.measure import measure
 from mnist_cnn.training.trainer import assemble
 
@@ -99,32 +99,35 @@ def _rehearse_jobs(jobs: Sequence[CheckedJob]) -> int:
     Raises:
         ConfigError: with the problems of all of them.
     """
-    kinds = {_kind(job.cfg): job for job in reversed(jobs)}
-    problems = []
-    for job in sorted(kinds.values(), key=lambda job: job.number):
-        try:
-            rehearse(job.cfg, job.overrides)
-        except UserError as error:
-            found = error.problems if isinstance(error, ConfigError) else [str(error)]
-            problems += [f"{job.name}: {text}" if len(jobs) > 1 else text for text in found]
+    firsts = [first for first, *_ in kinds_of(jobs)]
+    problems = [
+        f"{job.name}: {text}" if len(jobs) > 1 else text for job in firsts for text in _found_by_rehearsing(job)
+    ]
     if problems:
         raise ConfigError(problems)
-    return len(kinds)
+    return len(firsts)
 
 
-def _kind(cfg: DictConfig) -> str:
-    """Equal where one rehearsal says all: the same net but for fractions such as a dropout, the same classes."""
-    tree: Any = OmegaConf.to_container(cfg, resolve=True)
-    net = {key: value for key, value in tree["model"].items() if not isinstance(value, float)}
-    data = {key: tree["data"].get(key) for key in ("_target_", "dataset", "train", "validation_size")}
-    return json.dumps([net, data, _classes(tree), tree["trainer"]["precision"], tree["test"], tree["freeze"]])
+def rehearse_late_kinds(jobs: Sequence[CheckedJob], at_once: int) -> None:
+    """Adds to the problems of the jobs of a sweep what would be found hours after its start.
+
+    A kind of which a job is among the first `at_once` is rehearsed by that job.
+    """
+    sound = [job for job in jobs if not job.problems]
+    first = {job.number for job in sound[:at_once]}
+    for kind in kinds_of(sound):
+        if kind[0].number not in first:
+            found = _found_by_rehearsing(kind[0])
+            for job in kind:
+                job.problems.extend(found)
 
 
-def _classes(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        inner = {key: found for key, value in tree.items() if (found := _classes(value)) is not None}
-        return tree["_target_"] if set(inner) <= {"_target_"} and "_target_" in tree else inner or None
-    return None
+def _found_by_rehearsing(job: CheckedJob) -> list[str]:
+    try:
+        rehearse(job.cfg, job.overrides)
+    except UserError as error:
+        return error.problems if isinstance(error, ConfigError) else [str(error)]
+    return []
 
 
 def rehearse(cfg: DictConfig, overrides: Sequence[str] = ()) -> None:

@@ -13,10 +13,12 @@ from conftest import metrics_of
 from program import start
 
 import mnist_cnn.sweep.__main__ as sweep_entry
+from mnist_cnn.config.call import Call
 from mnist_cnn.errors import Diverged
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.sweep import multirun
 from mnist_cnn.sweep.plan import Sweep
+from mnist_cnn.training.rehearsal import rehearse_late_kinds
 
 FAST = ["model=sequential", "trainer.max_epochs=1"]
 FEW = ["data.limit_train=96", "data.limit_val=40", "data.limit_test=40"]  # for jobs of many epochs
@@ -234,6 +236,22 @@ def test_a_launcher_whose_engine_is_not_there_leaves_nothing(cli, tiny_overrides
         'error: hydra/launcher: Could not detect "srun", are you indeed on a slurm cluster?\n',
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_no_job_shows_at_once_is_rehearsed_before_the_start(cli, own, tiny_overrides, capsys, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    late = ["++callbacks.mine._target_=pytorch_lightning.callbacks.Timer,my_nets.Clumsy", "seed=1,2"]
+    late += ["model=gap", "model.stages=[[2]]", *tiny_overrides]
+    assert cli("-m", *late, "jobs=2") == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0] == "error: 2 errors in the configuration:"
+    assert [line.partition(" (")[0] for line in errors[1:]] == ["  - job 2", "  - job 3"]
+    assert all("callbacks.mine" in line and "at once" in line for line in errors[1:])
+    assert [file for file in sorted(tmp_path.iterdir()) if file.name != "__pycache__"] == before
+    sweep, _ = multirun.plan_sweep(Call([*late, "bad_jobs=skip", "jobs=2"], True), rehearse_late_kinds)
+    assert [job.problem is None for job in sweep.jobs] == [True, True, False, False]
+    sweep, _ = multirun.plan_sweep(Call([*late, "rehearse=false", "jobs=2"], True), rehearse_late_kinds)
+    assert [job.problem for job in sweep.jobs] == [None] * 4
 
 
 @pytest.mark.slow
