@@ -19,7 +19,7 @@ from mnist_cnn.errors import ConfigError, DataError, nearest
 # What runs did before there was a choice; with the group `data` of their saved configurations as it is today.
 BEFORE: dict[str, Any] = {
     "test": "once", "data.fold": None, "data.folds": 5, "data.fraction": 1.0, "data.imbalance": None,
-    "data.balanced": False, "data.prepare": "resize", "data.class_names": None,
+    "data.balanced": False, "data.prepare": "resize", "data.class_names": None, "speed.cuda_graph": False,
 }  # fmt: skip
 READ_HERE = ("validate_on", "fold", "folds", "imbalance", "class_names")  # keys of `data`
 MONITOR = "val/acc"  # of conf/callbacks/checkpoint.yaml

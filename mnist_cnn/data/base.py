@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from mnist_cnn.data import splits
 from mnist_cnn.data.augment import Augmentation, augmentation
 from mnist_cnn.data.images import Batch, ImageSet
+from mnist_cnn.data.resident import ResidentLoader
 from mnist_cnn.data.sampling import ShardSampler, end_with_parent, training_sampler
 from mnist_cnn.errors import DataError
 from mnist_cnn.values import (
@@ -58,6 +59,8 @@ class ImageDataModule(pl.LightningDataModule):
     """
 
     dataset: str  # its name
+    resident = False  # images on the GPU; for its training alone, and unless `num_workers` read them
+    raw = False  # training batches stay uint8 and as they are: whoever trains on them calls `prepared`
     first_epoch = 0  # to be trained; Lightning tells a sampler only when workers have drawn their first batches
 
     def __init__(
@@ -168,30 +171,37 @@ class ImageDataModule(pl.LightningDataModule):
         pixels = self.splits["train"].images.numpy()
         return float(pixels.sum(dtype=np.uint64)) / pixels.size  # ten times as fast as PyTorch's sum
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[Batch] | ResidentLoader:
         images = self.splits["train"]
         sampler = training_sampler(images, images.labels, self.balanced, self.seed, *self._place(), self.first_epoch)
         return self._loader("train", sampler, self.batch_size)
 
-    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
+    def val_dataloader(self) -> DataLoader[Batch] | ResidentLoader | list[Any]:
         return self._evaluation_loader("val") if "val" in self.splits else []
 
-    def test_dataloader(self) -> DataLoader[Batch]:
+    def test_dataloader(self) -> DataLoader[Batch] | ResidentLoader:
         return self._evaluation_loader("test")
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """uint8 to float, scaled, then augmentation while training, on the device."""
+        training = self.trainer is not None and self.trainer.training
+        return batch if training and self.raw else self.prepared(batch, training)
+
+    def prepared(self, batch: Batch, training: bool = True) -> Batch:
+        """A batch of uint8 images as the net gets it."""
         images, labels = batch
         images = images.float().div_(self.divide_by)
-        if self.augment is not None and self.trainer is not None and self.trainer.training:
+        if self.augment is not None and training:
             return self.augment(images, labels)
         return images, labels
 
-    def _evaluation_loader(self, split: str) -> DataLoader[Batch]:
+    def _evaluation_loader(self, split: str) -> DataLoader[Batch] | ResidentLoader:
         rank, processes = self._place()
         return self._loader(split, ShardSampler(len(self.splits[split]), rank, processes), self.eval_batch_size)
 
-    def _loader(self, split: str, sampler: Sampler[int], batch_size: int) -> DataLoader[Batch]:
+    def _loader(self, split: str, sampler: Sampler[int], batch_size: int) -> DataLoader[Batch] | ResidentLoader:
+        if self.resident and self.num_workers == 0 and self.trainer is not None:
+            return ResidentLoader(self.splits[split].to(self.trainer.strategy.root_device), sampler, batch_size)
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return DataLoader(
             self.splits[split],

@@ -31,6 +31,9 @@ class ImageSet(Dataset[Batch]):
     def first(self, count: int | None) -> "ImageSet":
         return ImageSet(self.images[:count], self.labels[:count])
 
+    def to(self, device: torch.device) -> "ImageSet":
+        return ImageSet(self.images.to(device), self.labels.to(device))
+
     def chosen(self, indices: Tensor) -> "ImageSet":
         return ImageSet(self.images[indices], self.labels[indices])
 

@@ -136,7 +136,15 @@ class Classifier(pl.LightningModule):
         loss, _ = self._step(batch, "train")
         del self._metrics("train").batches[batch_idx + 1 :]  # optimizers may ask twice (LBFGS): the first answer counts
         if batch_idx % FINITE_EVERY == 0:
-            self._require_finite("training loss", loss.detach())
+            self.require_finite("training loss", loss.detach())
+        return loss
+
+    def recorded_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """As `training_step`, for a CUDA graph: it waits for nothing, and figures are added up on the device."""
+        images, labels = batch
+        logits = self(images)
+        loss = self.loss_of(logits, labels, "train")
+        self._metrics("train").add(loss.detach(), logits.detach().argmax(1), _true(labels))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -168,7 +176,7 @@ class Classifier(pl.LightningModule):
     def running(self, split: str) -> dict[str, float]:
         """Figures of the epoch so far; empty before its first step."""
         metrics = self._metrics(split)
-        if not metrics.batches:
+        if metrics.empty:
             return {}
         loss, accuracy = metrics.compute()
         return {f"{split}/loss": loss, f"{split}/acc": accuracy}
@@ -187,8 +195,7 @@ class Classifier(pl.LightningModule):
         images, labels = batch
         logits = self(images)
         loss = self.loss_of(logits, labels, split)
-        true = labels if labels.ndim == 1 else labels.argmax(1)  # MixUp and CutMix give probabilities
-        self._metrics(split).batches.append((loss.detach(), logits.detach().argmax(1), true))
+        self._metrics(split).batches.append((loss.detach(), logits.detach().argmax(1), _true(labels)))
         if watched := self._watched(split):
             probabilities = logits.float().softmax(1)
             for metric in watched.values():
@@ -219,21 +226,26 @@ class Classifier(pl.LightningModule):
         figures = self.running(split)
         if not figures:  # Lightning ends an epoch once more when it resumes after it
             return
-        self._require_finite(f"{split} loss", figures[f"{split}/loss"])
+        self.require_finite(f"{split} loss", figures[f"{split}/loss"])
         self.log_dict(figures)
-        self._metrics(split).batches.clear()
+        self._metrics(split).clear()
         for name, metric in self._watched(split).items():
             values = columns(f"{split}/{name}", metric.compute())
             self.log_dict(values, prog_bar=len(values) == 1)
             metric.reset()
 
-    def _require_finite(self, what: str, loss: Tensor | float) -> None:
+    def require_finite(self, what: str, loss: Tensor | float) -> None:
         value = float(loss)
         if not math.isfinite(value):
             raise Diverged(
                 f"diverged: {what} is {value} in epoch {self.current_epoch + 1}, step {self.global_step}; "
                 "try a lower optimizer.lr or trainer.gradient_clip_val=1"
             )
+
+
+def _true(labels: Tensor) -> Tensor:
+    """The class (N,); MixUp and CutMix give probabilities (N, classes)."""
+    return labels if labels.ndim == 1 else labels.argmax(1)
 
 
 def _predictions(logits: Tensor, labels: Tensor) -> Tensor:

@@ -8,14 +8,17 @@ import shutil
 import sys
 from collections.abc import Iterator
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.net import NetClassifier
 from mnist_cnn.optim import can_fuse, flattens
 from mnist_cnn.speed import huge_pages
+from mnist_cnn.speed.cuda_graph import CudaGraphs
 from mnist_cnn.speed.fused import fuse
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -42,6 +45,7 @@ class Speed:
             Adagrad). Where gradients vanish it also avoids a slow path of the CPU for numbers below 1e-38.
         compile: `torch.compile` for the net while it trains: fewer passes over memory, after a wait at the start. Full
             batches only. Needs a C++ compiler on a CPU.
+        cuda_graph: on a GPU the images lie on it, and a step is recorded once and replayed (`speed.cuda_graph`).
 
     Raises:
         ConfigError: `compile` without a C++ compiler.
@@ -55,6 +59,7 @@ class Speed:
         pool_first: bool,
         fused_optimizer: bool,
         compile: bool,
+        cuda_graph: bool,
     ) -> None:
         compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # as PyTorch looks for it
         if compile and not torch.cuda.is_available() and shutil.which(compiler) is None:
@@ -62,6 +67,7 @@ class Speed:
         self.keep_memory, self.channels_last = keep_memory, channels_last
         self.fused_layers, self.pool_first = fused_layers, pool_first
         self.fused_optimizer, self.compile = fused_optimizer, compile
+        self.cuda_graph = cuda_graph
 
     @contextlib.contextmanager
     def memory(self) -> Iterator[None]:
@@ -94,6 +100,10 @@ class Speed:
             model.optimizer = functools.partial(make, fused=True)
         if self.compile:
             model.compiled = torch.compile(_call, dynamic=False)
+
+    def callbacks(self, data: pl.LightningDataModule) -> list[pl.Callback]:
+        """What a Trainer needs for those measures that take effect in it."""
+        return [CudaGraphs(data)] if self.cuda_graph and isinstance(data, ImageDataModule) else []
 
     def _rebuild(self, net: nn.Sequential, in_rows: bool) -> None:
         widest = max((m.in_features for m in net if isinstance(m, nn.Linear)), default=0)

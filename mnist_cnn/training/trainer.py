@@ -63,7 +63,8 @@ def assemble(
         clips_mixed = bool(cfg.trainer.gradient_clip_val) and "mixed" in cfg.trainer.precision
         speed.apply(model, clips_mixed=clips_mixed)
     history = History(run.history_file, began, monitors(OmegaConf.to_container(cfg)), first_step)
-    trainer = build_trainer(cfg, run, model, [history, SelfContained(node, scale, lasting(cfg)), *further], data)
+    own = [history, SelfContained(node, scale, lasting(cfg)), *speed.callbacks(data), *further]
+    trainer = build_trainer(cfg, run, model, own, data)
     return Parts(model, history, trainer, said)
 
 

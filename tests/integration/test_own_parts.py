@@ -112,7 +112,7 @@ def test_the_first_layer_has_no_layer_before_it():
     model = SequentialCNN(layers)
     images = torch.rand(3, 1, 28, 28)
     expected = [type(m) for m in model.net], model(images)
-    Speed(*[False] * 3, pool_first=True, fused_optimizer=False, compile=False).apply(model)
+    Speed(*[False] * 3, pool_first=True, fused_optimizer=False, compile=False, cuda_graph=False).apply(model)
     assert [type(m) for m in model.net] == expected[0]
     assert torch.equal(model(images), expected[1])
 

@@ -18,11 +18,12 @@ from mnist_cnn import evaluate
 from mnist_cnn.models.sequential import SequentialCNN
 from mnist_cnn.runs.checkpoint import load_checkpoint
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.speed.device_adam import DeviceAdam
 from mnist_cnn.speed.measures import Speed
 
 LAYERS = [{"conv": 8}, "batch_norm", {"dropout": 0.0}, {"conv": 6}, "pool", {"conv": 6}, "flatten", {"dense": 10}]
 MEASURES = [
-    "keep_memory", "channels_last", "fused_layers", "pool_first", "fused_optimizer", "compile",
+    "keep_memory", "channels_last", "fused_layers", "pool_first", "fused_optimizer", "compile", "cuda_graph",
 ]  # fmt: skip
 OFF = dict.fromkeys(MEASURES, False)
 
@@ -64,6 +65,33 @@ def test_training_ends_in_the_same_weights(measures, exact):
             assert torch.allclose(found[name], value, atol=1e-10), name
 
 
+@pytest.mark.parametrize(
+    ("kind", "decay"), [(torch.optim.Adam, 0.0), (torch.optim.Adam, 0.1), (torch.optim.AdamW, 0.1)]
+)
+def test_adam_by_numbers_on_the_device_is_adam(kind, decay):
+    generator = torch.Generator().manual_seed(0)
+    start = [torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((3, 4), (5,))]
+    ours, plain = ([nn.Parameter(weight.clone()) for weight in start] for _ in range(2))
+    optimizers = [kind(weights, lr=0.01, weight_decay=decay, fused=True) for weights in (ours, plain)]
+    assert DeviceAdam.suits(optimizers[0])
+    for weight in plain:  # DeviceAdam takes a step without gradients for its state
+        weight.grad = torch.zeros_like(weight)
+    optimizers[1].step()
+    adam = DeviceAdam(optimizers[0])
+    for step in range(4):
+        for optimizer in optimizers:
+            optimizer.param_groups[0].update(lr=0.01 * (step + 1), betas=(0.95 - 0.02 * step, 0.999))
+        for a, b in zip(ours, plain, strict=True):
+            a.grad = b.grad = torch.randn(a.shape, generator=generator, dtype=torch.float64)
+        adam.send()
+        adam.step()
+        optimizers[1].step()
+    for a, b in zip(ours, plain, strict=True):
+        assert torch.allclose(a, b, rtol=1e-12, atol=1e-14)
+        for name, value in optimizers[1].state[b].items():
+            assert torch.allclose(optimizers[0].state[a][name], value, rtol=1e-12, atol=1e-14), name
+
+
 def test_only_a_relu_changes_places_with_the_pooling():
     for activation, first in (("relu", nn.MaxPool2d), ("sigmoid", nn.Sigmoid)):
         model = SequentialCNN([{"conv": 4}, "pool", "flatten", {"dense": 10}], activation=activation)
@@ -74,9 +102,10 @@ def test_only_a_relu_changes_places_with_the_pooling():
 MEMORY = """
 import resource, sys, torch
 from mnist_cnn.models.sequential import SequentialCNN
+from mnist_cnn.speed.device_adam import DeviceAdam
 from mnist_cnn.speed.measures import Speed
 
-context = Speed(sys.argv[1] == "keep", False, False, False, False, False).memory()
+context = Speed(sys.argv[1] == "keep", *[False] * 6).memory()
 context.__enter__()
 net = SequentialCNN([{"conv": 32}, {"conv": 32}, "pool", "flatten", {"dense": 10}]).net
 results = []
@@ -108,10 +137,11 @@ from mnist_cnn.speed import huge_pages
 huge_pages.ask_for()
 import mnist_cnn.train
 import torch
+from mnist_cnn.speed.device_adam import DeviceAdam
 from mnist_cnn.speed.measures import Speed
 
 for memory in sys.argv[1:]:
-    with Speed(memory == "keep", False, False, False, False, False).memory():
+    with Speed(memory == "keep", *[False] * 6).memory():
         image = torch.ones(2**24)
         found = open("/proc/self/smaps_rollup").read()
 print(re.search("AnonHugePages: *([0-9]+)", found)[1])  # KiB
