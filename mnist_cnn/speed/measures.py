@@ -87,15 +87,17 @@ class Speed:
             if keeps:
                 libc.malloc_trim(0)
 
-    def apply(self, model: Classifier, clips_mixed: bool = False) -> None:
+    def apply(self, model: Classifier, clips_mixed: bool = False, on_gpu: bool = False) -> None:
         """Changes the model in place; the names of the weights in a checkpoint stay the same.
 
         Args:
             clips_mixed: gradients are clipped in mixed precision: Lightning refuses fused optimisers there.
+            on_gpu: it will train on one, where the fused layers of a CPU are of no use.
         """
         make = model.optimizer
         if type(model.net) is nn.Sequential and not isinstance(model, NetClassifier):
-            self._rebuild(model.net, in_rows=self.channels_last and not (make and flattens(make, model)))
+            in_rows = self.channels_last and not (make and flattens(make, model))
+            self._rebuild(model.net, in_rows, self.fused_layers and not on_gpu)
         if self.fused_optimizer and not clips_mixed and make and can_fuse(make):
             model.optimizer = functools.partial(make, fused=True)
         if self.compile:
@@ -105,11 +107,11 @@ class Speed:
         """What a Trainer needs for those measures that take effect in it."""
         return [CudaGraphs(data)] if self.cuda_graph and isinstance(data, ImageDataModule) else []
 
-    def _rebuild(self, net: nn.Sequential, in_rows: bool) -> None:
+    def _rebuild(self, net: nn.Sequential, in_rows: bool, fused: bool) -> None:
         widest = max((m.in_features for m in net if isinstance(m, nn.Linear)), default=0)
         if in_rows and widest <= FLATTENED_AT_MOST:
             net.to(memory_format=torch.channels_last)
-        if self.fused_layers:
+        if fused:
             fuse(net)
         for i, module in enumerate(net):
             if self.pool_first and i > 0 and isinstance(module, nn.MaxPool2d) and isinstance(net[i - 1], nn.ReLU):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn.callbacks import AtomicCheckpointIO, History, SeedEpochs, SelfContained, every_epoch
@@ -61,7 +62,8 @@ def assemble(
     model, node, said = ready_model(cfg, data, scale, checkpoint)
     if isinstance(model, Classifier):
         clips_mixed = bool(cfg.trainer.gradient_clip_val) and "mixed" in cfg.trainer.precision
-        speed.apply(model, clips_mixed=clips_mixed)
+        on_gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        speed.apply(model, clips_mixed, on_gpu)
     history = History(run.history_file, began, monitors(OmegaConf.to_container(cfg)), first_step)
     own = [history, SelfContained(node, scale, lasting(cfg)), *speed.callbacks(data), *further]
     trainer = build_trainer(cfg, run, model, own, data)

@@ -1,6 +1,7 @@
 """The same runs on a CUDA GPU; skipped where there is none."""
 
 import logging
+import warnings
 
 import pytest
 import torch
@@ -39,9 +40,9 @@ def test_a_gpu_run_resumes_and_ends_as_the_uninterrupted_one(cli, tiny_overrides
     ]
     states = [load_checkpoint(run.checkpoint("last")) for run in (whole, parts)]
     assert states[0]["global_step"] == states[1]["global_step"]
-    figures, resumed = whole.record().results.model_dump(), parts.record().results.model_dump()
+    figures, resumed = (run.record().results.model_dump() for run in (whole, parts))
     for name, value in figures.items():
-        if name != "best_epoch":  # of equally good ones rounding chooses
+        if not name.startswith("best"):  # which of several perfect epochs is the best, rounding decides
             assert resumed[name] == pytest.approx(value, rel=0.05, abs=0.02), name
 
 
@@ -85,8 +86,8 @@ def test_a_step_that_cannot_be_recorded_trains_as_ever_and_says_why(
 
     apply = Speed.apply
 
-    def spoiled(self, model, **options):
-        apply(self, model, **options)
+    def spoiled(self, model, *options):
+        apply(self, model, *options)
         model.net = torch.nn.Sequential(torch.nn.Dropout(drawn), AsksForANumber(), model.net)
 
     monkeypatch.setattr(Speed, "apply", spoiled)
@@ -99,17 +100,19 @@ def test_a_step_that_cannot_be_recorded_trains_as_ever_and_says_why(
 
 
 def test_no_step_waits_for_the_gpu(cli, tiny_overrides, tmp_path, monkeypatch):
-    """PyTorch warns of every wait: none between the looks at the loss and the ends of epochs."""
+    """PyTorch refuses every wait here: none between the looks at the loss and the ends of epochs."""
     from mnist_cnn.speed.replay import ReplayedOptimization
 
-    run, waits = ReplayedOptimization.run, []
+    run, steps = ReplayedOptimization.run, []
 
     def watched(self, optimizer, batch_idx, kwargs):
         if batch_idx % 100 == 0:
             return run(self, optimizer, batch_idx, kwargs)
-        torch.cuda.set_sync_debug_mode("error")
+        steps.append(batch_idx)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it says that it may miss some
+            torch.cuda.set_sync_debug_mode("error")
         try:
-            waits.append(0)
             return run(self, optimizer, batch_idx, kwargs)
         finally:
             torch.cuda.set_sync_debug_mode("default")
@@ -117,4 +120,4 @@ def test_no_step_waits_for_the_gpu(cli, tiny_overrides, tmp_path, monkeypatch):
     monkeypatch.setattr(ReplayedOptimization, "run", watched)
     overrides = [o for o in tiny_overrides if o != "trainer=cpu"]
     assert cli(*RECORDED, *overrides, f"hydra.run.dir={tmp_path}/run") == 0
-    assert len(waits) == 14  # of eight steps in each of two epochs
+    assert len(steps) == 14  # of eight steps in each of two epochs

@@ -10,7 +10,9 @@ import torch.nn.modules.batchnorm
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.version import VersionBase
+from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.loops.optimization.automatic import _AutomaticOptimization
 
 import mnist_cnn
 from mnist_cnn.config.compose import hydra_in_conf
@@ -21,6 +23,19 @@ PACKAGE = Path(mnist_cnn.__file__).parent
 def test_lightnings_progress_bar_still_asks_for_its_words():
     """report/console.py overrides it: Lightning counts epochs from 0 there."""
     assert list(inspect.signature(RichProgressBar._get_train_description).parameters) == ["self", "current_epoch"]
+
+
+def test_lightnings_loop_still_hands_its_optimization_the_batch():
+    """speed/replay.py overrides `run`, speed/cuda_graph.py puts it into the loop."""
+    assert list(inspect.signature(_AutomaticOptimization.run).parameters) == [
+        "self",
+        "optimizer",
+        "batch_idx",
+        "kwargs",
+    ]
+    loop = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu").fit_loop.epoch_loop
+    assert type(loop.automatic_optimization) is _AutomaticOptimization
+    assert {"step", "zero_grad"} <= vars(loop.automatic_optimization.optim_progress.optimizer).keys()
 
 
 def test_hydras_state_can_still_be_put_back():
