@@ -13,6 +13,7 @@ def run(module: str) -> None:
 train = partial(run, "mnist_cnn.train")
 evaluate = partial(run, "mnist_cnn.evaluate")
 export = partial(run, "mnist_cnn.export")
+predict = partial(run, "mnist_cnn.predict")
 validate = partial(run, "mnist_cnn.validate")
 sweep = partial(run, "mnist_cnn.sweep")
 runs = partial(run, "mnist_cnn.runs")

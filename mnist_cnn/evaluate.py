@@ -23,20 +23,17 @@ from mnist_cnn.config.command_line import evaluation_overrides
 from mnist_cnn.config.compose import compose_named, compose_run
 from mnist_cnn.config.foreign import Precision
 from mnist_cnn.config.module import build_module, plain_node
-from mnist_cnn.config.python_values import setting
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import problems_to_evaluate
-from mnist_cnn.config.signatures import check_keys
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.report.console import logging_to
 from mnist_cnn.report.text import wrapped
 from mnist_cnn.runs.checkpoint import Trained, load_trained
-from mnist_cnn.runs.directory import Run, with_todays_keys
-from mnist_cnn.runs.layout import PLAN
+from mnist_cnn.runs.directory import with_todays_keys
 from mnist_cnn.runs.protocol import protocol_of
-from mnist_cnn.runs.shipped import run_path
 from mnist_cnn.runs.submission import write_submission
+from mnist_cnn.runs.trained import locate
 from mnist_cnn.values import PathName
 
 log = logging.getLogger(__name__)
@@ -104,29 +101,6 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     protocol = "not known" if alone else protocol_of(saved, data, saved.test, model)["summary"]
     log.info(wrapped(f"protocol of the run: {protocol}", 2))
     return figures
-
-
-def locate(cfg: DictConfig, settings: dict[str, Any]) -> tuple[Run, Path]:
-    """The run directory and the checkpoint that the configuration names.
-
-    Args:
-        settings: the types of its keys.
-    """
-    plain: Any = OmegaConf.to_container(cfg)
-    if problems := check_keys(plain, settings, ""):
-        raise ConfigError(problems)
-    if bool(cfg.run_dir) == bool(cfg.checkpoint):
-        raise ConfigError(["give either run_dir=<run directory> or checkpoint=<file>"])
-    if cfg.checkpoint:
-        path = Path(cfg.checkpoint)
-        return Run(path.resolve().parent.parent), path
-    run = Run(run_path(cfg.run_dir))
-    if run.path.is_file():
-        raise RunError(f"{cfg.run_dir}: a file; for a checkpoint: checkpoint={cfg.run_dir}")
-    if (run.path / PLAN).is_file():
-        first = next((file.parent for file in sorted(run.path.glob("*/config.yaml"))), run.path / "0")
-        raise RunError(f"{cfg.run_dir}: a sweep; name one of its jobs: {setting('run_dir', first)}")
-    return run, run.checkpoint(cfg.weights or run.config().test_weights)
 
 
 def _require_its_net(saved: DictConfig, trained: Trained, path: Path, source: Path) -> None:

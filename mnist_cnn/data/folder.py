@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from mnist_cnn.data.images import SIDE, require_classes
 from mnist_cnn.data.own import Labels, OwnDataModule, Split
-from mnist_cnn.data.picture import Preparation, prepare, require_size, say
+from mnist_cnn.data.picture import Preparation, open_picture, prepare, say
 from mnist_cnn.errors import DataError
-from mnist_cnn.files import require_file
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
@@ -81,33 +80,24 @@ class FolderDataModule(OwnDataModule):
         folder = self.path_of(split)
         assert folder is not None
         for label, name in enumerate(self._classes(split)):
-            files = _pictures(folder / name)
+            files = pictures_in(folder / name)
             if not files:
                 raise DataError(f"{folder / name}: an empty class, without a picture ({', '.join(sorted(PICTURES))})")
             yield from ((label, file) for file in files)
 
     def _files(self, split: Split) -> list[Path]:
         folder = self.path_of(split)
-        return _pictures(folder) if folder is not None else []
+        return pictures_in(folder) if folder is not None else []
 
 
-def _pictures(folder: Path) -> list[Path]:
+def pictures_in(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES and file.name[0] != ".")
 
 
 def _read(file: Path, preparation: Preparation) -> tuple[np.ndarray, tuple[int, int], bool]:
     """A picture as (28, 28), with its own size and whether it has colour."""
-    require_file(file, DataError)
-    try:
-        with Image.open(file) as picture:
-            require_size(*picture.size, str(file))
-            upright = ImageOps.exif_transpose(picture)
-            return _prepared(upright, preparation), picture.size, picture.mode not in ("1", "L", "I;16", "I", "F")
-    except DataError:
-        raise
-    except Exception as error:  # of Pillow's readers, of which each has errors of its own for damaged bytes
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{file}: not a picture that can be read ({said})") from error
+    picture = open_picture(file, str(file)).picture
+    return _prepared(picture, preparation), picture.size, picture.mode not in ("1", "L", "I;16", "I", "F")
 
 
 def _prepared(picture: Image.Image, preparation: Preparation) -> np.ndarray:

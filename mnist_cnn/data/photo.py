@@ -22,6 +22,7 @@ HALF = 128  # of 255: a pixel that is ink
 FAINT = 25  # grey levels between ink and paper: below, it may be nothing
 SMALL = 12  # pixels of the picture: a digit that lost its shape
 LARGE = 0.6  # of the picture: more ink than any digit has
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Prepared:
 
     image: Pixels
     ink: Literal["dark", "light", "none", "as it is"]
-    box: tuple[int, int, int, int]
+    box: Box
     warnings: tuple[str, ...] = ()
 
 

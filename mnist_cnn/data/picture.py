@@ -1,16 +1,21 @@
 """Pictures of any size and colour, brought to 28 x 28 grey pixels."""
 
+import io
 import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from mnist_cnn.data.images import SIDE
 from mnist_cnn.data.photo import prepare_photo
 from mnist_cnn.errors import DataError
+from mnist_cnn.files import require_file
 
 log = logging.getLogger(__name__)
 Preparation = Literal["resize", "mnist"]
@@ -36,6 +41,43 @@ def to_28(images: Tensor, preparation: Preparation, where: str) -> Tensor:
     prepared = [prepare(Image.fromarray(image.numpy()), preparation) for image in images]
     say(where, {(int(images.shape[2]), int(images.shape[1]))}, images.ndim == 4, preparation)
     return torch.from_numpy(np.stack(prepared)) if prepared else torch.empty((0, SIDE, SIDE), dtype=torch.uint8)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Args:
+    picture: whole in memory, upright.
+    frames: of an animation or a document of pages, of which it is the first.
+    """
+
+    picture: Image.Image
+    frames: int
+
+
+def open_picture(source: Path | bytes, where: str) -> Opened:
+    """A file, or its bytes, as a picture; its size is looked at before it is decoded.
+
+    Raises:
+        DataError: not there, no picture, cut short or damaged, absurdly small or large.
+    """
+    if isinstance(source, Path):
+        require_file(source, DataError)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, and of sizes, which are looked at here
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+                require_size(*picture.size, where)
+                frames = getattr(picture, "n_frames", 1)
+                return Opened(ImageOps.exif_transpose(picture), frames)
+    except DataError:
+        raise
+    except Image.DecompressionBombError:
+        raise DataError(f"{where}: more than {LARGEST_AREA:,} pixels, the most that is read") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{where}: not a picture that can be read (of no kind that is known)") from None
+    except Exception as error:  # of Pillow's readers, of which each has errors of its own for damaged bytes
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{where}: not a picture that can be read ({said})") from error
 
 
 def prepare(picture: Image.Image, preparation: Preparation) -> np.ndarray:

@@ -8,15 +8,18 @@ FINE, COARSE = 128, 256  # pixels: the longer side of what is worked on lies bet
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-def rescaled(grey: Pixels) -> tuple[Pixels, int, int]:
+def rescaled(grey: Pixels, coarse: int = COARSE) -> tuple[Pixels, int, int]:
     """The picture at the size that is worked on, how many times finer it is, and how many times coarser.
 
     Coarser by means of blocks, those at the right and lower end of what there is; finer by straight lines between the
     middles of pixels.
+
+    Args:
+        coarse: pixels of the longer side from which on it is made coarser.
     """
     longer = max(grey.shape)
-    if longer > COARSE:
-        block = -(-longer // COARSE)
+    if longer > coarse:
+        block = -(-longer // coarse)
         return _blocks(grey, block), 1, block
     if longer >= FINE:
         return grey, 1, 1

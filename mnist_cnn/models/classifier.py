@@ -12,6 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from mnist_cnn.errors import Diverged, LayerError
+from mnist_cnn.models.answers import Reading, as_prepared, read_prepared
 from mnist_cnn.models.layers import CLASSES, LayerRow, build_sequential, rows_of
 from mnist_cnn.models.metrics import SplitMetrics, columns
 from mnist_cnn.models.reading import Images, Scale, as_input
@@ -131,6 +132,18 @@ class Classifier(pl.LightningModule):
             parts = [self(part.to(self.device)).argmax(1).cpu() for part in batch.split(PREDICTED_AT_ONCE)]
         classes = torch.cat(parts) if parts else torch.empty(0, dtype=torch.long)
         return classes if isinstance(images, Tensor) else classes.numpy()
+
+    def read(self, picture: Any) -> Reading:
+        """The digit of a picture from outside, prepared as MNIST was made.
+
+        Args:
+            picture: the name of a file, an array (H, W), (H, W, 3) or (H, W, 4) of uint8, or a picture of Pillow's.
+
+        Raises:
+            DataError: a file that cannot be read; InputError: something else.
+        """
+        self.eval()
+        return read_prepared(self, self.scale or Scale(), [as_prepared(picture)])[0]
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         loss, _ = self._step(batch, "train")

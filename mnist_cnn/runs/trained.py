@@ -1,15 +1,21 @@
-"""A trained net from a file, ready to be asked."""
+"""A trained net: the file that a user means, and the net in it, ready to be asked."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
 from mnist_cnn.config.module import build_module, check_module
+from mnist_cnn.config.python_values import setting
+from mnist_cnn.config.signatures import check_keys
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.reading import Scale
 from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.layout import PLAN
+from mnist_cnn.runs.shipped import run_path
 
 
 @dataclass(frozen=True)
@@ -49,3 +55,26 @@ def load_net(file: Path) -> Net:
     if isinstance(module, Classifier):
         module.scale = scale
     return Net(module.eval(), scale)
+
+
+def locate(cfg: DictConfig, settings: dict[str, Any]) -> tuple[Run, Path]:
+    """The run directory and the checkpoint that the configuration names.
+
+    Args:
+        settings: the types of its keys.
+    """
+    plain: Any = OmegaConf.to_container(cfg)
+    if problems := check_keys(plain, settings, ""):
+        raise ConfigError(problems)
+    if bool(cfg.run_dir) == bool(cfg.checkpoint):
+        raise ConfigError(["give either run_dir=<run directory> or checkpoint=<file>"])
+    if cfg.checkpoint:
+        path = Path(cfg.checkpoint)
+        return Run(path.resolve().parent.parent), path
+    run = Run(run_path(cfg.run_dir))
+    if run.path.is_file():
+        raise RunError(f"{cfg.run_dir}: a file; for a checkpoint: checkpoint={cfg.run_dir}")
+    if (run.path / PLAN).is_file():
+        first = next((file.parent for file in sorted(run.path.glob("*/config.yaml"))), run.path / "0")
+        raise RunError(f"{cfg.run_dir}: a sweep; name one of its jobs: {setting('run_dir', first)}")
+    return run, run.checkpoint(cfg.weights or run.config().test_weights)

@@ -1,0 +1,1 @@
+"""Digits on pictures from outside, read by a trained net."""

@@ -1,0 +1,89 @@
+"""Reads pictures, many at a time, and goes on where one cannot be read."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from mnist_cnn.data.images import SIDE
+from mnist_cnn.data.lines import Placed, digits_of
+from mnist_cnn.data.photo import Prepared, prepare_photo
+from mnist_cnn.data.picture import open_picture, prepare, to_grey
+from mnist_cnn.errors import DataError
+from mnist_cnn.models.answers import Reading, read_prepared
+from mnist_cnn.predict.sources import Named
+from mnist_cnn.runs.trained import Net
+
+AT_ONCE = 64  # pictures in memory
+THUMBNAIL = 112  # pixels of a picture's longer side on the sheet
+Way = Literal["mnist", "resize", "several"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a picture says.
+
+    Args:
+        readings: one; of several digits any number, with their lines in `lines`.
+        lines: (line, place) of each reading, counted from 1.
+        problem: why it could not be read, in one line; then there is no more.
+        thumbnail: of the picture.
+    """
+
+    name: str
+    readings: list[Reading]
+    lines: list[tuple[int, int]]
+    problem: str | None = None
+    thumbnail: Image.Image | None = None
+
+
+@dataclass(frozen=True)
+class _Ready:
+    placed: list[Placed]
+    problem: str | None = None
+    thumbnail: Image.Image | None = None
+
+
+def answers_of(net: Net, pictures: Sequence[Named], way: Way, thumbnails: bool) -> Iterator[Answer]:
+    """In the order of the pictures, as they are done."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(pictures), AT_ONCE):
+            part = pictures[start : start + AT_ONCE]
+            ready = list(pool.map(partial(_ready, way=way, thumbnails=thumbnails), part))
+            readings = iter(read_prepared(net.module, net.scale, [p.prepared for each in ready for p in each.placed]))
+            for named, each in zip(part, ready, strict=True):
+                own = [next(readings) for _ in each.placed]
+                places = [(placed.line, placed.place) for placed in each.placed]
+                yield Answer(named.name, own, places, each.problem, each.thumbnail)
+
+
+def _ready(named: Named, way: Way, thumbnails: bool) -> _Ready:
+    try:
+        opened = open_picture(named.content(), named.name)
+    except DataError as error:
+        return _Ready([], str(error))
+    except MemoryError:
+        return _Ready([], f"{named.name}: does not fit into the memory")
+    grey = to_grey(opened.picture)
+    said = (f"the first of {opened.frames} frames",) if opened.frames > 1 else ()
+    if way == "several":
+        placed = digits_of(np.asarray(grey))
+    else:
+        made = prepare_photo(np.asarray(grey)) if way == "mnist" else _resized(grey)
+        placed = [Placed(1, 1, Prepared(made.image, made.ink, made.box, said + made.warnings))]
+    shown = None
+    if thumbnails:
+        shown = opened.picture.convert("RGB")
+        shown.thumbnail((THUMBNAIL, THUMBNAIL))
+    return _Ready(placed, None, shown)
+
+
+def _resized(grey: Image.Image) -> Prepared:
+    as_it_is = grey.size == (SIDE, SIDE)
+    image = np.asarray(grey) if as_it_is else prepare(grey, "resize")
+    return Prepared(image, "as it is", (0, 0, grey.height, grey.width))
