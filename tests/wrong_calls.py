@@ -117,8 +117,8 @@ def _settings(base: list[str]) -> list[tuple[str, Any]]:
     return list(leaves(OmegaConf.to_container(compose_run(base).cfg)))  # type: ignore[arg-type]
 
 
-def _leaf(chance: random.Random, base: list[str], kinds: tuple[type, ...]) -> tuple[str, Any]:
-    found = [(key, value) for key, value in _settings(base) if type(value) in kinds]
+def _leaf(chance: random.Random, settings: list[tuple[str, Any]], kinds: tuple[type, ...]) -> tuple[str, Any]:
+    found = [(key, value) for key, value in settings if type(value) in kinds]
     return chance.choice([leaf for leaf in found if not re.search(r"_target_|\.\d+$|\[|learning_rates", leaf[0])])
 
 
@@ -129,7 +129,7 @@ def _module(chance: random.Random) -> str:
 def wrong_type(chance: random.Random, world: World) -> WrongCall:
     """A number, switch or word of another type."""
     base = valid_training(chance, world)
-    key, value = _leaf(chance, base, (int, float, bool))
+    key, value = _leaf(chance, _settings(base), (int, float, bool))
     wrong = chance.choice(["zzz", "[1,2]", "{a: 1}", "'1'", "nan", "1.5.2", "[]"] + (["7"] if value is True else []))
     return WrongCall(f"type of a {type(value).__name__}", _module(chance), [*base, f"{key}={wrong}"], [key])
 
@@ -154,11 +154,12 @@ def out_of_range(chance: random.Random, world: World) -> WrongCall:
 def typo(chance: random.Random, world: World) -> WrongCall:
     """A key with a letter more, less or other."""
     base = valid_training(chance, world)
-    key, value = _leaf(chance, base, (int, float, bool, str, type(None)))
+    settings = _settings(base)
+    key, value = _leaf(chance, settings, (int, float, bool, str, type(None)))
     at = chance.randrange(len(key))
     letter = chance.choice("abcdefghijklmnopqrstuvwxyz_\u00fc")
     wrong = chance.choice([key[:at] + letter + key[at:], key[:at] + letter + key[at + 1 :], key[:at] + key[at + 1 :]])
-    if any(known == wrong for known, _ in _settings(base)) or wrong.strip(".") != wrong or ".." in wrong:
+    if any(known == wrong for known, _ in settings) or wrong.strip(".") != wrong or ".." in wrong:
         wrong = key + "q"
     text = "1" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     written = chance.choice(["", "+", "++"]) + wrong
