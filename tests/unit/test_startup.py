@@ -21,7 +21,7 @@ def imported(*command: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("module", ["train", "validate", "evaluate", "export.__main__"])
+@pytest.mark.parametrize("module", ["train", "validate", "evaluate", "export.__main__", "predict.__main__"])
 def test_help_comes_before_what_takes_seconds(module):
     assert imported(f"mnist_cnn.{module}", "--help") & {*NEVER_FOR_HELP} == set()
 
