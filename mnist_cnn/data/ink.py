@@ -12,7 +12,8 @@ RING = 16  # the paper is first looked for in a frame, a sixteenth of the shorte
 NEAR = 1.5  # standard deviations of the frame: what lies further off is ink that reaches into it
 NOISE = 2.5  # standard deviations of the paper that ink differs by
 LEAST = 2  # grey levels that ink differs by at least
-UNIT = 128  # pixels for 1 in the terms of the surface; a power of two, so their sums are exact
+TERMS = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))  # of the surface: powers of x and y
+UNIT = 128  # pixels for 1 of x and y; a power of two, so that sums of their powers are exact
 STIFF = 1e-4  # of the pixels: keeps the slopes of a surface that few pixels hold from growing
 WINDOW = 4  # shadows: a window reaches a quarter of the longer side to all sides
 AROUND = np.ones((3, 3), np.int8)  # pixels touch by their corners too
@@ -46,8 +47,7 @@ def find_ink(picture: np.ndarray) -> Ink:
     less than a quarter, and what is left of shadows is the mean of that in a window.
     """
     grey = picture.astype(np.int64)
-    terms = _terms(*grey.shape)
-    paper = _paper_from_frame(grey, terms)
+    paper = _paper_from_frame(grey)
     dark = bool(((grey - paper) ** 3).sum() <= 0)
     for still in range(ROUNDS - 1, -1, -1):
         above = paper - grey if dark else grey - paper
@@ -62,56 +62,62 @@ def find_ink(picture: np.ndarray) -> Ink:
         blank = contrast <= max(level / 4, floor)
         if not still or blank.sum() * 10 < blank.size:
             break
-        paper = _paper_of(grey, blank, terms)
+        paper = _paper_of(grey, blank)
     return Ink(contrast, dark, contrast > max(level / 2, floor), level, floor)
 
 
-def _terms(height: int, width: int) -> np.ndarray:
-    """(H, W, 6): 1, x, y, xx, xy, yy from the middle of the picture."""
-    x = ((2 * np.arange(width) - (width - 1)) / (2 * UNIT))[None] + np.zeros((height, 1))
-    y = ((2 * np.arange(height) - (height - 1)) / (2 * UNIT))[:, None] + np.zeros(width)
-    return np.stack([np.ones((height, width)), x, y, x * x, x * y, y * y], -1)
+def _surface(grey: Grey, kept: Mask) -> Grey:
+    """The surface of the second degree in x and y nearest to the pixels that are kept, by least squares."""
+    x, y = (_powers(side) for side in (grey.shape[1], grey.shape[0]))
+    moments = y.T @ kept @ x  # [j, i]: the sum of y**j * x**i
+    normal = np.array([[moments[j + n, i + m] for m, n in TERMS] for i, j in TERMS])
+    normal[range(1, 6), range(1, 6)] += STIFF * moments[0, 0]
+    sums = y[:, :3].T @ (grey * kept) @ x[:, :3]
+    one, by_x, by_y, by_xx, by_xy, by_yy = np.linalg.solve(normal, np.array([sums[j, i] for i, j in TERMS]))
+    along, down = one + by_x * x[:, 1] + by_xx * x[:, 2], by_y * y[:, 1] + by_yy * y[:, 2]
+    return np.rint(along + down[:, None] + by_xy * y[:, 1:2] * x[:, 1]).astype(np.int64)
 
 
-def _surface(grey: Grey, kept: Mask, terms: np.ndarray) -> Grey:
-    """The surface of the second degree nearest to the pixels that are kept, by least squares."""
-    known = terms[kept]
-    normal = known.T @ known
-    normal[range(1, 6), range(1, 6)] += STIFF * len(known)
-    return np.rint(terms @ np.linalg.solve(normal, known.T @ grey[kept])).astype(np.int64)
+def _powers(side: int) -> np.ndarray:
+    """(side, 5): the powers 0 to 4 of the distance of each pixel from the middle."""
+    place = (2 * np.arange(side) - (side - 1)) / (2 * UNIT)
+    return place[:, None] ** np.arange(5)
 
 
-def _paper_from_frame(grey: Grey, terms: np.ndarray) -> Grey:
+def _paper_from_frame(grey: Grey) -> Grey:
     height, width = grey.shape
     wide = max(1, min(height, width) // RING)
     frame = np.ones((height, width), bool)
     frame[wide : height - wide, wide : width - wide] = False
     kept = frame
     for _ in range(4):
-        off = grey - _surface(grey, kept, terms)
+        off = grey - _surface(grey, kept)
         spread = float(np.sqrt((off[kept] ** 2).sum() / kept.sum()))
         near = frame & (np.abs(off) <= NEAR * spread + LEAST)
         kept = near if near.any() else frame
-    return _surface(grey, kept, terms)
+    return _surface(grey, kept)
 
 
-def _paper_of(grey: Grey, blank: Mask, terms: np.ndarray) -> Grey:
+def _paper_of(grey: Grey, blank: Mask) -> Grey:
     """The surface of what is blank, and the mean of what is left where a quarter of the window is blank."""
-    smooth = _surface(grey, blank, terms)
-    reach = max(grey.shape) // WINDOW
-    rest, count = _in_window((grey - smooth) * blank, reach), _in_window(blank.astype(np.int64), reach)
-    whole = _in_window(np.ones_like(grey), reach)
+    smooth = _surface(grey, blank)
+    rows, columns = (_window(side, max(grey.shape) // WINDOW) for side in grey.shape)
+    rest, count = (_in_window(values, rows, columns) for values in ((grey - smooth) * blank, blank))
+    whole = (rows[1] - rows[0])[:, None] * (columns[1] - columns[0])
     return smooth + np.where(4 * count >= whole, (2 * rest + count) // (2 * count).clip(1), 0)
 
 
-def _in_window(values: Grey, reach: int) -> Grey:
-    """(H, W) sums over all pixels within `reach` rows and columns."""
-    height, width = values.shape
-    sums = np.zeros((height + 1, width + 1), np.int64)
-    sums[1:, 1:] = values.cumsum(0).cumsum(1)
-    low, high = (np.clip(np.arange(height) + step, 0, height) for step in (-reach, reach + 1))
-    left, right = (np.clip(np.arange(width) + step, 0, width) for step in (-reach, reach + 1))
-    return sums[high][:, right] - sums[low][:, right] - sums[high][:, left] + sums[low][:, left]
+def _window(side: int, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """First and last (excluded) of the pixels within `reach` of each."""
+    place = np.arange(side)
+    return (place - reach).clip(0), (place + reach + 1).clip(None, side)
+
+
+def _in_window(values: np.ndarray, rows: tuple[Any, Any], columns: tuple[Any, Any]) -> Grey:
+    """(H, W) sums over the window of each pixel."""
+    sums = np.pad(values.cumsum(0, dtype=np.int64).cumsum(1), ((1, 0), (1, 0)))
+    down = sums[rows[1]] - sums[rows[0]]
+    return down[:, columns[1]] - down[:, columns[0]]
 
 
 def otsu(values: Grey) -> int:

@@ -29,9 +29,17 @@ def rescaled(grey: Pixels, coarse: int = COARSE) -> tuple[Pixels, int, int]:
 
 
 def _blocks(grey: Pixels, block: int) -> Pixels:
-    rows, columns = (np.arange(0, side, block) for side in grey.shape)
-    sums = np.add.reduceat(np.add.reduceat(grey, rows, 0, dtype=np.int64), columns, 1)
-    heights, widths = (np.diff(np.append(at, side)) for at, side in zip((rows, columns), grey.shape, strict=True))
+    rows, columns = (-(-side // block) for side in grey.shape)
+    height, width = grey.shape
+    wide = np.zeros((height, columns), np.int64)
+    for start in range(block):
+        part = grey[:, start::block]
+        wide[:, : part.shape[1]] += part
+    sums = np.zeros((rows, columns), np.int64)
+    for start in range(block):
+        part = wide[start::block]
+        sums[: len(part)] += part
+    heights, widths = (np.minimum(block, side - np.arange(0, side, block)) for side in (height, width))
     count = heights[:, None] * widths
     return ((2 * sums + count) // (2 * count)).astype(np.uint8)
 
