@@ -1,0 +1,145 @@
+"""How well a net reads photo-like pictures, with and without preparation: the table of docs/predict.md.
+
+    python scripts/photos/measure.py                                    # validation digits: for developing
+    python scripts/photos/measure.py split=test out=results/predict     # test digits: once, at the end
+
+Each picture is drawn from a seed of its own, so a share of them is the same pictures. With scikit-learn installed, also
+its 1,797 digits of other writers (8 x 8 pixels), which nothing was developed on.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from photographs import ALONE, LEVELS, photograph
+from PIL import Image
+
+import mnist_cnn as mc
+from mnist_cnn.data.photo import Prepared, prepare_photo
+from mnist_cnn.data.picture import prepare, to_grey
+from mnist_cnn.models.answers import Reading, read_prepared
+from mnist_cnn.report.text import markdown_table
+
+SEED = 24
+SETS = {**{f"{name} set": level for name, level in LEVELS.items()}, **ALONE}
+SHARES = {"mild set": 1.0, "medium set": 0.2, "hard set": 0.2}  # of 10,000 digits
+LARGE = {"2,000 pixels": 0.01, "small on the page": 0.03}  # pictures that take long to draw
+ALONE_SHARE = 0.05
+WAYS = ("prepared", "resized", "turned")
+
+
+def three_ways(pixels: np.ndarray) -> dict[str, Prepared]:
+    """As `predict` does; the whole picture scaled; and that, turned round where its border is light."""
+    grey = to_grey(Image.fromarray(pixels))
+    whole = prepare(grey, "resize")
+    border = np.concatenate([whole[0], whole[-1], whole[:, 0], whole[:, -1]])
+    turned = 255 - whole if np.median(border) > 127 else whole
+    box = (0, 0, *pixels.shape[:2])
+    return {
+        "prepared": prepare_photo(np.asarray(grey)),
+        "resized": Prepared(whole, "as it is", box),
+        "turned": Prepared(turned, "as it is", box),
+    }
+
+
+def drawn(digits: np.ndarray, name: str, indices: list[int]) -> list[dict[str, Prepared]]:
+    number = list(SETS).index(name)
+    found = (photograph(digits[i], SETS[name], np.random.default_rng([SEED, number, i])).pixels for i in indices)
+    return [three_ways(pixels) for pixels in found]
+
+
+def judged(net: Any, pictures: list[dict[str, Prepared]], labels: np.ndarray) -> dict[str, Any]:
+    """Counts: of pictures, of right answers by each way, of wrong and right ones that were warned of."""
+    found: dict[str, Any] = {"pictures": len(labels)}
+    readings: list[Reading] = []
+    for way in WAYS:
+        readings = read_prepared(net, net.scale, [each[way] for each in pictures])
+        right = np.array([reading.digit for reading in readings]) == labels
+        found[way] = int(right.sum())
+        if way == "prepared":
+            warned = np.array([bool(reading.warnings) for reading in readings])
+            found["warned_right"], found["warned_wrong"] = int((warned & right).sum()), int((warned & ~right).sum())
+    return found
+
+
+def others() -> tuple[list[np.ndarray], np.ndarray] | None:
+    """The digits that come with scikit-learn, as 8 x 8 pictures of 17 shades, white on black; None without it."""
+    if importlib.util.find_spec("sklearn") is None:
+        return None
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return [np.repeat((image * 255 / 16).round().astype(np.uint8)[..., None], 3, 2) for image in found.images], (
+        found.target
+    )
+
+
+def main() -> None:
+    settings = dict(text.split("=", 1) for text in sys.argv[1:])
+    split, share = settings.get("split", "val"), float(settings.get("share", 1))
+    name = settings.get("run_dir", "gap")
+    torch.set_num_threads(1)
+    net, data = mc.load(name), mc.MNISTDataModule()
+    data.setup("test" if split == "test" else "fit")
+    digits = data.splits[split].images.numpy()[:, 0]
+    labels = data.splits[split].labels.numpy()
+    plain = net.predict(digits)
+    rows: dict[str, Any] = {"the digits themselves": {"pictures": len(labels), "resized": int((plain == labels).sum())}}
+    with ProcessPoolExecutor(int(settings.get("jobs", os.cpu_count() or 1))) as pool:
+        for each in SETS:
+            part = SHARES.get(each, LARGE.get(each, ALONE_SHARE)) * share
+            count = min(len(labels), round(10_000 * part))
+            parts = [list(range(start, min(start + 50, count))) for start in range(0, count, 50)]
+            pictures = [p for made in pool.map(partial(drawn, digits, each), parts) for p in made]
+            rows[each] = judged(net, pictures, labels[:count])
+            print(each, rows[each], flush=True)
+    if split == "test" and (found := others()) is not None:
+        rows["scikit-learn's 1,797 digits"] = judged(net, [three_ways(each) for each in found[0]], found[1])
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    result = {
+        "command": ["python", *sys.argv],
+        "commit": commit,
+        "net": name,
+        "split": split,
+        "seed": SEED,
+        "sets": rows,
+    }
+    if "out" in settings:
+        folder = Path(settings["out"])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}_{split}.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(table(rows))
+
+
+def table(rows: dict[str, Any]) -> str:
+    head = [
+        "pictures",
+        "n",
+        "prepared",
+        "resized",
+        "resized, turned round",
+        "wrong and warned of",
+        "right and warned of",
+    ]
+    lines = [head]
+    for name, row in rows.items():
+        count = row["pictures"]
+        ways = [f"{row[way] / count:.2%}" if way in row else "" for way in WAYS]
+        wrong = count - row["prepared"] if "prepared" in row else 0
+        warned = (
+            [f"{row['warned_wrong']} of {wrong}", f"{row['warned_right']} of {row['prepared']}"] if wrong else ["", ""]
+        )
+        lines.append([name, f"{count:,}", *ways, *warned])
+    return markdown_table(lines)
+
+
+if __name__ == "__main__":
+    main()
