@@ -29,6 +29,7 @@ from mnist_cnn.export.made import Made, measure, require_free, write
 from mnist_cnn.export.program import make_onnx, make_torch
 from mnist_cnn.export.source import Source, find_source
 from mnist_cnn.export.source_text import NAME
+from mnist_cnn.export.web import PAGE, make_web
 from mnist_cnn.report.console import logging_to
 from mnist_cnn.report.text import wrapped
 from mnist_cnn.values import PathName
@@ -59,6 +60,7 @@ KINDS: dict[str, Kind] = {
     "onnx": Kind(make_onnx, ("net.onnx", "net_float.onnx")),
     "torch": Kind(make_torch, ("net.pt2",)),
     "c": Kind(make_c, (f"{NAME}.h", f"{NAME}.c", f"{NAME}_try.c")),
+    "web": Kind(make_web, (PAGE,)),
 }
 
 
