@@ -23,6 +23,7 @@ FAINT = 25  # grey levels between ink and paper: below, it may be nothing
 SMALL = 12  # pixels of the picture: a digit that lost its shape
 LARGE = 0.6  # of the picture: more ink than any digit has
 Box = tuple[int, int, int, int]
+TIE = 1e-6  # grey levels: a half goes up, in whatever order a machine adds
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def fitted(digit: np.ndarray) -> np.ndarray:
     digit = digit[top:bottom, left:right]
     longer = max(digit.shape)
     height, width = (max(1, (2 * side * BOX + longer) // (2 * longer)) for side in digit.shape)
-    return np.floor(shares(height, digit.shape[0]) @ digit @ shares(width, digit.shape[1]).T + 0.5)
+    return np.floor(shares(height, digit.shape[0]) @ digit @ shares(width, digit.shape[1]).T + 0.5 + TIE)
 
 
 def centred(digit: np.ndarray) -> Pixels:
