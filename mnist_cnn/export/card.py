@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mnist_cnn import __version__
 from mnist_cnn.export.made import Made, Measured, vector_images
-from mnist_cnn.export.source import Source, pixels_of
+from mnist_cnn.export.source import Source
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.runs.listing import find_siblings
 from mnist_cnn.runs.record import Record
@@ -68,12 +68,6 @@ class Card:
             words = f"{spread.in_percent.text(3, ' %')} ({spread.in_percent.range(2, ' %')})"
             found[f"{spread.n} runs that differ in the seed alone, test accuracy"] = words
         return found
-
-
-def accuracy_of(source: Source) -> float:
-    """Of the checkpoint on the test images."""
-    test = source.images("test")
-    return float((source.logits(pixels_of(test)).argmax(1) == test.labels.numpy()).mean())
 
 
 def spread_of(source: Source) -> Spread | None:

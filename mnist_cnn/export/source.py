@@ -50,11 +50,14 @@ class Source:
 
     @property
     def classes(self) -> Sequence[str]:
-        return self.data.class_names
+        """Their names; of a run without reading its data."""
+        protocol = self.record.protocol if self.record is not None else None
+        return (protocol.class_names if protocol is not None else None) or self.data.class_names
 
     def images(self, split: str) -> ImageSet:
-        """`train` or `test`, whole."""
+        """`train` or `test`; fetches them where that has not been done."""
         if split not in self.data.splits:
+            self.data.prepare_data()
             self.data.setup("test" if split == "test" else "fit")
         return self.data.splits[split]
 
@@ -90,7 +93,6 @@ def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
         model.load_state_dict(trained.weights)
     except (KeyError, RuntimeError) as error:
         raise RunError(f"{path}: its weights do not fit its net") from error
-    data.prepare_data()
     if not isinstance(data, ImageDataModule) or data.test_images != "labelled":
         raise DataError(
             f"{path}: an export measures itself on labelled test images, and {saved.data._target_} has none"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mnist_cnn.errors import RunError
-from mnist_cnn.export.card import accuracy_of, spread_of
+from mnist_cnn.export.card import spread_of
 from mnist_cnn.export.graph import Graph, Layer
 from mnist_cnn.export.made import Made
 from mnist_cnn.export.source import Logits, Pixels, Source
@@ -22,7 +22,9 @@ from mnist_cnn.export.translate import graph_of
 
 PAGE = "index.html"
 # 85 signs that need no care in HTML and JavaScript, nor in `filled`.
-ALPHABET = "".join(sign for sign in string.digits + string.ascii_letters + string.punctuation if sign not in "\"'\\<>&`@$")
+ALPHABET = "".join(
+    sign for sign in string.digits + string.ascii_letters + string.punctuation if sign not in "\"'\\<>&`@$"
+)
 SCRIPTS = ("net.js", "prepare.js", "page.js")
 MAPS = 16  # shown at most
 NO_NODE = "there is no node on the PATH"
@@ -46,34 +48,53 @@ def make_web(source: Source, precision: str) -> Made:
     Raises:
         RunError: a layer that the page cannot express.
     """
-    graph = graph_of(source.net, source.divide_by, "format=web")
-    data = json.dumps(_data(source, graph))
+    graph = _graph(source)
+    data = script_of(source, graph)
     node = shutil.which("node")
 
     def logits(pixels: Pixels) -> Logits:
         assert node is not None
-        return _run(node, f'"use strict";\nconst NET = {data};\n{template("net.js")}{MEASURE}', pixels, graph.classes)
+        return _run(node, f'"use strict";\n{data}{template("net.js")}{MEASURE}', pixels, graph.classes)
 
     by = f"its script run by node {_version(node)}" if node else NO_NODE
-    return Made({PAGE: page(source, graph, data).encode()}, logits if node else None, by)
+    return Made({PAGE: page(source).encode()}, logits if node else None, by)
 
 
-def page(source: Source, graph: Graph, data: str) -> str:
+def page(source: Source) -> str:
+    """The whole page.
+
+    Raises:
+        RunError: as `make_web`.
+    """
+    graph = _graph(source)
     first = graph.layers[0].output[0]
     title = "Draw a digit" if list(source.classes) == DIGITS else "Show it a picture"
     maps = f"{min(first, MAPS)} of {first} maps" if first > MAPS else f"all {first} maps"
     numbers = f"{sum(parameter.numel() for parameter in source.net.parameters()):,}"
     facts = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in _facts(source).items())
     return filled(
-        template("page.html"), TITLE=title, STYLE=template("page.css"), PARAMETERS=numbers, FACTS=facts, DATA=data,
+        template("page.html"), TITLE=title, STYLE=template("page.css"), PARAMETERS=numbers, FACTS=facts,
+        DATA=script_of(source, graph),
         MAPSLABEL=f"what the first layer finds in it, {maps}", NET=html.escape(source.name),
         SCRIPT="\n".join(map(template, SCRIPTS)),
     )  # fmt: skip
 
 
+def _graph(source: Source) -> Graph:
+    return graph_of(source.net, source.divide_by, "format=web")
+
+
+def script_of(source: Source, graph: Graph) -> str:
+    """The net as a constant of a script; what a class is called cannot end it."""
+    return f"const NET = {json.dumps(_data(source, graph)).replace('<', chr(92) + 'u003c')};\n"
+
+
 def _facts(source: Source) -> dict[str, str]:
+    """What the record of the run says."""
     record, spread = source.record, spread_of(source)
-    facts = {"accuracy": f"{accuracy_of(source):.2%} of the {len(source.images('test')):,} test images"}
+    facts: dict[str, str] = {}
+    if record is not None and record.completed and record.results.test_acc is not None:
+        facts["accuracy"] = f"{record.results.test_acc:.2%} of the test images"
     if spread is not None:
         facts["over seeds"] = f"{spread.in_percent.text(2, ' %')}, {spread.n} runs that differ in the seed alone"
     if record is not None and record.protocol is not None:

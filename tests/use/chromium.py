@@ -106,7 +106,9 @@ class Chromium:
 
     def window(self, width: int, height: int, phone: bool = False) -> None:
         scale = 2 if phone else 1
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=phone)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=phone
+        )
         self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
 
     def picture(self, file: Path) -> None:
@@ -115,7 +117,16 @@ class Chromium:
         file.write_bytes(base64.b64decode(shot["data"]))
 
     def key(self, key: str, **more: Any) -> None:
-        codes = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, " ": 32, "Delete": 46, "Tab": 9, "Enter": 13}
+        codes = {
+            "ArrowLeft": 37,
+            "ArrowUp": 38,
+            "ArrowRight": 39,
+            "ArrowDown": 40,
+            " ": 32,
+            "Delete": 46,
+            "Tab": 9,
+            "Enter": 13,
+        }
         text = {"text": key} if key == " " else {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=codes[key], **text, **more)

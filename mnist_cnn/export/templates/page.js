@@ -5,7 +5,8 @@ const SIDE = 28, WIDTH_OF_PEN = 42, STEP = 28, SMALL_STEP = 7, LARGEST = 2048, W
 const DARK = "#0d0c10", LIGHT = "#fff";
 let strokes = [], photo = null, live = null, net = null, waiting = false, timer = 0;
 
-const percent = (p) => `${(100 * p).toFixed(p > 0.9995 || p < 0.0005 ? 0 : 1)} %`;
+/** With a space that does not break; nothing is certain. */
+const percent = (p) => (p >= 0.9995 ? "over 99.9\u00a0%" : p < 0.0005 ? "0\u00a0%" : `${(100 * p).toFixed(1)}\u00a0%`);
 
 function redraw() {
   pen.fillStyle = "#000";
@@ -72,12 +73,12 @@ function show(found) {
   const order = probabilities.map((_, i) => i).sort((a, b) => probabilities[b] - probabilities[a]);
   digit.textContent = classes[answer];
   digit.className = classes[answer].length > 2 ? "word" : "";
-  const second = `second choice ${classes[order[1]]}, ${percent(probabilities[order[1]])}`;
-  byId("sure").textContent = `${percent(probabilities[answer])} sure; ${second}`;
+  const next = probabilities[order[1]], second = next < 0.0005 ? "" : `; second choice ${classes[order[1]]}, ${percent(next)}`;
+  byId("sure").textContent = `${percent(probabilities[answer])} sure${second}`;
   byId("warning").textContent = prepared.warnings.join("; ");
   byId("timing").textContent = `The last picture took ${found.milliseconds.toFixed(0)} ms.`;
   const warned = prepared.warnings.length ? ` Warning: ${prepared.warnings.join("; ")}.` : "";
-  say(`Read as ${classes[answer]}, ${percent(probabilities[answer])} sure; ${second}.${warned}`);
+  say(`Read as ${classes[answer]}, ${percent(probabilities[answer])} sure${second}.${warned}`);
   paint(byId("prepared"), prepared.image, 255, SIDE);
   showBars(probabilities, answer);
   showMaps(found.first);
@@ -93,7 +94,7 @@ function showBars(probabilities, best) {
   Array.from(byId("bars").children).forEach((row, i) => {
     row.className = i === best ? "best" : "";
     row.querySelector(".fill").style.width = `${100 * probabilities[i]}%`;
-    row.querySelector(".value").textContent = best < 0 ? "" : percent(probabilities[i]);
+    row.querySelector(".value").textContent = best < 0 ? "" : percent(probabilities[i]).replace("over ", "> ");
   });
 }
 
