@@ -12,6 +12,7 @@ def run(module: str) -> None:
 
 train = partial(run, "mnist_cnn.train")
 evaluate = partial(run, "mnist_cnn.evaluate")
+demo = partial(run, "mnist_cnn.demo")
 export = partial(run, "mnist_cnn.export")
 predict = partial(run, "mnist_cnn.predict")
 validate = partial(run, "mnist_cnn.validate")

@@ -49,15 +49,10 @@ def make_web(source: Source, precision: str) -> Made:
         RunError: a layer that the page cannot express.
     """
     graph = _graph(source)
-    data = script_of(source, graph)
     node = shutil.which("node")
-
-    def logits(pixels: Pixels) -> Logits:
-        assert node is not None
-        return _run(node, f'"use strict";\n{data}{template("net.js")}{MEASURE}', pixels, graph.classes)
-
     by = f"its script run by node {_version(node)}" if node else NO_NODE
-    return Made({PAGE: page(source).encode()}, logits if node else None, by)
+    logits = (lambda pixels: run_script(source, graph, pixels)) if node else None
+    return Made({PAGE: page(source).encode()}, logits, by)
 
 
 def page(source: Source) -> str:
@@ -134,16 +129,23 @@ def base85(content: bytes) -> str:
     return "".join(ALPHABET[digit] for digit in digits.ravel().tolist())
 
 
-def _run(node: str, script: str, pixels: Pixels, classes: int) -> Logits:
+def run_script(source: Source, graph: Graph, pixels: Pixels) -> Logits:
+    """What the script of the page says of pictures, by node.
+
+    Raises:
+        RunError: node fails.
+    """
+    node = shutil.which("node")
+    assert node is not None
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "measure.cjs"
-        file.write_text(script, encoding="utf-8")
+        file.write_text(f'"use strict";\n{script_of(source, graph)}{template("net.js")}{MEASURE}', encoding="utf-8")
         given = np.ascontiguousarray(pixels).tobytes()
         done = subprocess.run([node, str(file)], input=given, capture_output=True, check=False)
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no words"]
         raise RunError(f"format=web: {node} failed with code {done.returncode}: {lines[0]}")
-    return np.frombuffer(done.stdout, np.float32).reshape(-1, classes)
+    return np.frombuffer(done.stdout, np.float32).reshape(-1, graph.classes)
 
 
 def _version(node: str) -> str:
