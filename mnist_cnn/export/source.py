@@ -11,17 +11,16 @@ from omegaconf import DictConfig
 from torch import nn
 
 from mnist_cnn.config.build import build_data
-from mnist_cnn.config.module import build_module, plain_node
 from mnist_cnn.config.schema import problems_to_evaluate
 from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.data.images import ImageSet
-from mnist_cnn.errors import ConfigError, DataError, RunError
-from mnist_cnn.evaluate import config_of_lone, locate
+from mnist_cnn.errors import ConfigError, DataError
+from mnist_cnn.evaluate import config_of_lone
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import INPUT_SHAPE
 from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.record import Record
-from mnist_cnn.runs.shipped import NETS
+from mnist_cnn.runs.trained import load_net, locate
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # (N, 28, 28)
 Logits = np.ndarray[Any, Any]  # (N, classes)
@@ -84,20 +83,13 @@ def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
     saved = config_of_lone(path) if alone else run.config()
     if cfg.data_root is not None:
         saved.data.root = cfg.data_root
-    trained = load_trained(path)
-    saved.model = trained.model
+    saved.model = load_trained(path).model
     if problems := problems_to_evaluate(saved):
         raise ConfigError([f"{path if alone else run.config_file}: {problem}" for problem in problems])
-    data, model = build_data(saved, training=False), build_module(plain_node(saved.model))
-    try:
-        model.load_state_dict(trained.weights)
-    except (KeyError, RuntimeError) as error:
-        raise RunError(f"{path}: its weights do not fit its net") from error
+    data, net = build_data(saved, training=False), load_net(path)
     if not isinstance(data, ImageDataModule) or data.test_images != "labelled":
-        raise DataError(
-            f"{path}: an export measures itself on labelled test images, and {saved.data._target_} has none"
-        )
-    net = model.eval().net if isinstance(model, Classifier) else model.eval()
-    own = Path(run.path.name) if run.path.parent == NETS else run.path  # nothing is written into the package
-    folder = path.resolve().parent if alone else own
-    return Source(net, type(model).__name__, trained.scale["divide_by"], path, folder, run.record(), data)
+        words = f"an export measures itself on labelled test images, and {saved.data._target_} has none"
+        raise DataError(f"{path}: {words}")
+    module = net.module.net if isinstance(net.module, Classifier) else net.module
+    folder = path.resolve().parent if alone else run.path
+    return Source(module, type(net.module).__name__, net.scale.divide_by, path, folder, run.record(), data)

@@ -1,6 +1,7 @@
 """Trained nets taken elsewhere: what each format says of pictures, and what it refuses before it writes."""
 
 import json
+import re
 import subprocess
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 import mnist_cnn.export.__main__ as export
+from mnist_cnn import demo
 from mnist_cnn.errors import RunError
 from mnist_cnn.export.c_float import float_source, uses_math
 from mnist_cnn.export.c_integer import integer_source
@@ -162,3 +164,18 @@ def test_nothing_is_written_that_cannot_be(run, cli, capsys):
     assert (path / "export" / "torch" / "net.pt2").stat().st_mtime_ns == first
     assert cli(f"run_dir={path}", "format=torch", "force=true", main=export.main) == 0
     assert (path / "export" / "torch" / "net.pt2").stat().st_mtime_ns != first
+
+
+def test_a_page_needs_nothing_beside_it(cli, capsys, tmp_path):
+    assert cli("open=false", "out=page.html", main=demo.main) == 0
+    assert "open it in a browser: " in capsys.readouterr().out
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert len(text.encode()) < 500_000
+    assert not re.search(r"@[A-Z]+@|https?://|\bfetch\(|XMLHttpRequest|<script src|<link (?!rel=\"icon\")", text)
+    assert cli("open=false", "out=page.html", main=demo.main) == 0  # ours is replaced
+    (tmp_path / "page.html").write_text("mine")
+    capsys.readouterr()
+    assert cli("open=false", "out=page.html", main=demo.main) == 2
+    assert "no page of ours" in capsys.readouterr().err
+    assert cli("run_dri=gap", main=demo.main) == 2
+    assert "did you mean 'run_dir'?" in capsys.readouterr().err

@@ -3,7 +3,8 @@
 const BOX = 20, MIDDLE = 14, THIN = 2, THICK = 4, HALF = 128, FAINT = 25, SMALL = 12, LARGE = 0.6;
 const FINE = 128, COARSE = 256, TIE = 1e-6;
 const ROUNDS = 3, RING = 16, NEAR = 1.5, NOISE = 2.5, LEAST = 2, UNIT = 128, STIFF = 1e-4, WINDOW = 4;
-const FRAME = 0.3, BIG_ENOUGH = 0.02, DUST = 0.03, TERMS = 6;
+const FRAME = 0.3, BIG_ENOUGH = 0.02, DUST = 0.03;
+const TERMS = [[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2]]; // of the surface: powers of x and y
 
 const image = (height, width, values = new Float64Array(height * width)) => ({ height, width, values });
 const mapped = (from, change) => image(from.height, from.width, from.values.map(change));
@@ -26,9 +27,9 @@ function preparePhoto(data, width, height) {
   const digit = withUsualPen(cut(soft, box)), covered = sumOf(mask.values) / mask.values.length;
   const size = Math.max(bottom - top, right - left) * coarser / finer;
   const warnings = [];
-  if (ink.level < FAINT) warnings.push(`its ink is only ${ink.level.toFixed(0)} of 255 grey levels from its paper`);
-  if (covered > LARGE) warnings.push(`ink covers ${(100 * covered).toFixed(0)}% of it`);
-  if (size < SMALL) warnings.push(`its digit is only ${size.toFixed(0)} pixels large`);
+  if (ink.level < FAINT) warnings.push(`its ink is only ${roundHalfEven(ink.level)} of 255 grey levels from its paper`);
+  if (covered > LARGE) warnings.push(`ink covers ${roundHalfEven(100 * covered)}% of it`);
+  if (size < SMALL) warnings.push(`its digit is only ${roundHalfEven(size)} pixels large`);
   if (Math.min(top, left, work.height - bottom, work.width - right) === 0) warnings.push("its ink reaches the edge");
   return { image: centred(fitted(digit)), ink: ink.dark ? "dark" : "light", warnings };
 }
@@ -229,30 +230,34 @@ function findInk(grey) {
   return { contrast: image(grey.height, grey.width, contrast), dark, mask, level };
 }
 
-/** The surface of the second degree nearest to the pixels that are kept, by least squares. */
+/** The surface of the second degree in x and y nearest to the pixels that are kept, by least squares. */
 function surface({ height, width, values }, kept) {
-  const normal = Array.from({ length: TERMS }, () => new Float64Array(TERMS + 1)), terms = new Float64Array(TERMS);
-  const at = (i) => {
-    const x = (2 * (i % width) - (width - 1)) / (2 * UNIT), y = (2 * Math.floor(i / width) - (height - 1)) / (2 * UNIT);
-    terms[0] = 1; terms[1] = x; terms[2] = y; terms[3] = x * x; terms[4] = x * y; terms[5] = y * y;
-  };
-  let count = 0;
-  for (let i = 0; i < values.length; i++) {
-    if (!kept[i]) continue;
-    count++;
-    at(i);
-    for (let row = 0; row < TERMS; row++) {
-      for (let column = 0; column < TERMS; column++) normal[row][column] += terms[row] * terms[column];
-      normal[row][TERMS] += terms[row] * values[i];
+  const powers = (side) => Array.from({ length: side }, (_, i) => {
+    const place = (2 * i - (side - 1)) / (2 * UNIT);
+    return [1, place, place ** 2, place ** 3, place ** 4];
+  });
+  const x = powers(width), y = powers(height);
+  const moments = Array.from({ length: 5 }, () => new Float64Array(5)), sums = Array.from({ length: 3 }, () => new Float64Array(3));
+  for (let row = 0; row < height; row++) {
+    const line = new Float64Array(8); // of this row: sums of the powers of x, and of grey times the first three
+    for (let column = 0; column < width; column++) {
+      const i = row * width + column;
+      if (!kept[i]) continue;
+      for (let m = 0; m < 5; m++) line[m] += x[column][m];
+      for (let m = 0; m < 3; m++) line[5 + m] += x[column][m] * values[i];
     }
+    for (let n = 0; n < 5; n++) for (let m = 0; m < 5; m++) moments[n][m] += y[row][n] * line[m];
+    for (let n = 0; n < 3; n++) for (let m = 0; m < 3; m++) sums[n][m] += y[row][n] * line[5 + m];
   }
-  for (let row = 1; row < TERMS; row++) normal[row][row] += STIFF * count;
-  const factors = solved(normal), found = new Float64Array(values.length);
-  for (let i = 0; i < values.length; i++) {
-    at(i);
-    let sum = 0;
-    for (let j = 0; j < TERMS; j++) sum += terms[j] * factors[j];
-    found[i] = roundHalfEven(sum);
+  const equations = TERMS.map(([i, j]) => [...TERMS.map(([m, n]) => moments[j + n][i + m]), sums[j][i]]);
+  for (let term = 1; term < TERMS.length; term++) equations[term][term] += STIFF * moments[0][0];
+  const [one, byX, byY, byXX, byXY, byYY] = solved(equations), found = new Float64Array(values.length);
+  for (let row = 0; row < height; row++) {
+    const down = byY * y[row][1] + byYY * y[row][2];
+    for (let column = 0; column < width; column++) {
+      const along = one + byX * x[column][1] + byXX * x[column][2];
+      found[row * width + column] = roundHalfEven(along + down + byXY * y[row][1] * x[column][1]);
+    }
   }
   return found;
 }
