@@ -255,7 +255,7 @@ def _of_session(session: int) -> list[str]:
 
 
 def main() -> None:
-    """`count` and `seed=` are the arguments."""
+    """`count`, `seed=` and `only=` (a phase, or fetch, sweep, search) are the arguments."""
     count = next((int(text) for text in sys.argv[1:] if text.isdigit()), 40)
     settings = dict(text.split("=", 1) for text in sys.argv[1:] if "=" in text)
     seed = int(settings.get("seed", random.SystemRandom().randrange(10**6)))
@@ -268,6 +268,7 @@ def main() -> None:
         kinds |= {"fetch": chaos.kill_fetch}
         kinds |= {"sweep": functools.partial(chaos.kill_several, search=False)}
         kinds |= {"search": functools.partial(chaos.kill_several, search=True)}
+        kinds = {name: kill for name, kill in kinds.items() if name == settings.get("only", name)}
         for number in range(count):
             kind = list(kinds)[number % len(kinds)]
             try:
