@@ -30,9 +30,9 @@ from mnist_cnn.report.text import markdown_table
 
 SEED = 24
 SETS = {**{f"{name} set": level for name, level in LEVELS.items()}, **ALONE}
-SHARES = {"mild set": 1.0, "medium set": 0.2, "hard set": 0.2}  # of 10,000 digits
-LARGE = {"2,000 pixels": 0.01, "small on the page": 0.03}  # pictures that take long to draw
-ALONE_SHARE = 0.05
+SHARES = {"mild set": 0.5, "medium set": 0.1, "hard set": 0.1}  # of 10,000 digits
+LARGE = {"2,000 pixels": 0.005, "small on the page": 0.02}  # pictures that take long to draw
+ALONE_SHARE = 0.03
 WAYS = ("prepared", "resized", "turned")
 
 
