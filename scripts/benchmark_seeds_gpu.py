@@ -7,6 +7,7 @@ loss, backward pass, Adam) is a CUDA graph, of the net of `model=gap` and batche
 """
 
 import copy
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -87,6 +88,8 @@ def milliseconds(gap: nn.Sequential, seeds: int, mixed: bool, channels_last: boo
 
 
 def main() -> None:
+    if not torch.cuda.is_available():
+        sys.exit("benchmark_seeds_gpu.py: there is no CUDA GPU")
     check()
     gap: nn.Sequential = mc.create_model("gap").net
     torch.backends.cudnn.benchmark = True

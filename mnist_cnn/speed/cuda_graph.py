@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import GradientAccumulationScheduler
+from pytorch_lightning.callbacks import BaseFinetuning, GradientAccumulationScheduler, ModelPruning
 from torch.optim import LBFGS, Optimizer
 
 from mnist_cnn.data.augment import RandomAffine
@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 INSIDE = ("on_before_zero_grad", "on_before_backward", "on_after_backward")
 # Whose modules do all that they do on the device; those of others may draw or count in Python, which a graph would not.
 KNOWN = ("torch", "torchvision", "timm", "mnist_cnn")
+# Callbacks that leave the net as it is between steps: Lightning's and ours, but for some.
+QUIET = ("pytorch_lightning", "lightning", "mnist_cnn")
+CHANGE_THE_STEP = (BaseFinetuning, GradientAccumulationScheduler, ModelPruning)
 
 
 class CudaGraphs(pl.Callback):
@@ -88,11 +91,11 @@ def hindrance_of(trainer: pl.Trainer, model: pl.LightningModule) -> str | None:
         return "the net is compiled"
     if trainer.precision not in ("32-true", "bf16-mixed"):
         return f"trainer.precision={trainer.precision}"
-    callbacks: Sequence[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    if trainer.accumulate_grad_batches != 1 or any(
-        isinstance(each, GradientAccumulationScheduler) for each in callbacks
-    ):
+    if trainer.accumulate_grad_batches != 1:
         return "gradients are accumulated"
+    for callback in _callbacks(trainer):
+        if isinstance(callback, CHANGE_THE_STEP) or not _is_known(type(callback), QUIET):
+            return f"{type(callback).__name__} may change the net between steps"
     if trainer.overfit_batches:  # type: ignore[attr-defined]
         return "trainer.overfit_batches"
     if wanted := [hook for hook in INSIDE if _wanted(hook, trainer, model)]:
@@ -106,11 +109,15 @@ def _hindrance_in(optimizer: Optimizer) -> str | None:
     return "trainer.detect_anomaly" if torch.is_anomaly_enabled() else None
 
 
-def _is_known(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] in KNOWN
+def _is_known(kind: type, packages: Sequence[str] = KNOWN) -> bool:
+    return kind.__module__.partition(".")[0] in packages
+
+
+def _callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
+    found: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return found
 
 
 def _wanted(hook: str, trainer: pl.Trainer, model: pl.LightningModule) -> bool:
-    callbacks: Sequence[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     own = getattr(type(model), hook) is not getattr(pl.LightningModule, hook)
-    return own or any(getattr(type(each), hook) is not getattr(pl.Callback, hook) for each in callbacks)
+    return own or any(getattr(type(each), hook) is not getattr(pl.Callback, hook) for each in _callbacks(trainer))

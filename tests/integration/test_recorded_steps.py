@@ -6,6 +6,7 @@ On a GPU test_gpu.py trains with the graphs themselves.
 import logging
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -19,6 +20,10 @@ class Watched(TorchDispatchMode):
     def __torch_dispatch__(self, operation, types, arguments=(), options=None):
         assert operation is not torch.ops.aten._local_scalar_dense.default, "a number is asked of a tensor"
         return operation(*arguments, **(options or {}))
+
+
+class Own(pl.Callback):
+    pass
 
 
 @pytest.fixture
@@ -89,6 +94,7 @@ def test_a_recorded_run_resumes_bit_for_bit(cli, tiny_overrides, tmp_path, as_on
             ["optimizer=any", "optimizer._target_=torch.optim.LBFGS", "optimizer.lr=0.1"],
             "LBFGS may compute several losses in a step",
         ),
+        (["+callbacks.own._target_=test_recorded_steps.Own"], "Own may change the net between steps"),
         (["model=net", "model._target_=my_nets.Res", "model.width=2"], "may do something in Python"),
     ],
 )
