@@ -172,7 +172,9 @@ def test_the_picture_of_the_readme_has_a_mark_for_each_net(monkeypatch):
     draw_results.main()
     [axes] = drawn[0].axes
     names = [text.get_text() for text in axes.texts]
-    assert sorted(names) == ["bn_dropout", "cpu_99", "cpu_994", "cpu_995", "cpu_996", "gap", "vanilla"]
+    assert sorted(names) == [
+        "bn_dropout", "cpu_99", "cpu_994", "cpu_995", "cpu_996", "gap", "gpu_99", "gpu_994", "vanilla",
+    ]  # fmt: skip
     drawn[0].draw_without_rendering()
     bars = [axes.transData.transform_path(path) for lines in axes.collections for path in lines.get_paths()]
     crossed = [(t.get_text(), bar) for t in axes.texts for bar in bars if bar.intersects_bbox(t.get_window_extent())]
