@@ -25,16 +25,20 @@ from mnist_cnn.config.foreign import Precision
 from mnist_cnn.config.module import build_module, plain_node
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import problems_to_evaluate
+from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.models.reading import Scale
 from mnist_cnn.report.console import logging_to
+from mnist_cnn.report.further import load_members, measure_further
 from mnist_cnn.report.text import wrapped
 from mnist_cnn.runs.checkpoint import Trained, load_trained
 from mnist_cnn.runs.directory import with_todays_keys
 from mnist_cnn.runs.protocol import protocol_of
+from mnist_cnn.runs.shipped import NETS
 from mnist_cnn.runs.submission import write_submission
-from mnist_cnn.runs.trained import locate
-from mnist_cnn.values import PathName
+from mnist_cnn.runs.trained import Net, locate
+from mnist_cnn.values import PathName, problem
 
 log = logging.getLogger(__name__)
 SETTINGS: dict[str, Any] = {
@@ -44,6 +48,10 @@ SETTINGS: dict[str, Any] = {
     "data_root": PathName | None,
     "accelerator": Literal["auto", "cpu", "gpu"],
     "precision": Precision | None,
+    "details": bool,
+    "corruptions": bool,
+    "ensemble": list[PathName] | None,
+    "out": PathName | None,
 }
 
 
@@ -53,6 +61,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     Raises:
         ConfigError, RunError, DataError: no such run, a checkpoint that is damaged or could run code, no images.
     """
+    members = _members(cfg)
     run, path = locate(cfg, SETTINGS)
     alone = cfg.checkpoint is not None and not run.config_file.is_file()
     saved = config_of_lone(path) if alone else run.config()
@@ -100,7 +109,28 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     log.info(wrapped(f"test {words}{images}", 2))
     protocol = "not known" if alone else protocol_of(saved, data, saved.test, model)["summary"]
     log.info(wrapped(f"protocol of the run: {protocol}", 2))
+    if cfg.details or cfg.corruptions or members:
+        if not isinstance(data, ImageDataModule):
+            raise RunError(f"{source}: {saved.data._target_} is no data module of this package: no more is measured")
+        members = members or [Net(model.cpu().eval(), Scale(**trained.scale))]
+        own = path.resolve().parent if alone else Path(run.path.name) if run.path.parent == NETS else run.path
+        folder = Path(cfg.out) if cfg.out is not None else own / "evaluation"
+        title = f"{type(model).__name__}, {run.path.name}" if len(members) == 1 else f"ensemble of {len(members)}"
+        figures |= measure_further(members, data, folder, title, cfg.details, cfg.corruptions)
     return figures
+
+
+def _members(cfg: DictConfig) -> list[Net]:
+    """The nets of an ensemble, whose first run says on which images; none where there is no ensemble."""
+    if cfg.get("ensemble") is None:
+        return []
+    if wrong := problem("ensemble", OmegaConf.to_container(cfg)["ensemble"], SETTINGS["ensemble"]):  # type: ignore[call-overload,index]
+        raise ConfigError([wrong])
+    if cfg.run_dir or cfg.checkpoint:
+        raise ConfigError(["ensemble: names all runs; leave run_dir and checkpoint out"])
+    members = load_members(cfg.ensemble, cfg.weights)
+    cfg.run_dir = cfg.ensemble[0]
+    return members
 
 
 def _require_its_net(saved: DictConfig, trained: Trained, path: Path, source: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mnist_cnn.data.photo import Box, Pixels, Prepared, prepare_photo
-from mnist_cnn.models.reading import Scale, as_input
+from mnist_cnn.models.reading import Images, Scale, as_input
 
 AT_ONCE = 1000
 UNSURE = 0.8  # a lower probability is warned of: docs/predict.md says how often that is right
@@ -45,18 +45,22 @@ def read_prepared(net: Any, scale: Scale, prepared: Sequence[Prepared]) -> list[
     """
     if not prepared:
         return []
-    probabilities = probabilities_of(net, scale, np.stack([each.image for each in prepared]))
+    probabilities = logits_of(net, scale, np.stack([each.image for each in prepared])).softmax(1)
     best = probabilities.topk(2).indices.tolist()
     pairs = zip(prepared, best, probabilities.tolist(), strict=True)
     return [_reading(each, first, second, row) for each, (first, second), row in pairs]
 
 
-def probabilities_of(net: Any, scale: Scale, images: Pixels) -> torch.Tensor:
-    """(N, classes) of (N, 28, 28) uint8."""
+def logits_of(net: Any, scale: Scale, images: Images) -> torch.Tensor:
+    """(N, classes), on the CPU.
+
+    Args:
+        images: as for `Classifier.predict`.
+    """
     batch = as_input(images, Scale(scale.divide_by))  # single pictures may well be lighter than the training's mean
     device = next(net.parameters(), batch).device
     with torch.inference_mode():
-        return torch.cat([net(part.to(device)).float().softmax(1).cpu() for part in batch.split(AT_ONCE)])
+        return torch.cat([net(part.to(device)).float().cpu() for part in batch.split(AT_ONCE)])
 
 
 def as_prepared(picture: Any) -> Prepared:

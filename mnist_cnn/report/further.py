@@ -1,0 +1,136 @@
+"""A trained net, or several together, measured beyond accuracy: classes, calibration, surest mistakes, corruptions."""
+
+import io
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mnist_cnn.data.base import ImageDataModule
+from mnist_cnn.data.corruptions import CORRUPTIONS, STRENGTHS, corrupted
+from mnist_cnn.data.images import ImageSet
+from mnist_cnn.errors import ConfigError, RunError
+from mnist_cnn.files import require_folder, write_atomically
+from mnist_cnn.models.answers import logits_of
+from mnist_cnn.report.calibration import (
+    calibration,
+    class_figures,
+    fitted_temperature,
+    mean_of_probabilities,
+    prediction_rows,
+)
+from mnist_cnn.report.details import class_table, corruption_table, reliability
+from mnist_cnn.report.plots import mistakes
+from mnist_cnn.report.text import wrapped
+from mnist_cnn.runs.shipped import run_path
+from mnist_cnn.runs.trained import Net, checkpoint_of, load_net
+
+log = logging.getLogger(__name__)
+
+
+def load_members(names: Sequence[str], weights: str | None) -> list[Net]:
+    """The nets of an ensemble.
+
+    Raises:
+        ConfigError, RunError: fewer than two, no such net, or other numbers of classes.
+    """
+    if len(names) < 2:
+        raise ConfigError([f"ensemble = {list(names)}: needs two runs or more"])
+    members = [load_net(checkpoint_of(run_path(name), weights)) for name in names]
+    classes = [getattr(member.module, "num_classes", None) for member in members]
+    for name, count in zip(names, classes, strict=True):
+        if count != classes[0]:
+            raise RunError(f"{name}: a net for {count} classes, {names[0]} for {classes[0]}")
+    return members
+
+
+def measure_further(
+    members: Sequence[Net], data: ImageDataModule, folder: Path, title: str, details: bool, corruptions: bool
+) -> dict[str, Any]:
+    """Figures by name, logged as tables; plots go to the folder.
+
+    Args:
+        members: one net, or those of an ensemble.
+        data: prepared, with labelled test images.
+    """
+    require_folder(folder, ConfigError)
+    data.setup("test")
+    test = data.splits["test"]
+    logits = _together(members, test)
+    figures: dict[str, Any] = {}
+    if len(members) > 1:
+        accuracy, loss = _accuracy(logits, test), float(F.cross_entropy(logits, test.labels))
+        figures |= {"ensemble/acc": accuracy, "ensemble/loss": loss}
+        alone = ", ".join(f"{_accuracy(_together([member], test), test):.2%}" for member in members)
+        log.info(wrapped(f"ensemble of {len(members)}: accuracy {accuracy:.2%}, loss {loss:.4f}; alone {alone}", 2))
+    if details:
+        figures |= _details(members, logits, data, folder, title)
+    if corruptions:
+        table = {
+            name: [
+                _accuracy(_together(members, made), made)
+                for made in (ImageSet(corrupted(test.images, name, s + 1), test.labels) for s in range(STRENGTHS))
+            ]
+            for name in CORRUPTIONS
+        }
+        log.info(corruption_table(table))
+        rows = {f"corrupted/{name}/{i}": value for name, row in table.items() for i, value in enumerate(row, 1)}
+        figures |= {"corrupted/acc": sum(rows.values()) / len(rows), **rows}
+    return figures
+
+
+def _details(members: Sequence[Net], logits: Tensor, data: ImageDataModule, folder: Path, title: str) -> dict[str, Any]:
+    test, names = data.splits["test"], data.class_names
+    log.info(class_table(class_figures(logits, test.labels, names)))
+    error, bins = calibration(logits, test.labels)
+    figures = {"test/ece": error}
+    drawn = {"surest_mistakes.png": mistakes(test, prediction_rows(logits, test.labels), title, names)}
+    chosen = _held_out(data)
+    if chosen is None:
+        log.info(wrapped(f"calibration error {error:.4f}; no temperature: no image was kept from training for it", 2))
+        drawn["reliability.png"] = reliability(bins, [], title, [f"as it is: ECE {error:.4f}", "-"])
+    else:
+        temperature = fitted_temperature(_together(members, chosen), chosen.labels)
+        better, fitted = calibration(logits / temperature, test.labels)
+        figures |= {"temperature": temperature, "test/ece_with_temperature": better}
+        log.info(
+            wrapped(
+                f"calibration error {error:.4f}; {better:.4f} with logits divided by {temperature:.3f}, which was "
+                f"fitted on {len(chosen):,} validation images",
+                2,
+            )
+        )
+        words = [f"as it is: ECE {error:.4f}", f"logits divided by {temperature:.2f}: {better:.4f}"]
+        drawn["reliability.png"] = reliability(bins, fitted, title, words)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in drawn.items():
+        _save(figure, folder / name)
+    log.info(wrapped(f"plots in {folder}: {', '.join(drawn)}", 2))
+    return figures
+
+
+def _held_out(data: ImageDataModule) -> ImageSet | None:
+    """Validation images that are not the test's."""
+    if data.validate_on == "test":
+        return None
+    data.setup("fit")
+    return data.splits.get("val")
+
+
+def _together(members: Sequence[Net], images: ImageSet) -> Tensor:
+    logits = [logits_of(member.module, member.scale, images.images) for member in members]
+    return logits[0] if len(members) == 1 else mean_of_probabilities(logits)
+
+
+def _accuracy(logits: Tensor, images: ImageSet) -> float:
+    return float((logits.argmax(1) == images.labels).double().mean())
+
+
+def _save(figure: Figure, path: Path) -> None:
+    packed = io.BytesIO()
+    figure.savefig(packed, dpi=110)
+    write_atomically(path, packed.getvalue())

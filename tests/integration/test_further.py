@@ -1,0 +1,81 @@
+"""What evaluate says beyond accuracy."""
+
+import math
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from mnist_cnn import evaluate
+from mnist_cnn.config.compose import compose_named
+from mnist_cnn.data.corruptions import CORRUPTIONS, corrupted
+from mnist_cnn.report.calibration import calibration, class_figures, fitted_temperature, mean_of_probabilities
+
+
+@pytest.fixture
+def two_runs(cli, tiny_overrides, tmp_path):
+    runs = [tmp_path / "one", tmp_path / "two"]
+    for seed, run in enumerate(runs):
+        fit = ["model=gap", "model.stages=[[2],[3]]", "trainer.max_epochs=1", f"seed={seed}", f"hydra.run.dir={run}"]
+        assert cli(*fit, *tiny_overrides) == 0
+    return runs
+
+
+def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tmp_path):
+    one, two = two_runs
+    for call in ([f"run_dir={one}", "details=true", "corruptions=true"], [f"ensemble=[{one},{two}]", "out=both"]):
+        assert cli(*call, main=evaluate.main) == 0
+    printed = capsys.readouterr().out
+    for words in (
+        "precision",
+        "calibration error",
+        "fitted on 80 validation images",
+        "gaussian noise",
+        "ensemble of 2",
+    ):
+        assert words in printed
+    assert sorted(file.name for file in (one / "evaluation").iterdir()) == ["reliability.png", "surest_mistakes.png"]
+    given = compose_named("evaluate", [f"ensemble=[{one},{one}]", "details=true", "out=same"])
+    same, alone = evaluate.evaluate(given), evaluate.evaluate(compose_named("evaluate", [f"run_dir={one}"]))
+    assert same["ensemble/acc"] == pytest.approx(alone["test/acc"])  # twice the same net is that net
+    assert same["ensemble/loss"] == pytest.approx(alone["test/loss"], rel=1e-4)
+    assert OmegaConf.is_config(given)
+    wrong = {
+        f"ensemble=[{one}]": "needs two runs or more", "ensemble=3": "ensemble = 3",
+        f"ensemble=[{one},{tmp_path}/no]": "no such checkpoint", "details=x": "details = 'x'",
+        f"ensemble=[{one},{two}] run_dir={one}": "leave run_dir",
+    }  # fmt: skip
+    capsys.readouterr()
+    for call, words in wrong.items():
+        assert cli(*call.split(), main=evaluate.main) == 2
+        error = capsys.readouterr().err
+        assert words in error
+        assert len(error.splitlines()) == 1
+
+
+def test_figures_of_classes_are_those_of_their_definitions():
+    logits = torch.eye(3)[[0, 0, 1, 1, 1]]
+    rows = class_figures(logits, torch.tensor([0, 1, 1, 1, 2]), ["a", "b", "c"])
+    assert [(row.precision, row.recall) for row in rows] == [(0.5, 1), (2 / 3, 2 / 3), (None, 0)]
+    assert [row.f1 for row in rows] == [pytest.approx(2 / 3), pytest.approx(2 / 3), 0]
+
+
+def test_the_temperature_is_the_one_that_the_logits_were_made_with():
+    torch.manual_seed(0)
+    true = torch.randn(20_000, 5) * 2
+    labels = torch.distributions.Categorical(logits=true).sample()
+    assert calibration(true, labels)[0] < 0.01
+    assert calibration(true * 3, labels)[0] > 0.1
+    assert fitted_temperature(true * 3, labels) == pytest.approx(3, rel=0.05)
+    half = torch.tensor([[0.0, math.log(3)]])
+    assert mean_of_probabilities([half, -half + math.log(3)]).exp().tolist() == [[pytest.approx(0.5)] * 2]
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_a_corruption_changes_more_when_it_is_strong_and_is_the_same_every_time(name):
+    images = torch.zeros(50, 1, 28, 28, dtype=torch.uint8)
+    images[:, :, 6:22, 9:12], images[:, :, 6:9, 9:20] = 255, 255
+    far = [float((corrupted(images, name, s).float() - images.float()).abs().mean()) for s in range(1, 6)]
+    assert 1 < far[0] < 0.8 * far[-1]
+    assert far[0] == min(far)
+    assert torch.equal(corrupted(images, name, 3), corrupted(images, name, 3))
