@@ -35,9 +35,8 @@ from mnist_cnn.report.text import wrapped
 from mnist_cnn.runs.checkpoint import Trained, load_trained
 from mnist_cnn.runs.directory import with_todays_keys
 from mnist_cnn.runs.protocol import protocol_of
-from mnist_cnn.runs.shipped import NETS
 from mnist_cnn.runs.submission import write_submission
-from mnist_cnn.runs.trained import Net, locate
+from mnist_cnn.runs.trained import Net, folder_of, locate
 from mnist_cnn.values import PathName, problem
 
 log = logging.getLogger(__name__)
@@ -113,8 +112,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         if not isinstance(data, ImageDataModule):
             raise RunError(f"{source}: {saved.data._target_} is no data module of this package: no more is measured")
         members = members or [Net(model.cpu().eval(), Scale(**trained.scale))]
-        own = path.resolve().parent if alone else Path(run.path.name) if run.path.parent == NETS else run.path
-        folder = Path(cfg.out) if cfg.out is not None else own / "evaluation"
+        folder = Path(cfg.out) if cfg.out is not None else folder_of(run, path) / "evaluation"
         title = f"{type(model).__name__}, {run.path.name}" if len(members) == 1 else f"ensemble of {len(members)}"
         figures |= measure_further(members, data, folder, title, cfg.details, cfg.corruptions)
     return figures

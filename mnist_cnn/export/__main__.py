@@ -32,7 +32,6 @@ from mnist_cnn.export.source_text import NAME
 from mnist_cnn.export.web import PAGE, make_web
 from mnist_cnn.report.console import logging_to
 from mnist_cnn.report.text import wrapped
-from mnist_cnn.runs.shipped import NETS
 from mnist_cnn.values import PathName
 
 log = logging.getLogger(__name__)
@@ -83,10 +82,7 @@ def export(cfg: DictConfig) -> Path:
         )
     kind = KINDS[cfg.format]
     form = cfg.format if cfg.precision == "float32" else f"{cfg.format}_{cfg.precision}"
-    base = (
-        Path(source.folder.name) if source.folder.parent == NETS else source.folder
-    )  # the package is not written into
-    folder = Path(cfg.out) if cfg.out is not None else base / "export" / form
+    folder = Path(cfg.out) if cfg.out is not None else source.folder / "export" / form
     require_free(folder, [*kind.files, CARD, VECTOR], cfg.force)
     made = kind.make(source, cfg.precision)
     measured = measure(source, made.logits) if made.logits else None

@@ -20,7 +20,7 @@ from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import INPUT_SHAPE
 from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.record import Record
-from mnist_cnn.runs.trained import load_net, locate
+from mnist_cnn.runs.trained import folder_of, load_net, locate
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # (N, 28, 28)
 Logits = np.ndarray[Any, Any]  # (N, classes)
@@ -35,7 +35,7 @@ class Source:
         net: from (N, 1, 28, 28) floats to logits, in evaluation mode, without what only training needs.
         divide_by: pixels from 0 to 255 were divided by this.
         weights: checkpoint file.
-        folder: of the run, or of a lone checkpoint.
+        folder: where what is made of it goes: see `folder_of`.
         record: of the run; None for a lone checkpoint.
     """
 
@@ -91,5 +91,5 @@ def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
         words = f"an export measures itself on labelled test images, and {saved.data._target_} has none"
         raise DataError(f"{path}: {words}")
     module = net.module.net if isinstance(net.module, Classifier) else net.module
-    folder = path.resolve().parent if alone else run.path
+    folder = folder_of(run, path)
     return Source(module, type(net.module).__name__, net.scale.divide_by, path, folder, run.record(), data)

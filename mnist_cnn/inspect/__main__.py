@@ -39,8 +39,8 @@ from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.predict.sources import split_arguments
 from mnist_cnn.report.console import logging_to
 from mnist_cnn.report.text import as_text, text_grid
-from mnist_cnn.runs.shipped import DEFAULT, NETS
-from mnist_cnn.runs.trained import load_net, locate
+from mnist_cnn.runs.shipped import DEFAULT
+from mnist_cnn.runs.trained import folder_of, load_net, locate
 from mnist_cnn.values import Count, PathName
 
 log = logging.getLogger(__name__)
@@ -67,8 +67,7 @@ def inspect(cfg: DictConfig, names: Sequence[str]) -> list[Inspected]:
     if len(names) > 1:
         raise ConfigError([f"{', '.join(names)}: one picture at a time"])
     alone = not run.config_file.is_file()
-    own = path.resolve().parent if alone else Path(run.path.name) if run.path.parent == NETS else run.path
-    folder = Path(cfg.out) if cfg.out is not None else own / "inspect"
+    folder = Path(cfg.out) if cfg.out is not None else folder_of(run, path) / "inspect"
     require_folder(folder, ConfigError)
     picture = as_prepared(names[0]).image if names else None
     saved = config_of_lone(path) if alone else run.config()

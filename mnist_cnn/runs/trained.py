@@ -15,7 +15,7 @@ from mnist_cnn.models.reading import Scale
 from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
-from mnist_cnn.runs.shipped import run_path
+from mnist_cnn.runs.shipped import NETS, run_path
 
 
 @dataclass(frozen=True)
@@ -78,3 +78,13 @@ def locate(cfg: DictConfig, settings: dict[str, Any]) -> tuple[Run, Path]:
         first = next((file.parent for file in sorted(run.path.glob("*/config.yaml"))), run.path / "0")
         raise RunError(f"{cfg.run_dir}: a sweep; name one of its jobs: {setting('run_dir', first)}")
     return run, run.checkpoint(cfg.weights or run.config().test_weights)
+
+
+def folder_of(run: Run, checkpoint: Path) -> Path:
+    """Where what is made of a net goes: the run's directory, or the folder of a lone checkpoint.
+
+    Nothing is written into the package: of a shipped net it is a folder of its name in the working folder.
+    """
+    if not run.config_file.is_file():
+        return checkpoint.resolve().parent
+    return Path(run.path.name) if run.path.parent == NETS else run.path
