@@ -20,6 +20,7 @@ from mnist_cnn.predict.sources import Named
 from mnist_cnn.runs.trained import Net
 
 AT_ONCE = 64  # pictures in memory
+THREADS = 4  # the largest picture takes a gigabyte while it is prepared
 THUMBNAIL = 112  # pixels of a picture's longer side on the sheet
 Way = Literal["mnist", "resize", "several"]
 
@@ -51,7 +52,7 @@ class _Ready:
 
 def answers_of(net: Net, pictures: Sequence[Named], way: Way, thumbnails: bool) -> Iterator[Answer]:
     """In the order of the pictures, as they are done."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         for start in range(0, len(pictures), AT_ONCE):
             part = pictures[start : start + AT_ONCE]
             ready = list(pool.map(partial(_ready, way=way, thumbnails=thumbnails), part))

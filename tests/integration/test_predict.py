@@ -185,16 +185,17 @@ REFUSED = {
 
 
 @pytest.fixture
-def broken(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name, content in pieces().items():
-        (tmp_path / name).write_bytes(content)
+def folder(tmp_path):
+    """With a good picture and an empty folder."""
     (tmp_path / "hollow").mkdir()
-    (tmp_path / "looped.png").symlink_to("looped.png")
     photo(3).save(tmp_path / "three.png")
+    return tmp_path
 
 
-def test_unreadable_pictures_are_named_and_the_others_read(ask, broken):
+def test_unreadable_pictures_are_named_and_the_others_read(ask, folder):
+    for name, content in pieces().items():
+        (folder / name).write_bytes(content)
+    (folder / "looped.png").symlink_to("looped.png")
     code, out, err = ask("three.png", *UNREADABLE, "three.png")
     assert code == 2
     assert [line.split()[:2] for line in out.splitlines()] == [["three.png", "3"]] * 2
@@ -212,11 +213,11 @@ def test_unreadable_pictures_are_named_and_the_others_read(ask, broken):
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_wrong_call_is_one_line_before_anything_is_read(ask, broken, tmp_path, case):
+def test_a_wrong_call_is_one_line_before_anything_is_read(ask, folder, case):
     arguments, words = REFUSED[case]
-    before = sorted(tmp_path.iterdir())
+    before = sorted(folder.iterdir())
     code, out, err = ask(*([] if case == "no picture" else ["three.png"]), *arguments)
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert words in err
-    assert sorted(tmp_path.iterdir()) == before
+    assert sorted(folder.iterdir()) == before
