@@ -7,9 +7,17 @@ const FRAME = 0.3, BIG_ENOUGH = 0.02, DUST = 0.03;
 const TERMS = [[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2]]; // of the surface: powers of x and y
 
 const image = (height, width, values = new Float64Array(height * width)) => ({ height, width, values });
-const mapped = (from, change) => image(from.height, from.width, from.values.map(change));
+function mapped(from, change) {
+  const found = image(from.height, from.width);
+  for (let i = 0; i < found.values.length; i++) found.values[i] = change(from.values[i], i);
+  return found;
+}
 const clip = (value, low, high) => Math.min(Math.max(value, low), high);
-const sumOf = (values) => values.reduce((a, b) => a + b, 0);
+function sumOf(values) {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i];
+  return sum;
+}
 const floorDivide = (a, b) => Math.floor(a / b);
 
 /** From RGBA bytes: { image: 784 bytes, ink, warnings }. */
@@ -211,23 +219,41 @@ function grown(from, reach) {
 // --- ink.py ---
 
 function findInk(grey) {
-  let paper = paperFromFrame(grey), contrast, level, floor;
-  const dark = grey.values.reduce((sum, value, i) => sum + (value - paper[i]) ** 3, 0) <= 0;
+  const { height, width, values } = grey, size = values.length, contrast = image(height, width);
+  let paper = paperFromFrame(grey), cubes = 0, level = 0, floor = 0;
+  for (let i = 0; i < size; i++) cubes += (values[i] - paper[i]) * (values[i] - paper[i]) * (values[i] - paper[i]);
+  const dark = cubes <= 0;
   for (let still = ROUNDS - 1; still >= 0; still--) {
-    const above = grey.values.map((value, i) => (dark ? paper[i] - value : value - paper[i]));
-    contrast = above.map((value) => clip(value, 0, 255));
-    const behind = above.filter((value) => value < 0);
-    const noise = Math.sqrt(behind.reduce((sum, value) => sum + value * value, 0) / Math.max(behind.length, 1));
-    floor = NOISE * noise + LEAST;
-    const least = Math.max(otsu(contrast), floor), strong = contrast.filter((value) => value > least);
-    if (strong.length === 0) return { contrast: image(grey.height, grey.width, contrast), mask: new Uint8Array(contrast.length) };
-    level = sumOf(strong) / strong.length;
-    const most = Math.max(level / 4, floor), blank = Uint8Array.from(contrast, (value) => Number(value <= most));
-    if (!still || sumOf(blank) * 10 < blank.length) break;
+    let squares = 0, behind = 0, strong = 0, sum = 0;
+    for (let i = 0; i < size; i++) {
+      const above = dark ? paper[i] - values[i] : values[i] - paper[i];
+      contrast.values[i] = clip(above, 0, 255);
+      if (above < 0) {
+        behind++;
+        squares += above * above;
+      }
+    }
+    floor = NOISE * Math.sqrt(squares / Math.max(behind, 1)) + LEAST;
+    const least = Math.max(otsu(contrast.values), floor);
+    for (let i = 0; i < size; i++) {
+      if (contrast.values[i] <= least) continue;
+      strong++;
+      sum += contrast.values[i];
+    }
+    if (strong === 0) return { contrast, mask: new Uint8Array(size) };
+    level = sum / strong;
+    const most = Math.max(level / 4, floor), blank = marked(contrast.values, (value) => value <= most);
+    if (!still || sumOf(blank) * 10 < size) break;
     paper = paperOf(grey, blank);
   }
-  const least = Math.max(level / 2, floor), mask = Uint8Array.from(contrast, (value) => Number(value > least));
-  return { contrast: image(grey.height, grey.width, contrast), dark, mask, level };
+  const least = Math.max(level / 2, floor);
+  return { contrast, dark, mask: marked(contrast.values, (value) => value > least), level };
+}
+
+function marked(values, holds) {
+  const found = new Uint8Array(values.length);
+  for (let i = 0; i < found.length; i++) found[i] = holds(values[i], i) ? 1 : 0;
+  return found;
 }
 
 /** The surface of the second degree in x and y nearest to the pixels that are kept, by least squares. */
@@ -290,16 +316,17 @@ function roundHalfEven(value) {
 
 function paperFromFrame(grey) {
   const { height, width, values } = grey, wide = Math.max(1, Math.floor(Math.min(height, width) / RING));
-  const frame = Uint8Array.from(values, (_, i) => {
+  const frame = marked(values, (_, i) => {
     const y = Math.floor(i / width), x = i % width;
-    return Number(y < wide || y >= height - wide || x < wide || x >= width - wide);
+    return y < wide || y >= height - wide || x < wide || x >= width - wide;
   });
   let kept = frame;
   for (let round = 0; round < 4; round++) {
-    const found = surface(grey, kept), off = values.map((value, i) => value - found[i]);
-    const squares = off.reduce((sum, value, i) => sum + kept[i] * value * value, 0);
+    const found = surface(grey, kept);
+    let squares = 0;
+    for (let i = 0; i < values.length; i++) if (kept[i]) squares += (values[i] - found[i]) * (values[i] - found[i]);
     const most = NEAR * Math.sqrt(squares / sumOf(kept)) + LEAST;
-    const near = frame.map((inFrame, i) => Number(inFrame && Math.abs(off[i]) <= most));
+    const near = marked(values, (value, i) => frame[i] && Math.abs(value - found[i]) <= most);
     kept = near.some(Boolean) ? near : frame;
   }
   return surface(grey, kept);
