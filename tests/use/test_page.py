@@ -131,8 +131,8 @@ def test_what_is_drawn_is_prepared_as_in_python(browser, source, pixels, log):
         int((said != source.logits(expected).argmax(1)).sum()),
         int((images != expected).any((1, 2)).sum()),
     )
-    log(f"{ON_PAPER:,} test images drawn on the paper of {SIDE} x {SIDE} pixels: {changed} prepared pictures and {differ} "
-        "answers differ from Python's of the same enlargement")  # fmt: skip
+    log(f"{ON_PAPER:,} test images drawn on the paper of {SIDE} x {SIDE} pixels: {changed} prepared pictures and "
+        f"{differ} answers differ from Python's of the same enlargement")  # fmt: skip
     assert (differ, changed) == (0, 0)
 
 
