@@ -3,12 +3,12 @@
 python scripts/measure_exports.py RUN_DIRECTORY ...
 """
 
-import sys
 from collections import defaultdict
-from pathlib import Path
 
+from command_line import UsageError, read
 from omegaconf import OmegaConf
 
+from mnist_cnn.cli import user_errors
 from mnist_cnn.demo import SETTINGS
 from mnist_cnn.errors import UserError
 from mnist_cnn.export.__main__ import KINDS
@@ -17,17 +17,17 @@ from mnist_cnn.export.source import find_source
 from mnist_cnn.report.spread import Spread
 
 FORMS = [("onnx", "float32"), ("torch", "float32"), ("c", "float32"), ("c", "int8"), ("web", "float32")]
-HEAD = ["net", "runs", "format", "bytes", "answers that differ", "logits, at most", "accuracy", "points lost"]
+HEAD = ["net", "runs", "format", "bytes", "answers that differ", "logits by, at most", "accuracy", "points lost"]
 
 
 def main() -> None:
-    runs = sys.argv[1:]
+    runs, _ = read(__doc__, {})
     if not runs:
-        sys.exit(f"usage: {__doc__.splitlines()[-2]}" if __doc__ else 2)
+        raise UsageError("name run directories, or gap")
     found: dict[tuple[str, str], list[tuple[int, Measured]]] = defaultdict(list)
     refused: dict[tuple[str, str], str] = {}
     for run in runs:
-        source = find_source(OmegaConf.create(dict.fromkeys(SETTINGS) | {"run_dir": str(Path(run))}), SETTINGS)
+        source = find_source(OmegaConf.create(dict.fromkeys(SETTINGS) | {"run_dir": run}), SETTINGS)
         for name, precision in FORMS:
             form = name if precision == "float32" else f"{name} {precision}"
             try:
@@ -36,7 +36,7 @@ def main() -> None:
                 refused[source.name, form] = str(error)
                 continue
             if made.logits is None:
-                sys.exit(f"format={name}: {made.measured_by}")
+                raise UserError(f"format={name}: {made.measured_by}")
             size = sum(len(content) for content in made.files.values()) // (2 if name == "onnx" else 1)
             found[source.name, form].append((size, measure(source, made.logits)))
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
@@ -54,4 +54,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with user_errors():
+        main()

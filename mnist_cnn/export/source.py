@@ -18,6 +18,7 @@ from mnist_cnn.errors import ConfigError, DataError
 from mnist_cnn.evaluate import config_of_lone
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import INPUT_SHAPE
+from mnist_cnn.models.net import NetClassifier
 from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.record import Record
 from mnist_cnn.runs.trained import folder_of, load_net, locate
@@ -91,5 +92,6 @@ def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
         words = f"an export measures itself on labelled test images, and {saved.data._target_} has none"
         raise DataError(f"{path}: {words}")
     module = net.module.net if isinstance(net.module, Classifier) else net.module
+    named = module if isinstance(net.module, NetClassifier) else net.module
     folder = folder_of(run, path)
-    return Source(module, type(net.module).__name__, net.scale.divide_by, path, folder, run.record(), data)
+    return Source(module, type(named).__name__, net.scale.divide_by, path, folder, run.record(), data)
