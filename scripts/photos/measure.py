@@ -4,7 +4,7 @@
     python scripts/photos/measure.py split=test out=results/predict     # test digits: once, at the end
 
 Each picture is drawn from a seed of its own, so a share of them is the same pictures. With scikit-learn installed, also
-its 1,797 digits of other writers (8 x 8 pixels), which nothing was developed on.
+its 1,797 digits of other writers (8 x 8 pixels), which nothing was developed on; `only=others` reads those alone.
 """
 
 import importlib.util
@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -71,15 +72,16 @@ def judged(net: Any, pictures: list[dict[str, Prepared]], labels: np.ndarray) ->
 
 
 def others() -> tuple[list[np.ndarray], np.ndarray] | None:
-    """The digits that come with scikit-learn, as 8 x 8 pictures of 17 shades, white on black; None without it."""
-    if importlib.util.find_spec("sklearn") is None:
-        return None
-    from sklearn.datasets import load_digits
+    """The digits that come with scikit-learn, as 8 x 8 pictures of 17 shades, white on black; None without it.
 
-    found = load_digits()
-    return [np.repeat((image * 255 / 16).round().astype(np.uint8)[..., None], 3, 2) for image in found.images], (
-        found.target
-    )
+    From its file: importing it takes packages that nothing here needs.
+    """
+    found = importlib.util.find_spec("sklearn")
+    if found is None or found.origin is None:
+        return None
+    table = np.loadtxt(Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    images = (table[:, :-1].reshape(-1, 8, 8) * 255 / 16).round().astype(np.uint8)
+    return [np.repeat(image[..., None], 3, 2) for image in images], table[:, -1].astype(np.int64)
 
 
 def main() -> None:
@@ -87,36 +89,37 @@ def main() -> None:
     split, share = settings.get("split", "val"), float(settings.get("share", 1))
     name = settings.get("run_dir", "gap")
     torch.set_num_threads(1)
-    net, data = mc.load(name), mc.MNISTDataModule()
+    net = mc.load(name)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    kept = Path(settings["out"]) / f"{name}_{split}.json" if "out" in settings else None
+    rows: dict[str, Any] = json.loads(kept.read_text())["sets"] if kept is not None and kept.is_file() else {}
+    if settings.get("only") != "others":
+        for each, row in of_mnist(net, split, share, int(settings.get("jobs", os.cpu_count() or 1))):
+            rows[each] = row | {"commit": commit}
+            print(each, row, flush=True)
+    if split == "test" and (found := others()) is not None:
+        rows["scikit-learn's 1,797 digits"] = judged(net, [three_ways(each) for each in found[0]], found[1]) | {
+            "commit": commit
+        }
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps({"net": name, "split": split, "seed": SEED, "sets": rows}, indent=1) + "\n")
+    print(table(rows))
+
+
+def of_mnist(net: Any, split: str, share: float, jobs: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    data = mc.MNISTDataModule()
     data.setup("test" if split == "test" else "fit")
-    digits = data.splits[split].images.numpy()[:, 0]
-    labels = data.splits[split].labels.numpy()
+    digits, labels = data.splits[split].images.numpy()[:, 0], data.splits[split].labels.numpy()
     plain = net.predict(digits)
-    rows: dict[str, Any] = {"the digits themselves": {"pictures": len(labels), "resized": int((plain == labels).sum())}}
-    with ProcessPoolExecutor(int(settings.get("jobs", os.cpu_count() or 1))) as pool:
+    yield "the digits themselves", {"pictures": len(labels), "resized": int((plain == labels).sum())}
+    with ProcessPoolExecutor(jobs) as pool:
         for each in SETS:
             part = SHARES.get(each, LARGE.get(each, ALONE_SHARE)) * share
             count = min(len(labels), round(10_000 * part))
             parts = [list(range(start, min(start + 50, count))) for start in range(0, count, 50)]
             pictures = [p for made in pool.map(partial(drawn, digits, each), parts) for p in made]
-            rows[each] = judged(net, pictures, labels[:count])
-            print(each, rows[each], flush=True)
-    if split == "test" and (found := others()) is not None:
-        rows["scikit-learn's 1,797 digits"] = judged(net, [three_ways(each) for each in found[0]], found[1])
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    result = {
-        "command": ["python", *sys.argv],
-        "commit": commit,
-        "net": name,
-        "split": split,
-        "seed": SEED,
-        "sets": rows,
-    }
-    if "out" in settings:
-        folder = Path(settings["out"])
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}_{split}.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(table(rows))
+            yield each, judged(net, pictures, labels[:count])
 
 
 def table(rows: dict[str, Any]) -> str:
