@@ -38,18 +38,21 @@ class Ink:
     floor: float
 
 
-def find_ink(picture: np.ndarray) -> Ink:
+def find_ink(picture: np.ndarray, tight: bool = False) -> Ink:
     """Of (H, W) uint8.
 
     The paper is a surface of the second degree, fitted to the frame of the picture. What stands out of it most, by the
     sum of cubes, says whether ink is dark or light. Then, three times: Otsu's threshold (1979) above the noise, the
     mean contrast of what lies above it, and ink is what has half of that; the surface is fitted again to what has
     less than a quarter, and what is left of shadows is the mean of that in a window.
+
+    Args:
+        tight: there may be no paper around the digit: it is the lightest or darkest grey, whichever the mean is nearer.
     """
     grey = picture.astype(np.int64)
-    paper = _paper_from_frame(grey)
+    paper = _lightest_or_darkest(grey) if tight else _paper_from_frame(grey)
     dark = bool(((grey - paper) ** 3).sum() <= 0)
-    for still in range(ROUNDS - 1, -1, -1):
+    for still in range(0 if tight else ROUNDS - 1, -1, -1):
         above = paper - grey if dark else grey - paper
         contrast = above.clip(0, 255)
         behind = above[above < 0]
@@ -82,6 +85,11 @@ def _powers(side: int) -> np.ndarray:
     """(side, 5): the powers 0 to 4 of the distance of each pixel from the middle."""
     place = (2 * np.arange(side) - (side - 1)) / (2 * UNIT)
     return place[:, None] ** np.arange(5)
+
+
+def _lightest_or_darkest(grey: Grey) -> Grey:
+    low, high = int(grey.min()), int(grey.max())
+    return np.full_like(grey, high if 2 * grey.sum() > (low + high) * grey.size else low)
 
 
 def _paper_from_frame(grey: Grey) -> Grey:
@@ -130,8 +138,8 @@ def otsu(values: Grey) -> int:
     return best if apart[best] > 0 else 255
 
 
-def parts_of_digit(ink: Mask) -> Mask:
-    """Without what runs along the edge of the picture, where something else is left, and without dust."""
+def parts_of_digit(ink: Mask, tight: bool = False) -> Mask:
+    """Without what runs along the edge of the picture, unless it is tight or nothing else is left, and without dust."""
     from scipy import ndimage  # takes a while to import
 
     labels, count = ndimage.label(ink, AROUND)
@@ -142,6 +150,6 @@ def parts_of_digit(ink: Mask) -> Mask:
     along = np.zeros(count + 1, bool)
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         along |= np.bincount(edge, minlength=count + 1) > FRAME * len(edge)
-    inside = np.where(along, 0, areas)
+    inside = areas if tight else np.where(along, 0, areas)
     kept = inside if inside.max() >= BIG_ENOUGH * areas.max() else areas
     return ((kept > 0) & (kept >= DUST * kept.max()))[labels]

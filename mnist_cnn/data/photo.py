@@ -20,6 +20,7 @@ MIDDLE = 14  # pixel of the centre of mass, within half a pixel: so it is in all
 THIN, THICK = 2.0, 4.0  # pixels in the box: widths that a stroke is brought to; nine in ten of MNIST's are 1.7 to 3.8
 HALF = 128  # of 255: a pixel that is ink
 FAINT = 25  # grey levels between ink and paper: below, it may be nothing
+TINY = 32  # pixels: smaller pictures are no photographs, and often cut to the digit
 SMALL = 12  # pixels of the picture: a digit that lost its shape
 LARGE = 0.6  # of the picture: more ink than any digit has
 Box = tuple[int, int, int, int]
@@ -56,10 +57,11 @@ def prepare_photo(picture: Pixels) -> Prepared:
     if is_like_mnist(255 - grey):
         return Prepared(255 - grey, "dark", (0, 0, height, width))
     work, finer, coarser = rescaled(grey)
-    ink = find_ink(work)
+    tight = max(height, width) < TINY
+    ink = find_ink(work, tight)
     if not ink.mask.any():
         return Prepared(np.zeros((SIDE, SIDE), np.uint8), "none", (0, 0, height, width), ("no ink was found",))
-    mask = parts_of_digit(ink.mask)
+    mask = parts_of_digit(ink.mask, tight)
     # Black and white with soft edges: nothing at a quarter of the ink's contrast, all at three quarters.
     soft = ((ink.contrast - ink.level / 4) / (ink.level / 2) * 255).clip(0, 255) * grown(mask, 1.5)
     top, left, bottom, right = _bounds(mask)

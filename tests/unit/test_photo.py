@@ -86,6 +86,15 @@ def test_a_large_picture_is_made_coarser_and_a_tiny_one_finer():
     assert sides(prepare_photo(eight).image) == (20, 5)  # no pen of MNIST's is as wide
 
 
+def test_a_tiny_picture_may_be_cut_to_the_digit():
+    shape = np.array([[1, 1, 1, 1], [0, 0, 1, 0], [0, 1, 0, 0], [0, 1, 0, 0]], np.uint8)
+    cut = shape.repeat(2, 0).repeat(2, 1) * 255
+    found = prepare_photo(cut)
+    assert found.ink == "light"
+    assert np.abs(found.image.astype(int) - prepare_photo(np.pad(cut, 2)).image).mean() < 20
+    assert np.array_equal(found.image, prepare_photo(255 - cut).image)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (5, 2), (300, 300)])
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_where_there_is_no_ink_it_is_said(shape: tuple[int, int], value: int):

@@ -1,6 +1,6 @@
 // A picture of a digit brought to 28 x 28 pixels as MNIST's were: mnist_cnn/data/photo.py, ink.py and scaling.py, line by
 // line. Images are { height, width, values }, row by row.
-const BOX = 20, MIDDLE = 14, THIN = 2, THICK = 4, HALF = 128, FAINT = 25, SMALL = 12, LARGE = 0.6;
+const BOX = 20, MIDDLE = 14, THIN = 2, THICK = 4, HALF = 128, FAINT = 25, TINY = 32, SMALL = 12, LARGE = 0.6;
 const FINE = 128, COARSE = 256, TIE = 1e-6;
 const ROUNDS = 3, RING = 16, NEAR = 1.5, NOISE = 2.5, LEAST = 2, UNIT = 128, STIFF = 1e-4, WINDOW = 4;
 const FRAME = 0.3, BIG_ENOUGH = 0.02, DUST = 0.03;
@@ -26,9 +26,10 @@ function preparePhoto(data, width, height) {
   if (isLikeMnist(grey)) return { image: Uint8Array.from(grey.values), ink: "as it is", warnings: [] };
   const inverted = mapped(grey, (value) => 255 - value);
   if (isLikeMnist(inverted)) return { image: Uint8Array.from(inverted.values), ink: "dark", warnings: [] };
-  const { work, finer, coarser } = rescaled(grey), ink = findInk(work);
+  const tight = Math.max(height, width) < TINY;
+  const { work, finer, coarser } = rescaled(grey), ink = findInk(work, tight);
   if (!ink.mask.some(Boolean)) return { image: new Uint8Array(784), ink: "none", warnings: ["no ink was found"] };
-  const mask = partsOfDigit(image(work.height, work.width, ink.mask));
+  const mask = partsOfDigit(image(work.height, work.width, ink.mask), tight);
   const near = grown(image(work.height, work.width, Float64Array.from(mask.values)), 1.5).values;
   const soft = mapped(ink.contrast, (value, i) => clip((value - ink.level / 4) / (ink.level / 2) * 255, 0, 255) * near[i]);
   const box = boundsOf(mask, (value) => value > 0), [top, left, bottom, right] = box;
@@ -218,12 +219,12 @@ function grown(from, reach) {
 
 // --- ink.py ---
 
-function findInk(grey) {
+function findInk(grey, tight) {
   const { height, width, values } = grey, size = values.length, contrast = image(height, width);
-  let paper = paperFromFrame(grey), cubes = 0, level = 0, floor = 0;
+  let paper = tight ? lightestOrDarkest(grey) : paperFromFrame(grey), cubes = 0, level = 0, floor = 0;
   for (let i = 0; i < size; i++) cubes += (values[i] - paper[i]) * (values[i] - paper[i]) * (values[i] - paper[i]);
   const dark = cubes <= 0;
-  for (let still = ROUNDS - 1; still >= 0; still--) {
+  for (let still = tight ? 0 : ROUNDS - 1; still >= 0; still--) {
     let squares = 0, behind = 0, strong = 0, sum = 0;
     for (let i = 0; i < size; i++) {
       const above = dark ? paper[i] - values[i] : values[i] - paper[i];
@@ -314,6 +315,12 @@ function roundHalfEven(value) {
   return rest > 0.5 || (rest === 0.5 && low % 2 !== 0) ? low + 1 : low;
 }
 
+function lightestOrDarkest({ values }) {
+  let low = 255, high = 0;
+  for (let i = 0; i < values.length; i++) [low, high] = [Math.min(low, values[i]), Math.max(high, values[i])];
+  return new Float64Array(values.length).fill(2 * sumOf(values) > (low + high) * values.length ? high : low);
+}
+
 function paperFromFrame(grey) {
   const { height, width, values } = grey, wide = Math.max(1, Math.floor(Math.min(height, width) / RING));
   const frame = marked(values, (_, i) => {
@@ -373,7 +380,7 @@ function otsu(values) {
   return best;
 }
 
-function partsOfDigit(ink) {
+function partsOfDigit(ink, tight) {
   const { height, width } = ink, labels = new Int32Array(ink.values.length), areas = [0];
   for (let start = 0; start < labels.length; start++) {
     if (!ink.values[start] || labels[start]) continue;
@@ -402,7 +409,7 @@ function partsOfDigit(ink) {
     edge.forEach((label) => { counts[label]++; });
     counts.forEach((count, label) => { along[label] ||= count > FRAME * edge.length; });
   }
-  const inside = areas.map((area, label) => (along[label] ? 0 : area));
+  const inside = areas.map((area, label) => (along[label] && !tight ? 0 : area));
   const kept = Math.max(...inside) >= BIG_ENOUGH * Math.max(...areas) ? inside : areas, most = Math.max(...kept);
   return image(height, width, Uint8Array.from(labels, (label) => Number(kept[label] > 0 && kept[label] >= DUST * most)));
 }
