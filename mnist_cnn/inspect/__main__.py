@@ -74,6 +74,7 @@ def inspect(cfg: DictConfig, names: Sequence[str]) -> list[Inspected]:
     found = load_net(path)
     module, divide_by = found.module, found.scale.divide_by
     if cfg.untrained:
+        torch.manual_seed(saved.seed)
         module = build_module(plain_node(saved.model)).eval()
     net: nn.Module = module.net if isinstance(module, Classifier) else module
     title = f"{type(module).__name__}, {'untrained' if cfg.untrained else f'{run.path.name}, {path.name}'}"

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import NullFormatter
 from torch import Tensor, nn
 
 from mnist_cnn.inspect.decision import Decision
@@ -85,6 +86,7 @@ def flow(found: Sequence[Flow], title: str) -> Figure:
     right.plot([found[i].weight_gradient for i in weighted], weighted, "kD", markersize=4, label="of its weights")
     for axes, what in ((left, "mean absolute activation"), (right, "mean absolute gradient of the loss")):
         axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(what, fontsize=9)
         axes.grid(axis="x", alpha=0.3)
     right.legend(fontsize=8, loc="lower left")
