@@ -87,7 +87,7 @@ def hindrance_of(trainer: pl.Trainer, model: pl.LightningModule) -> str | None:
     parts = [*model.net.modules(), *([] if isinstance(model.loss, str) else [model.loss])]
     if foreign := [type(part).__name__ for part in parts if not _is_known(type(part))]:
         return f"{foreign[0]} may do something in Python"
-    if model.compiled is not None:
+    if model.call_net is not None:
         return "the net is compiled"
     if trainer.precision not in ("32-true", "bf16-mixed"):
         return f"trainer.precision={trainer.precision}"

@@ -1,36 +1,31 @@
-# mypy: allow-untyped-defs
-"""Activation, batch norm and dropout as single passes over rows of memory, compiled by Numba.
+# mypy: allow-untyped-defs, disable-error-code="call-arg"
+"""Activation, batch norm, dropout and pooling over numbers that lie image by image, compiled by Numba.
 
-An array is (R, K): rows of K numbers, of which the j-th belongs to channel j % C. In channels_last order a row is one
-of an image, K = W * C; of a dense layer's output it is an image, K = C. What differs by channel comes as K numbers.
+All numbers of a channel lie side by side. They are cut into pieces of `PIECE`, which any thread may take; sums are in
+64 bits but for blocks within a piece, and so do not depend on who took which.
 
     z = max(x, low1)                        ReLU before the norm: low1 = 0; none: -inf
     y = max(scale * z + bias, low2) * kept  kept: 0 where dropout takes an element, else 1; its factor is in the scale
 
 Which elements dropout takes is a hash of their place and of two random words, so nothing is drawn or stored: the
 backward pass computes it again. `dropped`, of 2**32, is 0 for no dropout; the compiler then makes a loop without it.
-Sums go over blocks of rows, in the numbers' own precision within a block and in 64 bits between them.
 """
 
 import numpy as np
-from numba import njit
+from numba import carray
 
-BLOCK = 32  # rows
+from mnist_cnn.speed.kept import compiled
+from mnist_cnn.speed.tiles import pointer
+from mnist_cnn.speed.work import RECORDS, Pass, Pool, Turn
 
-
-def _compiled(**options):
-    """Kept on disk for other processes, where there is a folder for that."""
-
-    def compile_it(function):
-        try:
-            return njit(cache=True, **options)(function)
-        except RuntimeError:  # "no locator available": neither the package nor the user has one that can be written
-            return njit(**options)(function)
-
-    return compile_it
+PIECE = 8192
+BLOCK = 1024  # numbers that are summed before the sum goes to 64 bits: equal ones are rounded the same way each time
+LEVELS = 2**32  # of a random word
+SUMS, NORMALIZE, TRANSFORM, GRADIENT_SUMS, GRADIENT, POOL, POOL_GRADIENT, AVERAGE = range(8)  # as `work.Kernel`
+PASS, POOLING, TURNING = RECORDS[Pass], RECORDS[Pool], RECORDS[Turn]
 
 
-@_compiled(inline="always")
+@compiled(inline="always")
 def _kept(place, word1, word2):  # the finalizer of MurmurHash3 (Appleby), a random word before each half
     h = np.uint32(place) ^ np.uint32(word1)
     h = np.uint32(h ^ np.uint32(h >> np.uint32(16)))
@@ -41,45 +36,7 @@ def _kept(place, word1, word2):  # the finalizer of MurmurHash3 (Appleby), a ran
     return np.uint32(h ^ np.uint32(h >> np.uint32(16)))
 
 
-@_compiled(fastmath={"reassoc", "contract", "nsz"})
-def sums(x, low1, shift, partial):
-    """Of z - shift and its square by block and channel: partial is (blocks, 2, C)."""
-    rows, wide = x.shape
-    channels = partial.shape[2]
-    one, two = np.empty(wide, x.dtype), np.empty(wide, x.dtype)
-    for block in range(len(partial)):
-        one[:] = 0
-        two[:] = 0
-        for r in range(block * BLOCK, min((block + 1) * BLOCK, rows)):
-            row = x[r]
-            for j in range(wide):
-                v = row[j]
-                v = (low1 if v < low1 else v) - shift[j]
-                one[j] += v
-                two[j] += v * v
-        for j in range(wide):
-            partial[block, 0, j % channels] += one[j]
-            partial[block, 1, j % channels] += two[j]
-
-
-@_compiled(fastmath={"contract", "nsz"})
-def transform(x, low1, scale, bias, low2, dropped, word1, word2, y):
-    """y, as above."""
-    rows, wide = x.shape
-    zero = x.dtype.type(0)
-    for r in range(rows):
-        row, out = x[r], y[r]
-        start = np.uint32(r * wide)
-        for j in range(wide):
-            v = row[j]
-            v = scale[j] * (low1 if v < low1 else v) + bias[j]
-            v = low2 if v < low2 else v
-            if dropped:
-                v = v if _kept(start + np.uint32(j), word1, word2) >= dropped else zero
-            out[j] = v
-
-
-@_compiled(inline="always")
+@compiled(inline="always")
 def _reaching(given, z, scale, bias, low2, dropped, place, word1, word2, zero):
     """What of a gradient of y reaches scale * z + bias."""
     g = given if scale * z + bias > low2 else zero
@@ -88,43 +45,199 @@ def _reaching(given, z, scale, bias, low2, dropped, place, word1, word2, zero):
     return g
 
 
-@_compiled(fastmath={"reassoc", "contract", "nsz"})
-def gradient_sums(x, dy, low1, scale, bias, low2, mean, dropped, word1, word2, partial):
-    """Of g and g * (z - mean), where g is what of dy reaches scale * z + bias: partial is (blocks, 2, C)."""
-    rows, wide = x.shape
-    channels = partial.shape[2]
-    zero = x.dtype.type(0)
-    one, two = np.empty(wide, x.dtype), np.empty(wide, x.dtype)
-    for block in range(len(partial)):
-        one[:] = 0
-        two[:] = 0
-        for r in range(block * BLOCK, min((block + 1) * BLOCK, rows)):
-            row, given = x[r], dy[r]
-            start = np.uint32(r * wide)
-            for j in range(wide):
-                z = row[j]
-                z = low1 if z < low1 else z
-                place = start + np.uint32(j)
-                g = _reaching(given[j], z, scale[j], bias[j], low2, dropped, place, word1, word2, zero)
-                one[j] += g
-                two[j] += g * (z - mean[j])
-        for j in range(wide):
-            partial[block, 0, j % channels] += one[j]
-            partial[block, 1, j % channels] += two[j]
+@compiled(fastmath={"reassoc", "contract", "nsz"})
+def _sums(x, low1, shift, partial):
+    """Adds z - shift and its square to partial, (2,)."""
+    one = two = x.dtype.type(0)
+    for j in range(len(x)):
+        v = x[j]
+        v = (low1 if v < low1 else v) - shift
+        one += v
+        two += v * v
+    partial[0] += one
+    partial[1] += two
 
 
-@_compiled(fastmath={"contract", "nsz"})
-def gradient(x, dy, low1, scale, bias, low2, slope, offset, factor, dropped, word1, word2, dx):
-    """dx = factor * g + slope * z + offset, where x is above low1; g as for `gradient_sums`."""
-    rows, wide = x.shape
+@compiled(fastmath={"contract", "nsz"})
+def _transform(x, low1, scale, bias, low2, dropped, start, word1, word2, y):
     zero = x.dtype.type(0)
-    for r in range(rows):
-        row, given, out = x[r], dy[r], dx[r]
-        start = np.uint32(r * wide)
-        for j in range(wide):
-            v = row[j]
-            z = low1 if v < low1 else v
-            place = start + np.uint32(j)
-            g = _reaching(given[j], z, scale[j], bias[j], low2, dropped, place, word1, word2, zero)
-            g = factor[j] * g + slope[j] * z + offset[j]
-            out[j] = g if v > low1 else zero
+    for j in range(len(x)):
+        v = x[j]
+        v = scale * (low1 if v < low1 else v) + bias
+        v = low2 if v < low2 else v
+        if dropped:
+            v = v if _kept(start + np.uint32(j), word1, word2) >= dropped else zero
+        y[j] = v
+
+
+@compiled(fastmath={"reassoc", "contract", "nsz"})
+def _gradient_sums(x, dy, low1, scale, bias, low2, mean, dropped, start, word1, word2, partial):
+    """Adds g and g * (z - mean) to partial, (2,), where g is what of dy reaches scale * z + bias."""
+    one = two = zero = x.dtype.type(0)
+    for j in range(len(x)):
+        z = x[j]
+        z = low1 if z < low1 else z
+        g = _reaching(dy[j], z, scale, bias, low2, dropped, start + np.uint32(j), word1, word2, zero)
+        one += g
+        two += g * (z - mean)
+    partial[0] += one
+    partial[1] += two
+
+
+@compiled(fastmath={"contract", "nsz"})
+def _gradient(x, dy, low1, scale, bias, low2, slope, offset, factor, dropped, start, word1, word2, dx):
+    """dx = factor * g + slope * z + offset, where x is above low1; g as for the sums."""
+    zero = x.dtype.type(0)
+    for j in range(len(x)):
+        v = x[j]
+        z = low1 if v < low1 else v
+        g = _reaching(dy[j], z, scale, bias, low2, dropped, start + np.uint32(j), word1, word2, zero)
+        g = factor * g + slope * z + offset
+        dx[j] = g if v > low1 else zero
+
+
+@compiled()
+def pass_over(address, piece, zero, none):
+    """One piece of one channel; see `work.Pass`. What is left to compute of a channel, its first piece writes down."""
+    work = carray(pointer(address, None), (1,), PASS)[0]
+    channels, size = work.channels, work.size
+    of_channel = (size + PIECE - 1) // PIECE
+    c, first = piece // of_channel, piece % of_channel * PIECE
+    end, start = min(first + PIECE, size), np.uint32(c * size + first)
+    low1 = zero if work.relu_before else none
+    low2 = zero if work.relu_after else none
+    dropped, word1, word2 = np.uint32(work.dropped), np.uint32(work.word1), np.uint32(work.word2)
+    factor = LEVELS / (LEVELS - work.dropped)  # by which what stays grows
+    of_c = carray(pointer(work.x, zero), (channels, size))[c]
+    x, y = of_c[first:end], carray(pointer(work.y, zero), (channels, size))[c, first:end]
+    sums = carray(pointer(work.sums, 0.0), (channels, of_channel, 2))[c]
+    kept = carray(pointer(work.kept, 0.0), (4, channels))[:, c]  # mean, 1 / standard deviation, scale, bias
+    weight = carray(pointer(work.weight, zero), (channels,))
+    bias = carray(pointer(work.bias, zero), (channels,))
+    shift = max(of_c[0], low1)  # near the mean: squares of what is left lose no digits
+    number = x.dtype.type
+    if work.kernel == SUMS:
+        sums[piece % of_channel] = 0
+        for at in range(0, len(x), BLOCK):
+            _sums(x[at : at + BLOCK], low1, shift, sums[piece % of_channel])
+        return
+    if work.kernel == NORMALIZE:
+        one, two = sums[:, 0].sum() / size, sums[:, 1].sum() / size
+        mean, variance = shift + one, max(two - one * one, 0.0)
+        deviation = 1 / np.sqrt(variance + work.eps)
+        scale = weight[c] * deviation
+        moved = bias[c] - mean * scale
+        if first == 0:
+            kept[0], kept[1], kept[2], kept[3] = mean, deviation, scale, moved
+            share = work.momentum
+            averages = carray(pointer(work.running_mean, zero), (channels,))
+            averages[c] += share * (mean - averages[c])
+            averages = carray(pointer(work.running_variance, zero), (channels,))
+            averages[c] += share * (variance * size / (size - 1) - averages[c])
+        _transform(x, low1, number(factor * scale), number(factor * moved), low2, dropped, start, word1, word2, y)
+        return
+    if work.kernel == TRANSFORM:
+        _transform(x, low1, number(factor * kept[2]), number(factor * kept[3]), low2, dropped, start, word1, word2, y)
+        return
+    dy = carray(pointer(work.dy, zero), (channels, size))[c, first:end]
+    before = low1, number(kept[2]), number(kept[3]), low2
+    if work.kernel == GRADIENT_SUMS:
+        sums[piece % of_channel] = 0
+        for at in range(0, len(x), BLOCK):
+            part = x[at : at + BLOCK], dy[at : at + BLOCK]
+            drop = dropped, start + np.uint32(at), word1, word2
+            _gradient_sums(*part, *before, number(kept[0]), *drop, sums[piece % of_channel])
+        return
+    slope = offset = 0.0
+    if work.sums:
+        bias_gradient = factor * sums[:, 0].sum()
+        weight_gradient = factor * kept[1] * sums[:, 1].sum()
+        if first == 0:
+            carray(pointer(work.weight, zero), (channels,))[c] = weight_gradient
+            carray(pointer(work.bias, zero), (channels,))[c] = bias_gradient
+        slope = -kept[2] * kept[1] * weight_gradient / size
+        offset = -kept[2] * bias_gradient / size - slope * kept[0]
+    _gradient(x, dy, *before, number(slope), number(offset), number(factor * kept[2]), dropped, start, word1, word2, y)
+
+
+@compiled()
+def _largest(x, window, row, at, images, y, which):
+    """Of the window of pixels that begins at `at`, image by image, and which it was: the first, as PyTorch."""
+    for i in range(window):
+        for j in range(window):
+            first = at + i * row + j * images
+            v = x[first : first + images]
+            t = i * window + j
+            for n in range(images):
+                larger = t == 0 or v[n] > y[n] or v[n] != v[n]  # NaN stays
+                y[n] = v[n] if larger else y[n]
+                which[n] = t if larger else which[n]
+
+
+@compiled()
+def pool(address, piece, zero, none):
+    """One row of what is left of one channel, or the gradient of the rows that it was; see `work.Pool`."""
+    work = carray(pointer(address, None), (1,), POOLING)[0]
+    images, window, row = work.images, work.window, work.from_width * work.images
+    c, h = piece // work.height, piece % work.height
+    low = zero if work.relu_after else none
+    first, end = h * window * row, (h + 1) * window * row
+    x = carray(pointer(work.x, zero), (work.channels, work.from_height * row))[c, first:end]
+    left = work.channels * work.height, work.width * images
+    which, top = np.empty(images, np.int32), np.empty(images, x.dtype)
+    if work.kernel == POOL:
+        y = carray(pointer(work.y, zero), left)[piece]
+        for w in range(work.width):
+            _largest(x, window, row, w * window * images, images, top, which)
+            for n in range(images):
+                y[w * images + n] = low if top[n] < low else top[n]
+        return
+    dy = carray(pointer(work.dy, zero), left)[piece]
+    dx = carray(pointer(work.y, zero), (work.channels, work.from_height * row))[c, first:end]
+    for w in range(work.width):
+        given = dy[w * images : (w + 1) * images]
+        _largest(x, window, row, w * window * images, images, top, which)
+        for t in range(window * window):
+            at = w * window * images + t // window * row + t % window * images
+            out = dx[at : at + images]
+            for n in range(images):
+                out[n] = given[n] if which[n] == t and top[n] > low else zero
+    for r in range(window):  # what no window reached
+        dx[r * row + work.width * window * images : (r + 1) * row] = zero
+    if h == work.height - 1:
+        rest = carray(pointer(work.y, zero), (work.channels, work.from_height * row))[c, end:]
+        rest[:] = zero
+
+
+@compiled(fastmath={"reassoc", "contract", "nsz"})
+def average(address, piece, zero):
+    """Of all pixels of one channel, image by image, or the gradient of each; see `work.Pool`."""
+    work = carray(pointer(address, None), (1,), POOLING)[0]
+    images, pixels = work.images, work.from_height * work.from_width
+    if work.kernel == AVERAGE:
+        x = carray(pointer(work.x, zero), (work.channels, pixels, images))[piece]
+        y = carray(pointer(work.y, zero), (work.channels, images))[piece]
+        y[:] = zero
+        for p in range(pixels):
+            for n in range(images):
+                y[n] += x[p, n]
+        for n in range(images):
+            y[n] /= pixels
+        return
+    dy = carray(pointer(work.dy, zero), (work.channels, images))[piece]
+    dx = carray(pointer(work.y, zero), (work.channels, pixels, images))[piece]
+    for p in range(pixels):
+        for n in range(images):
+            dx[p, n] = dy[n] / pixels
+
+
+@compiled()
+def turn(address, piece, zero):
+    """A part of the numbers of all images, in the order of the kernels; see `work.Turn`."""
+    work = carray(pointer(address, None), (1,), TURNING)[0]
+    x = carray(pointer(work.x, zero), (work.images, work.size))
+    y = carray(pointer(work.y, zero), (work.size, work.images))
+    for first in range(0, work.images, 16):  # a few lines of the cache at a time
+        for p in range(piece * work.size // work.pieces, (piece + 1) * work.size // work.pieces):
+            for n in range(first, min(first + 16, work.images)):
+                y[p, n] = x[n, p]

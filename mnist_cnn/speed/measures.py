@@ -3,10 +3,11 @@
 import contextlib
 import ctypes
 import functools
+import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytorch_lightning as pl
 import torch
@@ -19,8 +20,9 @@ from mnist_cnn.models.net import NetClassifier
 from mnist_cnn.optim import can_fuse, flattens
 from mnist_cnn.speed import huge_pages
 from mnist_cnn.speed.cuda_graph import CudaGraphs
-from mnist_cnn.speed.fused import fuse
 
+log = logging.getLogger(__name__)
+Net = Callable[[nn.Module, Tensor], Tensor]  # calls a net on images
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 PR_SET_THP_DISABLE, PR_GET_THP_DISABLE = 41, 42  # linux/prctl.h
 # Bytes; larger blocks, such as those of validation, would tear the heap, which would grow with every epoch.
@@ -38,8 +40,9 @@ class Speed:
         keep_memory: glibc keeps freed blocks up to `KEPT_UP_TO`; by default it returns large ones to the system after
             every step, which then faults in thousands of pages again. No effect with another C library. Without it no
             huge pages either (`speed.huge_pages`): to clear them anew in every step costs more than they save.
-        channels_last: memory order of the images and of the convolutions' weights, unless a large image is flattened.
-        fused_layers: ReLU, batch norm and dropout in as few passes as they take together, on a CPU (`speed.fused`).
+        channels_last: memory order of the images and of the convolutions' weights, unless a large image is flattened;
+            not with `fused_layers`, which have their own.
+        fused_layers: the package's own kernels for the layers of a flat net, on a CPU (`speed.fast`).
         pool_first: a ReLU that is followed by max-pooling changes places with it: the same function and gradient.
         fused_optimizer: one pass over the weights per step where PyTorch's optimizer has such a form (Adam, AdamW, SGD,
             Adagrad). Where gradients vanish it also avoids a slow path of the CPU for numbers below 1e-38.
@@ -87,35 +90,35 @@ class Speed:
             if keeps:
                 libc.malloc_trim(0)
 
-    def apply(self, model: Classifier, clips_mixed: bool = False, on_gpu: bool = False) -> None:
+    def apply(self, model: Classifier, mixed: bool = False, clips: bool = False, on_gpu: bool = False) -> None:
         """Changes the model in place; the names of the weights in a checkpoint stay the same.
 
         Args:
-            clips_mixed: gradients are clipped in mixed precision: Lightning refuses fused optimisers there.
-            on_gpu: it will train on one, where the fused layers of a CPU are of no use.
+            mixed: in mixed precision, which PyTorch's own layers do.
+            clips: gradients are clipped: Lightning refuses fused optimisers there, in mixed precision.
+            on_gpu: it will train on one, where the kernels for a CPU are of no use.
         """
         make = model.optimizer
         if type(model.net) is nn.Sequential and not isinstance(model, NetClassifier):
-            in_rows = self.channels_last and not (make and flattens(make, model))
-            self._rebuild(model.net, in_rows, self.fused_layers and not on_gpu)
-        if self.fused_optimizer and not clips_mixed and make and can_fuse(make):
+            model.call_net = fast_net() if self.fused_layers and not mixed and not on_gpu else None
+            in_rows = self.channels_last and model.call_net is None and not (make and flattens(make, model))
+            self._rebuild(model.net, in_rows)
+        if self.fused_optimizer and not (mixed and clips) and make and can_fuse(make):
             model.optimizer = functools.partial(make, fused=True)
         if self.compile:
-            model.compiled = torch.compile(_call, dynamic=False)
+            model.call_net = Compiled()
 
     def callbacks(self, data: pl.LightningDataModule) -> list[pl.Callback]:
         """What a Trainer needs for those measures that take effect in it."""
         return [CudaGraphs(data)] if self.cuda_graph and isinstance(data, ImageDataModule) else []
 
-    def _rebuild(self, net: nn.Sequential, in_rows: bool, fused: bool) -> None:
+    def _rebuild(self, net: nn.Sequential, in_rows: bool) -> None:
         widest = max((m.in_features for m in net if isinstance(m, nn.Linear)), default=0)
-        if in_rows and widest <= FLATTENED_AT_MOST:
-            net.to(memory_format=torch.channels_last)
-        if fused:
-            fuse(net)
         for i, module in enumerate(net):
             if self.pool_first and i > 0 and isinstance(module, nn.MaxPool2d) and isinstance(net[i - 1], nn.ReLU):
                 net[i - 1], net[i] = module, net[i - 1]
+        if in_rows and widest <= FLATTENED_AT_MOST:
+            net.to(memory_format=torch.channels_last)
 
 
 def _set_memory(libc: ctypes.CDLL, without_huge_pages: bool, thresholds: tuple[int, int] | None) -> None:
@@ -123,6 +126,34 @@ def _set_memory(libc: ctypes.CDLL, without_huge_pages: bool, thresholds: tuple[i
     if thresholds is not None:
         libc.mallopt(M_TRIM_THRESHOLD, thresholds[0])
         libc.mallopt(M_MMAP_THRESHOLD, thresholds[1])
+
+
+@functools.cache
+def _fast_nets() -> Callable[[], Net] | None:
+    """None without Numba, which is then said once."""
+    try:
+        from mnist_cnn.speed.fast import FastNet  # Numba takes a while to import
+    except ImportError:
+        log.info("numba is not installed: the layers take PyTorch's own, slower ways")
+        return None
+    return FastNet
+
+
+def fast_net() -> Net | None:
+    make = _fast_nets()
+    return make() if make else None
+
+
+class Compiled:
+    """`torch.compile` while training, for full batches."""
+
+    def __init__(self) -> None:
+        self.compiled, self.batch = torch.compile(_call, dynamic=False), 0
+
+    def __call__(self, net: nn.Module, images: Tensor) -> Tensor:
+        self.batch = self.batch or (len(images) if net.training else 0)
+        full = net.training and len(images) == self.batch  # the last, short one is not worth compiling for
+        return self.compiled(net, images) if full else net(images)
 
 
 def _call(net: nn.Module, images: Tensor) -> Tensor:

@@ -61,9 +61,9 @@ def assemble(
     scale = Scale(data.divide_by, data.mean())
     model, node, said = ready_model(cfg, data, scale, checkpoint)
     if isinstance(model, Classifier):
-        clips_mixed = bool(cfg.trainer.gradient_clip_val) and "mixed" in cfg.trainer.precision
         on_gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-        speed.apply(model, clips_mixed, on_gpu)
+        mixed, clips = "mixed" in cfg.trainer.precision, bool(cfg.trainer.gradient_clip_val)
+        speed.apply(model, mixed, clips, on_gpu)
     history = History(run.history_file, began, monitors(OmegaConf.to_container(cfg)), first_step)
     own = [history, SelfContained(node, scale, lasting(cfg)), *speed.callbacks(data), *further]
     trainer = build_trainer(cfg, run, model, own, data)

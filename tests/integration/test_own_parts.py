@@ -14,7 +14,6 @@ from mnist_cnn.errors import Diverged
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.sequential import SequentialCNN
 from mnist_cnn.runs.directory import Run
-from mnist_cnn.speed.fused import FusedBatchNorm2d
 from mnist_cnn.speed.measures import Speed
 
 NETS = """
@@ -115,11 +114,6 @@ def test_the_first_layer_has_no_layer_before_it():
     Speed(*[False] * 3, pool_first=True, fused_optimizer=False, compile=False, cuda_graph=False).apply(model)
     assert [type(m) for m in model.net] == expected[0]
     assert torch.equal(model(images), expected[1])
-
-
-def test_one_value_per_channel_is_refused_as_pytorch_refuses_it():
-    with pytest.raises(ValueError, match="more than 1 value per channel"):
-        FusedBatchNorm2d(4)(torch.rand(1, 4, 1, 1).to(memory_format=torch.channels_last))
 
 
 def test_a_library_without_the_variants_is_a_classifier_all_the_same():

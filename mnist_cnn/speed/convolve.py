@@ -1,0 +1,158 @@
+# mypy: allow-untyped-defs, disable-error-code="call-arg"
+"""Convolutions and their gradients over numbers that lie image by image, compiled by Numba around `speed.tiles`.
+
+A tap is one weight of a kernel with the pixel that it meets. Which taps lie within the image is a pixel's kind.
+`speed.convolution` makes the tables; addresses, offsets and strides are in bytes.
+"""
+
+import numpy as np
+from numba import carray
+
+from mnist_cnn.speed import tiles
+from mnist_cnn.speed.kept import compiled
+from mnist_cnn.speed.tiles import PAIR, TAPS, VECTOR, WIDE, pointer
+from mnist_cnn.speed.work import RECORDS, Convolution, Correlation, Pack
+
+CONVOLUTION, CORRELATION, PACKING = RECORDS[Convolution], RECORDS[Correlation], RECORDS[Pack]
+MISSING = -(2**62)  # instead of an offset: outside the image
+
+
+@compiled()
+def pack(address, zero):
+    """Weights as `convolve` reads them; flipped, for the gradient of the input. See `work.Pack`.
+
+    What the last block has too much stays as it is.
+    """
+    work = carray(pointer(address, None), (1,), PACKING)[0]
+    outputs, inputs, height, width, each = work.outputs, work.inputs, work.height, work.width, work.block
+    weights = carray(pointer(work.x, zero), (outputs, inputs, height, width))
+    blocks = ((inputs if work.flipped else outputs) + each - 1) // each
+    taps = (outputs if work.flipped else inputs) * height * width
+    packed = carray(pointer(work.y, zero), (blocks, taps, each))
+    for o in range(outputs):
+        for c in range(inputs):
+            for i in range(height):
+                for j in range(width):
+                    if work.flipped:
+                        t = (o * height + height - 1 - i) * width + width - 1 - j
+                        packed[c // each, t, c % each] = weights[o, c, i, j]
+                    else:
+                        packed[o // each, (c * height + i) * width + j, o % each] = weights[o, c, i, j]
+
+
+@compiled()
+def convolve(address, piece, zero, none):
+    """All channels of a share of the output's pixels; see `work.Convolution`."""
+    work = carray(pointer(address, None), (1,), CONVOLUTION)[0]
+    low = zero if work.relu_after else none
+    pixels, stride, size = work.height * work.width, work.channel, work.number
+    wide = work.images >= WIDE * VECTOR // size
+    step = WIDE * VECTOR if wide else VECTOR
+    last = work.images * size - step
+    rows = carray(pointer(work.rows, piece), (work.height,))
+    columns = carray(pointer(work.columns, piece), (work.width,))
+    counts = carray(pointer(work.counts, piece), (work.kinds,))
+    for p in range(piece * pixels // work.pieces, (piece + 1) * pixels // work.pieces):
+        h, w = p // work.width, p % work.width
+        kind = rows[h] + columns[w]
+        taps, count = work.taps + kind * work.all_taps * 16, counts[kind]
+        for block in range(0, work.channels, work.block):
+            outputs = min(work.block, work.channels - block)
+            weights = work.weights + block * work.all_taps * size
+            bias = work.bias + block * size
+            at = 0
+            while True:
+                here = min(at, last)
+                x = work.x + h * work.row + w * work.column + here
+                y = work.y + block * stride + p * work.column + here
+                if wide:
+                    if outputs == 6:
+                        tiles.wide6(x, taps, count, weights, bias, y, stride, low, zero)
+                    elif outputs == 5:
+                        tiles.wide5(x, taps, count, weights, bias, y, stride, low, zero)
+                    elif outputs == 4:
+                        tiles.wide4(x, taps, count, weights, bias, y, stride, low, zero)
+                    elif outputs == 3:
+                        tiles.wide3(x, taps, count, weights, bias, y, stride, low, zero)
+                    elif outputs == 2:
+                        tiles.wide2(x, taps, count, weights, bias, y, stride, low, zero)
+                    else:
+                        tiles.wide1(x, taps, count, weights, bias, y, stride, low, zero)
+                elif outputs == 6:
+                    tiles.narrow6(x, taps, count, weights, bias, y, stride, low, zero)
+                elif outputs == 5:
+                    tiles.narrow5(x, taps, count, weights, bias, y, stride, low, zero)
+                elif outputs == 4:
+                    tiles.narrow4(x, taps, count, weights, bias, y, stride, low, zero)
+                elif outputs == 3:
+                    tiles.narrow3(x, taps, count, weights, bias, y, stride, low, zero)
+                elif outputs == 2:
+                    tiles.narrow2(x, taps, count, weights, bias, y, stride, low, zero)
+                else:
+                    tiles.narrow1(x, taps, count, weights, bias, y, stride, low, zero)
+                at += step
+                if here == last:
+                    break
+
+
+@compiled(fastmath={"reassoc", "nsz"})
+def _sum(numbers):
+    total = numbers.dtype.type(0)
+    for j in range(len(numbers)):
+        total += numbers[j]
+    return total
+
+
+@compiled()
+def correlate(address, piece, zero):
+    """The gradient of a share of the weights: sums over images and pixels of dy times what the taps meet.
+
+    A run is a row of pixels, or a part of it, of one kind; see `work.Correlation`.
+    """
+    work = carray(pointer(address, None), (1,), CORRELATION)[0]
+    blocks, pairs = work.all_taps // TAPS, (work.channels + PAIR - 1) // PAIR
+    first, end = piece * blocks * pairs // work.pieces, (piece + 1) * blocks * pairs // work.pieces
+    lanes = VECTOR // work.number
+    held = carray(pointer(work.sums, zero), (blocks * pairs, PAIR, TAPS, lanes))
+    bias = carray(pointer(work.bias, zero), (work.channels,))
+    rows = carray(pointer(work.rows, piece), (work.height,))
+    runs = carray(pointer(work.columns, piece), (work.runs, 2))
+    offsets = carray(pointer(work.taps, piece), (work.row_kinds, work.runs, work.all_taps))
+    met = np.empty(TAPS, np.int64)
+    held[first:end] = zero
+    for tile in range(first, min(end, pairs)):
+        bias[tile * PAIR : (tile + 1) * PAIR] = zero
+    for h in range(work.height):
+        for run in range(work.runs):
+            start, width = runs[run]
+            count = width * work.images
+            whole = count // lanes * lanes
+            x = work.x + h * work.row + start * work.column
+            dy = work.dy + (h * work.width + start) * work.column
+            for tile in range(first, end):
+                block, pair = tile // pairs, tile % pairs
+                if tile == first or pair == 0:
+                    for t in range(TAPS):
+                        offset = offsets[rows[h], run, block * TAPS + t]
+                        met[t] = x + offset if offset != MISSING else work.zeros
+                outputs = min(PAIR, work.channels - pair * PAIR)
+                given = dy + pair * PAIR * work.channel
+                sums = work.sums + tile * PAIR * TAPS * VECTOR
+                if whole and outputs == 2:
+                    tiles.weights2(given, work.channel, met.ctypes.data, whole, sums, zero)
+                elif whole:
+                    tiles.weights1(given, work.channel, met.ctypes.data, whole, sums, zero)
+                for o in range(outputs):
+                    row = carray(pointer(given + o * work.channel, zero), (count,))
+                    if block == 0:
+                        bias[pair * PAIR + o] += _sum(row)
+                    for t in range(TAPS if whole < count else 0):
+                        there = carray(pointer(met[t], zero), (count,))
+                        for k in range(whole, count):
+                            held[tile, o, t, k - whole] += row[k] * there[k]
+    taps = work.real_taps
+    gradient = carray(pointer(work.y, zero), (work.channels, taps))
+    for tile in range(first, end):
+        for o in range(min(PAIR, work.channels - tile % pairs * PAIR)):
+            for t in range(min(TAPS, taps - tile // pairs * TAPS)):
+                gradient[tile % pairs * PAIR + o, tile // pairs * TAPS + t] = _sum(held[tile, o, t])

@@ -1,0 +1,169 @@
+# mypy: allow-untyped-defs
+"""The inner loops of the convolutions, as vector instructions: compilers do not find them in loops over numbers.
+
+Numbers lie image by image (`speed.planes`), so one vector holds the same pixel of several images, and a convolution is
+sums of vectors times weights. Both loops keep a tile of sums in the processor's registers. Arguments are addresses and
+counts of bytes or of numbers; `zero` says what the numbers are: float32 or float64.
+"""
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils, codegen
+from numba.extending import intrinsic
+
+I32, I64 = ir.IntType(32), ir.IntType(64)
+OUTPUTS = 6  # channels of a tile of pixels, at most
+TAPS = 9  # weights of a tile of weights, each of up to two channels
+
+
+def _registers():
+    """Bytes of a vector, and vectors that a tile has of each channel: sums and operands then fill the registers."""
+    if "+avx512f" in codegen.get_host_cpu_features().split(","):
+        return 64, 4
+    return (32, 2) if binding.get_default_triple().startswith("x86_64") else (16, 4)
+
+
+VECTOR, WIDE = _registers()
+
+
+@intrinsic
+def pointer(typing, address, zero):
+    """To numbers like `zero`, or to anything for None; for `numba.carray`."""
+    to = types.voidptr if zero == types.none else types.CPointer(zero)
+
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(to))
+
+    return to(types.int64, zero), generate
+
+
+@intrinsic
+def count_at(typing, address, more):
+    """The count at `address`, which goes up by `more` for all threads at once."""
+
+    def generate(context, builder, signature, arguments):
+        address, more = arguments
+        return builder.atomic_rmw("add", builder.inttoptr(address, I64.as_pointer()), more, "seq_cst")
+
+    return types.int64(types.int64, types.int64), generate
+
+
+class _Vectors:
+    """Writes instructions on vectors of `number`s."""
+
+    def __init__(self, context, builder, number):
+        self.builder, self.number = builder, context.get_value_type(number)
+        self.size = number.bitwidth // 8
+        self.lanes = VECTOR // self.size
+        self.type = ir.VectorType(self.number, self.lanes)
+
+    def add(self, address, offset):
+        return self.builder.add(address, I64(offset) if isinstance(offset, int) else offset)
+
+    def read(self, address, kind):
+        found = self.builder.load(self.builder.inttoptr(address, kind.as_pointer()))
+        found.align = self.size
+        return found
+
+    def write(self, value, address):
+        self.builder.store(value, self.builder.inttoptr(address, self.type.as_pointer())).align = self.size
+
+    def all(self, value):
+        """A vector of one number."""
+        empty = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(empty, value, I32(0))
+        return self.builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes))
+
+    def fused(self, a, b, c):
+        """a * b + c."""
+        kind = ir.FunctionType(self.type, [self.type] * 3)
+        name = f"llvm.fma.v{self.lanes}f{8 * self.size}"
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [a, b, c])
+
+    def loop(self, count, step, sums, body):
+        """`body(i, sums)` gives the next sums, for i = 0, step, ... below `count`, at least once; gives the last."""
+        builder = self.builder
+        before, within = builder.block, builder.append_basic_block("loop")
+        builder.branch(within)
+        builder.position_at_end(within)
+        i, held = builder.phi(I64), [builder.phi(self.type) for _ in sums]
+        after = body(i, held)
+        next_i = builder.add(i, I64(step))
+        for phi, start, again in zip([i, *held], [I64(0), *sums], [next_i, *after], strict=True):
+            phi.add_incoming(start, before)
+            phi.add_incoming(again, within)
+        done = builder.append_basic_block("done")
+        builder.cbranch(builder.icmp_signed("<", next_i, count), within, done)
+        builder.position_at_end(done)
+        return after
+
+
+def _pixels(outputs, vectors):
+    @intrinsic
+    def tile(typing, x, taps, count, weights, bias, y, stride, floor, zero):
+        """Writes `outputs` channels of one pixel: bias and the sum of its taps, at least `floor`.
+
+        taps: `count` pairs of offsets in bytes, of x and of the weights, `outputs` of which lie side by side.
+        stride: bytes from one channel of y to the next.
+        """
+
+        def generate(context, builder, signature, arguments):
+            x, taps, count, weights, bias, y, stride, floor, _ = arguments
+            v = _Vectors(context, builder, zero)
+            start = [v.all(v.read(v.add(bias, b * v.size), v.number)) for b in range(outputs) for _ in range(vectors)]
+
+            def add_tap(i, sums):
+                tap = v.add(taps, builder.mul(i, I64(16)))
+                here, weight = v.add(x, v.read(tap, I64)), v.add(weights, v.read(v.add(tap, 8), I64))
+                values = [v.read(v.add(here, j * VECTOR), v.type) for j in range(vectors)]
+                factors = [v.all(v.read(v.add(weight, b * v.size), v.number)) for b in range(outputs)]
+                return [v.fused(factors[k // vectors], values[k % vectors], sums[k]) for k in range(len(sums))]
+
+            sums, least = v.loop(count, 1, start, add_tap), v.all(floor)
+            for k, value in enumerate(sums):
+                value = builder.select(builder.fcmp_ordered("<", value, least), least, value)  # keeps NaN
+                channel = v.add(y, builder.mul(stride, I64(k // vectors)))
+                v.write(value, v.add(channel, k % vectors * VECTOR))
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 7, zero, zero), generate
+
+    return tile
+
+
+def _weights(outputs):
+    @intrinsic
+    def tile(typing, dy, stride, taps, count, sums, zero):
+        """Adds to `outputs` times TAPS vectors of sums: products of dy's channels with what the taps point to.
+
+        taps: TAPS addresses.
+        count: of numbers, whole vectors of them, at least one.
+        """
+
+        def generate(context, builder, signature, arguments):
+            dy, stride, taps, count, sums, _ = arguments
+            v = _Vectors(context, builder, zero)
+            given = [v.add(dy, builder.mul(stride, I64(b))) for b in range(outputs)]
+            reached = [v.read(v.add(taps, 8 * t), I64) for t in range(TAPS)]
+            places = [v.add(sums, k * VECTOR) for k in range(outputs * TAPS)]
+
+            def add_vector(i, held):
+                offset = builder.mul(i, I64(v.size))
+                factors = [v.read(v.add(address, offset), v.type) for address in given]
+                values = [v.read(v.add(address, offset), v.type) for address in reached]
+                return [v.fused(factors[k // TAPS], values[k % TAPS], held[k]) for k in range(len(held))]
+
+            after = v.loop(count, v.lanes, [v.read(place, v.type) for place in places], add_vector)
+            for place, value in zip(places, after, strict=True):
+                v.write(value, place)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 5, zero), generate
+
+    return tile
+
+
+wide6, wide5, wide4, wide3, wide2, wide1 = (_pixels(outputs, WIDE) for outputs in (6, 5, 4, 3, 2, 1))
+narrow6, narrow5, narrow4, narrow3, narrow2, narrow1 = (_pixels(outputs, 1) for outputs in (6, 5, 4, 3, 2, 1))
+weights1, weights2 = _weights(1), _weights(2)
+PAIR = 1 if VECTOR == 32 else 2  # channels of a tile of weights: 16 registers do not hold the sums of two

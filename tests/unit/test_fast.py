@@ -1,0 +1,271 @@
+"""Nets run by the package's own kernels against PyTorch's own layers, mostly in double precision: rounding far below
+what a mistake would show.
+"""
+
+import copy
+import importlib
+import logging
+import math
+import pickle
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mnist_cnn.models.batch_norm import BatchNorm2d
+from mnist_cnn.models.layers import build_sequential
+from mnist_cnn.speed import measures
+from mnist_cnn.speed.fast import FastNet
+
+PLAIN = {"padding": "same", "bias": False, "activation": "none"}
+NETS = {
+    "after the activation": [{"conv": 3}, "batch_norm", {"dropout": 0}, {"conv": {"filters": 8, "kernel": 1}}, "pool",
+                             {"conv": 7}, "batch_norm", {"conv": {"filters": 10, "kernel": 11}}, "flatten"],
+    "before it": [{"conv": {"filters": 6, **PLAIN}}, "batch_norm", "activation", {"conv": {"filters": 13, **PLAIN}},
+                  "batch_norm", "pool", "activation", "gap", {"dense": 10}],
+    "odd windows": [{"conv": {"filters": 5, "kernel": 4}}, {"pool": 5}, {"dropout": 0},
+                    {"conv": {"filters": 2, "kernel": 5, "padding": "same"}}, "flatten",
+                    {"dense": 40}, "batch_norm", {"dense": 10}],
+    "with layers of PyTorch's between": [{"conv": 2}, {"pool": 3}, {"conv": {"filters": 4, "activation": "tanh"}},
+                                         "gmp", {"dense": 12}, "activation", {"dense": 10}],
+    "wide": [{"pool": 4}, "flatten", {"dense": 700}, {"dropout": 0}, {"dense": 10}],
+}  # fmt: skip
+
+
+def net_of(layers: list, dtype: torch.dtype = torch.float64) -> nn.Sequential:
+    torch.manual_seed(0)
+    return build_sequential(layers, "relu", "pytorch", bn_momentum=0.01, bn_eps=1e-3, bn_debias=True)[0].to(dtype)
+
+
+def images(count: int = 24, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.rand(count, 1, 28, 28, dtype=dtype)
+
+
+def gradients(call, net: nn.Module, x: Tensor) -> list[Tensor]:
+    net.zero_grad()
+    logits = call(x)
+    F.cross_entropy(logits, torch.arange(len(x)) % logits.shape[1]).backward()
+    return [logits.detach(), *(parameter.grad.clone() for parameter in net.parameters())]
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("count", [64, 27])  # whole vectors, and not
+def test_same_outputs_gradients_and_state(name, count):
+    plain = net_of(NETS[name])
+    net, fast = copy.deepcopy(plain), FastNet()
+    for _ in range(2):
+        x = images(count)
+        expected, found = gradients(plain, plain, x), gradients(lambda x: fast(net, x), net, x)
+        for a, b in zip(expected, found, strict=True):
+            assert torch.allclose(a, b, atol=1e-11)
+    for key, value in plain.state_dict().items():
+        assert torch.allclose(net.state_dict()[key].double(), value.double(), atol=1e-11), key
+    with torch.no_grad():
+        assert torch.allclose(fast(net.eval(), x), plain.eval()(x), atol=1e-12)
+
+
+def test_float32_is_as_near_to_float64_as_pytorch():
+    layers = [{"conv": 12}, "batch_norm", {"conv": 20}, "batch_norm", "pool", {"conv": 16}, "gap", {"dense": 10}]
+    truth = net_of(layers)
+    plain = copy.deepcopy(truth).float()
+    net, fast = copy.deepcopy(plain), FastNet()
+    x = images(128, torch.float32)
+    exact = gradients(truth, truth, x.double())
+    calls = ((plain, plain), (net, lambda x: fast(net, x)))
+    errors = [[error(a, b) for a, b in zip(gradients(call, of, x), exact, strict=True)] for of, call in calls]
+    assert max(errors[1]) < max(1e-5, max(errors[0]))
+
+
+def error(found: Tensor, truth: Tensor) -> float:
+    return float((found - truth).abs().max() / truth.abs().max())
+
+
+def test_gradient_by_finite_differences():
+    net, fast = nn.Sequential(nn.Conv2d(2, 3, 3, padding="same"), BatchNorm2d(3), nn.ReLU()).double(), FastNet()
+    x = torch.randn(8, 2, 3, 2, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: fast(net, x), (x,))
+
+
+def test_large_means_do_not_spoil_the_variance():
+    """Sums of squares would lose what is left of float32."""
+    torch.manual_seed(0)
+    x = torch.randn(16, 4, 10, 10) * 0.01 + 100
+    found = FastNet()(nn.Sequential(BatchNorm2d(4)), x)
+    assert torch.allclose(found, nn.BatchNorm2d(4).double()(x.double()).float(), atol=2e-2)
+    assert found.std().item() == pytest.approx(1, abs=0.05)
+
+
+def dropped(x: Tensor, rate: float, *before: nn.Module) -> Tensor:
+    return FastNet()(nn.Sequential(*before, nn.Dropout(rate)), x)
+
+
+def masks(rate: float, *shape: int, calls: int = 1) -> Tensor:
+    torch.manual_seed(0)
+    return torch.stack([(dropped(torch.ones(shape), rate) == 0).double() for _ in range(calls)])
+
+
+@pytest.mark.parametrize("rate", [1e-5, 0.098, 0.1, 0.25, 0.5, 0.9])
+def test_rate_and_expectation_of_dropout(rate):
+    torch.manual_seed(0)
+    x = torch.ones(997, 1003)
+    y = dropped(x, rate)
+    spread = math.sqrt(rate * (1 - rate) / x.numel())
+    assert float((y == 0).double().mean()) == pytest.approx(rate, abs=5 * spread)
+    assert y.unique().tolist() == pytest.approx([0.0, 1 / (1 - rate)])
+    assert float(y.double().mean()) == pytest.approx(1, abs=5 * spread / (1 - rate))
+
+
+def test_neighbours_channels_images_and_steps_are_dropped_independently():
+    drawn = masks(0.3, 16, 8, 20, 20, calls=6) - 0.3
+    variance = 0.3 * 0.7
+    for dim in range(1, 5):
+        for lag in (1, 2, 3, 4):
+            a, b = (drawn.narrow(dim, start, drawn.shape[dim] - lag) for start in (0, lag))
+            assert abs(float((a * b).mean()) / variance) < 5 / math.sqrt(a.numel())
+    for step in range(1, 6):
+        assert abs(float((drawn[0] * drawn[step]).mean()) / variance) < 5 / math.sqrt(drawn[0].numel())
+
+
+def test_layers_are_dropped_independently():
+    net = nn.Sequential(nn.Dropout(0.5), nn.Tanh(), nn.Dropout(0.5))
+    torch.manual_seed(0)
+    y = FastNet()(net, torch.ones(64, 4000))
+    assert float((y == 0).double().mean()) == pytest.approx(0.75, abs=0.01)
+
+
+def test_the_share_per_image_varies_as_that_of_independent_draws():
+    share = masks(0.2, 4000, 500)[0].mean(dim=1)
+    assert float(share.var()) == pytest.approx(0.2 * 0.8 / 500, rel=0.15)
+
+
+def test_the_gradient_has_the_mask_of_the_output_and_the_relu_before_it():
+    torch.manual_seed(0)
+    x = torch.randn(50, 4, 6, 6).requires_grad_()
+    y = dropped(x, 0.25, nn.ReLU())
+    y.sum().backward()
+    assert torch.allclose(y, x * x.grad)
+    assert torch.allclose(y[y != 0], (x / 0.75)[y != 0])
+    assert 0 < int((y == 0).sum() - (x <= 0).sum()) < 2000
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-6, 1 - 1e-9])
+def test_extreme_rates_stay_finite(rate):
+    assert dropped(torch.ones(20, 100), rate).isfinite().all()
+
+
+def test_the_seed_decides_and_the_number_of_threads_does_not():
+    layers = [{"conv": 5}, "batch_norm", {"dropout": 0.3}, "pool", "flatten", {"dense": 10}]
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            net, fast = net_of(layers, torch.float32), FastNet()
+            found.append(gradients(lambda x, fast=fast, net=net: fast(net, x), net, images(50, torch.float32)))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+    assert not torch.equal(*masks(0.5, 20, 10, calls=2))
+
+
+def test_steps_that_overlap_do_not_disturb_each_other():
+    net, fast = net_of(NETS["before it"]), FastNet()
+    x = images(), images()
+    expected = [torch.autograd.grad(fast(net, part).logsumexp(1).sum(), list(net.parameters())) for part in x]
+    logits = [fast(net, part) for part in x]
+    found = [torch.autograd.grad(one.logsumexp(1).sum(), list(net.parameters())) for one in logits]
+    for a, b in zip(expected, found, strict=True):
+        assert all(map(torch.equal, a, b))
+
+
+def test_what_another_step_has_overwritten_is_not_gone_back_through():
+    net, fast = net_of(NETS["before it"]), FastNet()
+    logits = fast(net, images())
+    logits.sum().backward(retain_graph=True)
+    logits.sum().backward()
+    logits = fast(net, images())
+    logits.sum().backward(retain_graph=True)
+    fast(net, images())
+    with pytest.raises(RuntimeError, match="backward a second time, after another forward"):
+        logits.sum().backward()
+
+
+def test_weights_that_come_to_lie_elsewhere_are_found():
+    net, fast = net_of(NETS["before it"]), FastNet()
+    x = images()
+    gradients(lambda x: fast(net, x), net, x)
+    for parameter in net.parameters():
+        parameter.data = parameter.data.clone() * 2
+    other = net_of(NETS["before it"])
+    expected = copy.deepcopy(net)
+    for a, b in zip(gradients(lambda x: fast(net, x), net, x), gradients(expected, expected, x), strict=True):
+        assert torch.allclose(a, b, atol=1e-11)
+    assert torch.allclose(fast(other, x), copy.deepcopy(other)(x))  # another net altogether
+
+
+def test_a_copy_begins_anew():
+    net, fast = net_of(NETS["before it"]), FastNet()
+    fast(net, images())
+    for again in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))):
+        assert again(net, images()).shape == (24, 10)
+
+
+def test_not_a_number_stays():
+    x = torch.ones(16, 2, 4, 4)
+    x[3, 1, 2, 2] = math.nan
+    net = nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(), nn.MaxPool2d(2), nn.ReLU(), nn.Dropout(0.0))
+    assert FastNet()(net, x)[3, :, 1, 1].isnan().all()
+    assert FastNet()(net, x)[:3].isfinite().all()
+
+
+def test_where_pytorchs_own_layers_do_it():
+    """Few images, gradients in evaluation, a part in evaluation, mixed precision, other kinds of convolution."""
+    net, fast = net_of(NETS["before it"], torch.float32), FastNet()
+    assert torch.equal(fast(net, images(4, torch.float32)), net(images(4, torch.float32))) is False  # random images
+    x = images(32, torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert fast(net, x).dtype == torch.bfloat16
+    assert torch.equal(fast(net.eval(), x), net(x))
+    net.train()[1].eval()
+    mean = net[1].running_mean.clone()
+    assert torch.equal(fast(net, x), net(x))
+    assert torch.equal(net[1].running_mean, mean)
+    other = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2), nn.Flatten())
+    assert torch.equal(fast(other, x), other(x))
+
+
+def test_hooks_see_each_layer():
+    net, fast, seen = net_of(NETS["before it"]), FastNet(), []
+    net[0].register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
+    fast(net, images())
+    assert seen == [(24, 6, 28, 28)]
+
+
+def test_without_numba_pytorchs_own_layers_train_and_it_is_said_once(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setitem(sys.modules, "mnist_cnn.speed.fast", None)
+    measures._fast_nets.cache_clear()
+    try:
+        assert [measures.fast_net() for _ in range(2)] == [None, None]
+    finally:
+        measures._fast_nets.cache_clear()
+    assert [record.message for record in caplog.records] == [
+        "numba is not installed: the layers take PyTorch's own, slower ways"
+    ]
+
+
+def test_without_a_folder_to_keep_them_in_kernels_are_compiled_all_the_same(monkeypatch):
+    import numba.core.caching
+
+    monkeypatch.setattr(numba.core.caching.CacheImpl, "_locator_classes", [])
+    with pytest.raises(RuntimeError, match="no locator"):
+        numba.njit(cache=True)(error)
+    kept = importlib.import_module("mnist_cnn.speed.kept")
+
+    @kept.compiled()
+    def one_more(x):
+        return x + 1
+
+    assert one_more(1) == 2
