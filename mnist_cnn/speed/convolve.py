@@ -10,7 +10,7 @@ from numba import carray
 
 from mnist_cnn.speed import tiles
 from mnist_cnn.speed.kept import compiled
-from mnist_cnn.speed.tiles import PAIR, TAPS, VECTOR, WIDE, pointer
+from mnist_cnn.speed.tiles import AT_ONCE, PAIR, TAPS, VECTOR, WIDE, pointer
 from mnist_cnn.speed.work import RECORDS, Convolution, Correlation, Pack
 
 CONVOLUTION, CORRELATION, PACKING = RECORDS[Convolution], RECORDS[Correlation], RECORDS[Pack]
@@ -105,54 +105,65 @@ def _sum(numbers):
 
 @compiled()
 def correlate(address, piece, zero):
-    """The gradient of a share of the weights: sums over images and pixels of dy times what the taps meet.
+    """The gradients of all weights, from a share of the rows: sums of dy times what the taps meet.
 
     A run is a row of pixels, or a part of it, of one kind; see `work.Correlation`.
     """
     work = carray(pointer(address, None), (1,), CORRELATION)[0]
     blocks, pairs = work.all_taps // TAPS, (work.channels + PAIR - 1) // PAIR
-    first, end = piece * blocks * pairs // work.pieces, (piece + 1) * blocks * pairs // work.pieces
     lanes = VECTOR // work.number
-    held = carray(pointer(work.sums, zero), (blocks * pairs, PAIR, TAPS, lanes))
-    bias = carray(pointer(work.bias, zero), (work.channels,))
+    held = carray(pointer(work.sums, zero), (work.pieces, pairs, blocks, PAIR, TAPS, lanes))[piece]
+    bias = carray(pointer(work.bias_sums, zero), (work.pieces, work.channels))[piece]
     rows = carray(pointer(work.rows, piece), (work.height,))
     runs = carray(pointer(work.columns, piece), (work.runs, 2))
     offsets = carray(pointer(work.taps, piece), (work.row_kinds, work.runs, work.all_taps))
     met = np.empty(TAPS, np.int64)
-    held[first:end] = zero
-    for tile in range(first, min(end, pairs)):
-        bias[tile * PAIR : (tile + 1) * PAIR] = zero
-    for h in range(work.height):
+    held[:] = zero
+    bias[:] = zero
+    for h in range(piece * work.height // work.pieces, (piece + 1) * work.height // work.pieces):
         for run in range(work.runs):
             start, width = runs[run]
             count = width * work.images
-            whole = count // lanes * lanes
+            whole = count // (AT_ONCE * lanes) * AT_ONCE * lanes
             x = work.x + h * work.row + start * work.column
             dy = work.dy + (h * work.width + start) * work.column
-            for tile in range(first, end):
-                block, pair = tile // pairs, tile % pairs
-                if tile == first or pair == 0:
-                    for t in range(TAPS):
-                        offset = offsets[rows[h], run, block * TAPS + t]
-                        met[t] = x + offset if offset != MISSING else work.zeros
-                outputs = min(PAIR, work.channels - pair * PAIR)
-                given = dy + pair * PAIR * work.channel
-                sums = work.sums + tile * PAIR * TAPS * VECTOR
-                if whole and outputs == 2:
-                    tiles.weights2(given, work.channel, met.ctypes.data, whole, sums, zero)
-                elif whole:
-                    tiles.weights1(given, work.channel, met.ctypes.data, whole, sums, zero)
-                for o in range(outputs):
-                    row = carray(pointer(given + o * work.channel, zero), (count,))
-                    if block == 0:
-                        bias[pair * PAIR + o] += _sum(row)
-                    for t in range(TAPS if whole < count else 0):
-                        there = carray(pointer(met[t], zero), (count,))
-                        for k in range(whole, count):
-                            held[tile, o, t, k - whole] += row[k] * there[k]
-    taps = work.real_taps
-    gradient = carray(pointer(work.y, zero), (work.channels, taps))
-    for tile in range(first, end):
-        for o in range(min(PAIR, work.channels - tile % pairs * PAIR)):
-            for t in range(min(TAPS, taps - tile // pairs * TAPS)):
-                gradient[tile % pairs * PAIR + o, tile // pairs * TAPS + t] = _sum(held[tile, o, t])
+            for o in range(work.channels):
+                bias[o] += _sum(carray(pointer(dy + o * work.channel, zero), (count,)))
+            for block in range(blocks):
+                for t in range(TAPS):
+                    offset = offsets[rows[h], run, block * TAPS + t]
+                    met[t] = x + offset if offset != MISSING else work.zeros
+                for pair in range(pairs):
+                    given, sums = dy + pair * PAIR * work.channel, held[pair, block]
+                    outputs = min(PAIR, work.channels - pair * PAIR)
+                    if whole and outputs == 2:
+                        tiles.weights2(given, work.channel, met.ctypes.data, whole, sums.ctypes.data, zero)
+                    elif whole:
+                        tiles.weights1(given, work.channel, met.ctypes.data, whole, sums.ctypes.data, zero)
+                    for k in range(whole, count):
+                        for o in range(outputs):
+                            factor = carray(pointer(given + o * work.channel, zero), (count,))[k]
+                            for t in range(TAPS):
+                                sums[o, t, k % lanes] += factor * carray(pointer(met[t], zero), (count,))[k]
+
+
+@compiled()
+def collect(address, piece, zero):
+    """What the shares of `correlate` add up to, for one channel; see `work.Correlation`."""
+    work = carray(pointer(address, None), (1,), CORRELATION)[0]
+    blocks, pairs = work.all_taps // TAPS, (work.channels + PAIR - 1) // PAIR
+    lanes = VECTOR // work.number
+    held = carray(pointer(work.sums, zero), (work.shares, pairs, blocks, PAIR, TAPS, lanes))
+    gradient = carray(pointer(work.y, zero), (work.channels, work.real_taps))[piece]
+    for t in range(work.real_taps):
+        total = held[0, piece // PAIR, t // TAPS, piece % PAIR, t % TAPS]
+        for share in range(1, work.shares):
+            more = held[share, piece // PAIR, t // TAPS, piece % PAIR, t % TAPS]
+            for lane in range(lanes):
+                total[lane] += more[lane]
+        gradient[t] = _sum(total)
+    bias_sums = carray(pointer(work.bias_sums, zero), (work.shares, work.channels))
+    bias = carray(pointer(work.bias, zero), (work.channels,))
+    bias[piece] = bias_sums[0, piece]
+    for share in range(1, work.shares):
+        bias[piece] += bias_sums[share, piece]

@@ -12,11 +12,11 @@ from mnist_cnn.speed import work
 from mnist_cnn.speed.kernels import LEVELS, PIECE
 from mnist_cnn.speed.program import Address, Place, Works
 from mnist_cnn.speed.tables import Shape, pixel_tables, run_tables
-from mnist_cnn.speed.tiles import PAIR, TAPS, VECTOR
+from mnist_cnn.speed.tiles import PAIR, VECTOR
 from mnist_cnn.speed.work import Kernel
 
 PIECES = 32  # of a convolution: enough for threads to share them evenly
-SUMMED = 4  # of the gradient of its weights; each reads all of the input
+SHARES = 4  # of the rows, in the gradient of its weights; each has its own sums
 Size = tuple[int, ...]  # of one image: (C, H, W) or (F,)
 Back = Callable[[Address], Address | None]  # from the gradient of what a step gives to that of what it takes
 
@@ -103,12 +103,12 @@ class Convolve:
                 dy = steps.reach(what, dy, None)
             given = steps.gradient(weight)
             summed = steps.gradient(bias) if bias is not None else works.new(shape.outputs)
-            self._correlate(works, shape, x, dy, given, summed)
-            if needed is None:
-                return None
-            dx = needed or steps.gradients.other(dy)
-            nothing = works.at(torch.zeros(shape.inputs, dtype=steps.dtype))
-            self._convolve(works, shape.backward, dy, dx, nothing, flipped=True, relu=False, waits=False)
+            shares = self._correlate(works, shape, x, dy, given, summed)
+            dx = None if needed is None else needed or steps.gradients.other(dy)
+            if dx is not None:
+                nothing = works.at(torch.zeros(shape.inputs, dtype=steps.dtype))
+                self._convolve(works, shape.backward, dy, dx, nothing, flipped=True, relu=False, waits=False)
+            works.add(Kernel.COLLECT, shape.outputs, shares)
             return dx
 
         return back
@@ -143,14 +143,15 @@ class Convolve:
         offsets, rows, runs = run_tables(shape)
         height, width = shape.output
         column = shape.images * shape.number
-        tiles = -(-shape.outputs // PAIR) * (offsets.shape[2] // TAPS)
+        shares, numbers = min(SHARES, height), -(-shape.outputs // PAIR) * PAIR * offsets.shape[2]
         what = work.Correlation(
             shape.outputs, height, width, shape.images, len(runs), len(offsets), offsets.shape[2], shape.taps,
             shape.size[1] * column, column, height * width * column, shape.number, works.at(offsets), works.at(rows),
             works.at(runs), works.at(torch.zeros(width * shape.images, dtype=works.dtype)), x, dy, gradient, bias,
-            works.new(tiles * PAIR * TAPS * VECTOR, dtype=torch.uint8),
+            shares, works.new(shares * numbers * VECTOR, dtype=torch.uint8), works.new(shares, shape.outputs),
         )  # fmt: skip
-        works.add(Kernel.CORRELATE, min(SUMMED, tiles), what)
+        works.add(Kernel.CORRELATE, shares, what)
+        return what
 
 
 @dataclass(frozen=True)

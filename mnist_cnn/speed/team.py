@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from numba import carray
 
-from mnist_cnn.speed.convolve import convolve, correlate, pack
+from mnist_cnn.speed.convolve import collect, convolve, correlate, pack
 from mnist_cnn.speed.kept import compiled, entry
 from mnist_cnn.speed.kernels import average, pass_over, pool, turn
 from mnist_cnn.speed.tiles import count_at, pointer
 from mnist_cnn.speed.work import WORDS, Kernel
 
 log = logging.getLogger(__name__)
-POOL, AVERAGE, TURN, PACK, CONVOLVE = (
-    int(k) for k in (Kernel.POOL, Kernel.AVERAGE, Kernel.TURN, Kernel.PACK, Kernel.CONVOLVE)
+POOL, AVERAGE, TURN, PACK, CONVOLVE, CORRELATE = (
+    int(kernel) for kernel in (Kernel.POOL, Kernel.AVERAGE, Kernel.TURN, Kernel.PACK, Kernel.CONVOLVE, Kernel.CORRELATE)
 )
 Program = np.ndarray[Any, Any]  # (works, WORDS) int64, with one row more: how many works
 
@@ -39,8 +39,10 @@ def _do(kernel, address, piece, zero, none):
         pack(address, zero)
     elif kernel == CONVOLVE:
         convolve(address, piece, zero, none)
-    else:
+    elif kernel == CORRELATE:
         correlate(address, piece, zero)
+    else:
+        collect(address, piece, zero)
 
 
 @compiled()

@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 I32, I64 = ir.IntType(32), ir.IntType(64)
 OUTPUTS = 6  # channels of a tile of pixels, at most
 TAPS = 9  # weights of a tile of weights, each of up to two channels
+AT_ONCE = 2  # vectors that such a tile takes in a round: fewer additions of addresses
 
 
 def _registers():
@@ -131,13 +132,13 @@ def _pixels(outputs, vectors):
     return tile
 
 
-def _weights(outputs):
+def _weights(outputs, vectors):
     @intrinsic
     def tile(typing, dy, stride, taps, count, sums, zero):
         """Adds to `outputs` times TAPS vectors of sums: products of dy's channels with what the taps point to.
 
         taps: TAPS addresses.
-        count: of numbers, whole vectors of them, at least one.
+        count: of numbers, a multiple of `vectors` vectors of them, at least one.
         """
 
         def generate(context, builder, signature, arguments):
@@ -147,13 +148,15 @@ def _weights(outputs):
             reached = [v.read(v.add(taps, 8 * t), I64) for t in range(TAPS)]
             places = [v.add(sums, k * VECTOR) for k in range(outputs * TAPS)]
 
-            def add_vector(i, held):
-                offset = builder.mul(i, I64(v.size))
-                factors = [v.read(v.add(address, offset), v.type) for address in given]
-                values = [v.read(v.add(address, offset), v.type) for address in reached]
-                return [v.fused(factors[k // TAPS], values[k % TAPS], held[k]) for k in range(len(held))]
+            def add_vectors(i, held):
+                for j in range(vectors):
+                    offset = v.add(builder.mul(i, I64(v.size)), j * VECTOR)
+                    factors = [v.read(v.add(address, offset), v.type) for address in given]
+                    values = [v.read(v.add(address, offset), v.type) for address in reached]
+                    held = [v.fused(factors[k // TAPS], values[k % TAPS], held[k]) for k in range(len(held))]
+                return held
 
-            after = v.loop(count, v.lanes, [v.read(place, v.type) for place in places], add_vector)
+            after = v.loop(count, vectors * v.lanes, [v.read(place, v.type) for place in places], add_vectors)
             for place, value in zip(places, after, strict=True):
                 v.write(value, place)
             return context.get_dummy_value()
@@ -165,5 +168,5 @@ def _weights(outputs):
 
 wide6, wide5, wide4, wide3, wide2, wide1 = (_pixels(outputs, WIDE) for outputs in (6, 5, 4, 3, 2, 1))
 narrow6, narrow5, narrow4, narrow3, narrow2, narrow1 = (_pixels(outputs, 1) for outputs in (6, 5, 4, 3, 2, 1))
-weights1, weights2 = _weights(1), _weights(2)
+weights1, weights2 = _weights(1, AT_ONCE), _weights(2, AT_ONCE)
 PAIR = 1 if VECTOR == 32 else 2  # channels of a tile of weights: 16 registers do not hold the sums of two

@@ -9,7 +9,7 @@ import numpy as np
 class Kernel(IntEnum):
     SUMS, NORMALIZE, TRANSFORM, GRADIENT_SUMS, GRADIENT = range(5)
     POOL, POOL_GRADIENT, AVERAGE, AVERAGE_GRADIENT = range(5, 9)
-    TURN, PACK, CONVOLVE, CORRELATE = range(9, 13)
+    TURN, PACK, CONVOLVE, CORRELATE, COLLECT = range(9, 14)
 
 
 class Pass(NamedTuple):
@@ -126,7 +126,8 @@ class Correlation(NamedTuple):
         taps: (row_kinds, runs, all_taps), offsets.
         rows: kinds of the rows.
         columns: (runs, 2): first column, and how many.
-        sums: a vector for each weight.
+        shares: pieces of the correlation.
+        sums, bias_sums: of each share a vector for each weight, and a number for each channel.
         zeros: as many as a run has.
     """
 
@@ -150,7 +151,9 @@ class Correlation(NamedTuple):
     dy: Any
     y: Any
     bias: Any
+    shares: int
     sums: Any
+    bias_sums: Any
 
 
 # Before it: the next piece to be taken, how many are done, how many there are, the kernel, and whether it must wait for
