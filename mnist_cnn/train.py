@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import WeightAveraging
 
@@ -51,6 +50,7 @@ from mnist_cnn.training.batches import check_batches
 from mnist_cnn.training.measure import measure
 from mnist_cnn.training.rehearsal import rehearse_late_kinds
 from mnist_cnn.training.trainer import assemble
+from mnist_cnn.training.waiting import Waiting, threads_for
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,7 @@ def train(
         quiet_libraries(),
         Keeper(claim, cfg, overrides) as keeper,
         stoppable(run),
+        threads_for(cfg, run if checkpoint else None) as threads,
     ):
         if claim.found and checkpoint is None:
             log.info(f"{run.path}: no epoch of it was complete; it starts from its beginning")
@@ -110,8 +111,8 @@ def train(
             data.prepare_data()
             data.setup("fit")
             check_batches(cfg, data, overrides)
-            forecast = Forecast(keeper, earlier_epoch(find_siblings(run.path), cfg, torch.get_num_threads()))
-            parts = assemble(cfg, run, data, speed, checkpoint, began, keeper.begin, [forecast])
+            forecast = Forecast(keeper, earlier_epoch(find_siblings(run.path), cfg, threads))
+            parts = assemble(cfg, run, data, speed, checkpoint, began, keeper.begin, [forecast, Waiting()])
             model, trainer = parts.model, parts.trainer
             rows = layer_rows(model)
             keeper.add(**describe(cfg, overrides, data, model, rows, trainer))

@@ -29,6 +29,7 @@ ROOT_KEYS: dict[str, Any] = {
     "resume": PathName | None,
     "run_root": PathName,
     "figures": bool,
+    "threads": Literal["auto"] | Count,
     "jobs": Literal["auto"] | Count,
     "bad_jobs": Literal["refuse", "skip"],
     "rehearse": bool,

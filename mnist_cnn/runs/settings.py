@@ -13,8 +13,8 @@ from mnist_cnn.runs.listing import leaves
 # Repeats the same with other random numbers or another fold, has no part in what is trained, or rounds otherwise at
 # most; `speed` draws other random numbers as well.
 WITHOUT_EFFECT = [
-    "seed", "data.seed", "data.fold", "resume", "run_root", "figures", "jobs", "bad_jobs", "rehearse", "learning_rates",
-    "speed", "logger", "data.root", "data.class_names", "data.num_workers", "data.pin_memory", "data.eval_batch_size",
+    "seed", "data.seed", "data.fold", "resume", "run_root", "figures", "threads", "jobs", "bad_jobs", "rehearse",
+    "learning_rates", "speed", "logger", "data.root", "data.class_names", "data.num_workers", "data.pin_memory", "data.eval_batch_size",
     "trainer.accelerator", "trainer.benchmark", "trainer.deterministic", "trainer.log_every_n_steps",
     "trainer.num_sanity_val_steps", "trainer.profiler", "callbacks.lr_monitor", "callbacks.pruning",
     "metrics",
@@ -25,6 +25,7 @@ ADDED_LATER: dict[str, Any] = {**BEFORE}
 # What leaves the meaning of the epochs already trained alone, and what a checkpoint does not restore over.
 MAY_CHANGE = [
     "trainer.max_epochs",
+    "threads",
     "trainer.accelerator",
     "trainer.devices",
     "data.root",

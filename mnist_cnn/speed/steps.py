@@ -139,7 +139,9 @@ class Convolve:
         )  # fmt: skip
         works.add(Kernel.CONVOLVE, min(PIECES, height * width), what, waits)
 
-    def _correlate(self, works: Works, shape: Shape, x: Address, dy: Address, gradient: Address, bias: Address) -> None:
+    def _correlate(
+        self, works: Works, shape: Shape, x: Address, dy: Address, gradient: Address, bias: Address
+    ) -> work.Correlation:
         offsets, rows, runs = run_tables(shape)
         height, width = shape.output
         column = shape.images * shape.number

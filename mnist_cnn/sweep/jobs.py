@@ -32,6 +32,7 @@ from mnist_cnn.runs.checkpoint import find_checkpoint
 from mnist_cnn.runs.directory import Run, move_aside
 from mnist_cnn.runs.settings import settings_digest
 from mnist_cnn.speed import huge_pages
+from mnist_cnn.speed.threads import free_cores
 
 POLL_SECONDS = 0.2
 KILLED = "killed by"
@@ -89,14 +90,10 @@ def start_or_continue(cfg: DictConfig, run: Run, overrides: list[str], log_file:
     return Job(cfg, run, overrides, log_file, False, about)
 
 
-def cores() -> int:
-    """Processor cores that this process may use, which on a shared machine are not all of them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def threads_each(at_once: int) -> int:
     """Threads of each of some jobs side by side."""
-    return min(max(1, cores() // at_once), int(os.environ.get("OMP_NUM_THREADS", cores())))
+    free = free_cores()
+    return min(max(1, free // at_once), int(os.environ.get("OMP_NUM_THREADS", free)))
 
 
 def run_side_by_side(
@@ -119,7 +116,7 @@ def run_side_by_side(
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context: Any = multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload([task.__module__, "mnist_cnn.speed.kernels"])
+        context.set_forkserver_preload([task.__module__, "mnist_cnn.speed.fast"])
     waiting = iter(jobs)
     running: dict[BaseProcess, tuple[Job, float]] = {}
     try:

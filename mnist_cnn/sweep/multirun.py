@@ -20,7 +20,8 @@ from mnist_cnn.report.forecast import earlier_epoch
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.listing import find_runs
 from mnist_cnn.signals import stopping
-from mnist_cnn.sweep.jobs import Job, Task, cores, run_side_by_side, start_or_continue, threads_each
+from mnist_cnn.speed.threads import free_cores
+from mnist_cnn.sweep.jobs import Job, Task, run_side_by_side, start_or_continue, threads_each
 from mnist_cnn.sweep.plan import COMPLETED, Sweep, SweepJob, new_directory, newest_unfinished
 from mnist_cnn.sweep.progress import SweepDisplay
 from mnist_cnn.sweep.summary import write_summary
@@ -213,4 +214,4 @@ def jobs_at_once(cfg: DictConfig, count: int, jobs: str | int | None = None) -> 
     if jobs != "auto":
         return min(int(jobs), count)
     on_gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return max(1, min(count, cores(), SHARING_A_GPU if on_gpu else cores()))
+    return max(1, min(count, free_cores(), SHARING_A_GPU if on_gpu else count))
