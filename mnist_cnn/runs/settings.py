@@ -14,10 +14,10 @@ from mnist_cnn.runs.listing import leaves
 # most; `speed` draws other random numbers as well.
 WITHOUT_EFFECT = [
     "seed", "data.seed", "data.fold", "resume", "run_root", "figures", "threads", "jobs", "bad_jobs", "rehearse",
-    "learning_rates", "speed", "logger", "data.root", "data.class_names", "data.num_workers", "data.pin_memory", "data.eval_batch_size",
-    "trainer.accelerator", "trainer.benchmark", "trainer.deterministic", "trainer.log_every_n_steps",
-    "trainer.num_sanity_val_steps", "trainer.profiler", "callbacks.lr_monitor", "callbacks.pruning",
-    "metrics",
+    "learning_rates", "speed", "logger", "data.root", "data.class_names", "data.num_workers", "data.pin_memory",
+    "data.eval_batch_size", "trainer.accelerator", "trainer.benchmark", "trainer.deterministic",
+    "trainer.log_every_n_steps", "trainer.num_sanity_val_steps", "trainer.profiler", "callbacks.lr_monitor",
+    "callbacks.pruning", "metrics",
 ]  # fmt: skip
 # Settings that later versions added, with the value that stands for what was done before there was a choice. They count
 # only when they have another one, so that finished runs stay the same.

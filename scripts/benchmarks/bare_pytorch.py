@@ -65,7 +65,7 @@ def with_tricks(job: dict[str, Any]) -> Iterator[Prepared]:
     with speed.memory():
         model = build_model(cfg)
         speed.apply(model)
-        yield model.net, model.optimizer(model.named_parameters())
+        yield model, model.optimizer(model.named_parameters())
 
 
 @torch.no_grad()
