@@ -9,7 +9,7 @@ MOVED = {
     "mnist_cnn.pruning.PruneTrial": "mnist_cnn.search.pruning.PruneTrial",
 }
 # Keys of the root that came later, with what was done before.
-CAME_LATER: dict[str, Any] = {"metrics": {}, "weights": None, "freeze": None, "rehearse": True}
+CAME_LATER: dict[str, Any] = {"metrics": {}, "weights": None, "freeze": None, "rehearse": True, "threads": "auto"}
 # Old digest -> `settings_digest` of the same configuration, by composing every entry at commit de03733 and today.
 DIGESTS: dict[str, str] = {
     "04a205bff5fd": "b08d573f2128", "0946da0cd63f": "d70b7e432288", "1354a327d522": "b4971e4a78fd",

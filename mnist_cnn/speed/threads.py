@@ -19,7 +19,7 @@ WATCHED = 0.15  # seconds
 def cores() -> int:
     """Processor cores that this process may use, which on a shared machine are not all of them."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, math.ceil(_quota())))
+    return max(1, math.ceil(min(allowed, _quota())))
 
 
 def free_cores() -> int:

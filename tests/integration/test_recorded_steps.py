@@ -57,7 +57,7 @@ SHORT = ["model=gap", "trainer.max_epochs=3"]  # 240 images: seven steps of 32, 
      ["+augment.degrees=20"], ["trainer.precision=bf16-mixed"], ["callbacks=[checkpoint,ema]"]],
 )  # fmt: skip
 def test_a_run_ends_as_without_recording(cli, tiny_overrides, tmp_path, as_on_a_gpu, more):
-    recipe = [*SHORT, *tiny_overrides, *more]
+    recipe = [*SHORT, "speed.fused_layers=false", *tiny_overrides, *more]
     assert cli(*recipe, "speed.cuda_graph=false", f"hydra.run.dir={tmp_path}/usual") == 0
     assert as_on_a_gpu == {"recorded": 0, "replayed": 0}
     assert cli(*recipe, f"hydra.run.dir={tmp_path}/recorded") == 0
@@ -102,7 +102,8 @@ def test_what_cannot_be_recorded_trains_as_ever_and_says_why(
     cli, tiny_overrides, tmp_path, as_on_a_gpu, caplog, more, words
 ):
     caplog.set_level(logging.INFO)
-    assert cli("model=vanilla", *tiny_overrides, "trainer.max_epochs=1", *more) == 0
+    on_gpu = ["speed.fused_layers=false", "trainer.max_epochs=1"]
+    assert cli("model=vanilla", *tiny_overrides, *on_gpu, *more) == 0
     assert as_on_a_gpu["replayed"] == 0
     [line] = [text for text in caplog.text.splitlines() if "no CUDA graph" in text]
     assert words in line
