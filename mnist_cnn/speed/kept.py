@@ -2,31 +2,45 @@
 """Numba's compiled functions, kept on disk for the next process.
 
 Numba asks a function's own file alone whether what it kept is still right, though what the function calls is part of
-it. Here they are kept under a name for all of these files together.
+it; here they are kept under a name for all of these files and for the processor. And it links what it has just compiled
+in another way than what it finds on disk, so that sums are rounded otherwise: so a process of its own compiles, and all
+others take what that one has kept.
 """
 
 import contextlib
 import functools
 import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numba.core.config
+from llvmlite import binding
 from numba import cfunc, njit
+from numba.core.codegen import get_host_cpu_features
 from platformdirs import user_cache_path
 
 config: Any = numba.core.config
+PACKAGE = Path(__file__).parents[1]
+OTHERS = 4  # folders of other versions and processors that stay
+COMPILE = "import sys; sys.path.insert(0, {root!r}); import {module}; {module}.{function}.compile_alone()"
 
 
 @functools.cache
 def _folder() -> Path:
     sources = sorted(Path(__file__).parent.glob("*.py"))
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    return user_cache_path("mnist_cnn") / "kernels" / digest[:16]
+    made_of = [sys.version, numba.__version__, binding.get_host_cpu_name(), get_host_cpu_features()]
+    made_of += [f"{source} {source.stat().st_mtime_ns}" for source in sources]  # what Numba looks at
+    text = "\n".join(made_of).encode() + b"".join(source.read_bytes() for source in sources)
+    return user_cache_path("mnist_cnn") / "kernels" / hashlib.sha256(text).hexdigest()[:16]
 
 
 @contextlib.contextmanager
-def _keeping():
+def _keeping() -> Iterator[None]:
     """Numba looks for its folder when it meets a function, not when it compiles it."""
     before = config.CACHE_DIR
     config.CACHE_DIR = before or str(_folder())
@@ -49,10 +63,42 @@ def compiled(**options):
     return compile_it
 
 
-def entry(function) -> Any:
-    """The address of a function of one address, for C; compiled at once."""
-    try:
-        with _keeping():
-            return cfunc("void(int64)", cache=True)(function).address
-    except RuntimeError:
-        return cfunc("void(int64)")(function).address
+class Entry:
+    """A function of one address, for C."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self.name: str = function.__name__
+
+    @functools.cached_property
+    def address(self) -> int:
+        """Compiled, if nobody has done so before."""
+        with contextlib.suppress(OSError, filelock.Timeout, subprocess.SubprocessError):  # then this process compiles
+            self._have_compiled()
+        return self.compile_alone()
+
+    def compile_alone(self) -> Any:
+        """In this process, unless it is kept."""
+        try:
+            with _keeping():
+                return cfunc("void(int64)", cache=True)(self.function).address
+        except RuntimeError:
+            return cfunc("void(int64)")(self.function).address
+
+    def _have_compiled(self) -> None:
+        folder = _folder()
+        done = folder / f"{self.name}.done"
+        if done.exists():
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / "lock", timeout=120):
+            if done.exists():
+                return
+            code = COMPILE.format(
+                root=str(PACKAGE.parent), module=self.function.__module__, function=self.name.strip("_")
+            )
+            subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
+            done.touch()
+        others = sorted(folder.parent.iterdir(), key=lambda other: other.stat().st_mtime_ns, reverse=True)
+        for other in others[1 + OTHERS :]:
+            shutil.rmtree(other, ignore_errors=True)

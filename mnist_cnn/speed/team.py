@@ -13,7 +13,7 @@ import torch
 from numba import carray
 
 from mnist_cnn.speed.convolve import collect, convolve, correlate, pack
-from mnist_cnn.speed.kept import compiled, entry
+from mnist_cnn.speed.kept import Entry, compiled
 from mnist_cnn.speed.kernels import average, pass_over, pool, turn
 from mnist_cnn.speed.tiles import count_at, pointer
 from mnist_cnn.speed.work import WORDS, Kernel
@@ -77,6 +77,9 @@ def _float64(address):
     _work(address, np.float64(0), np.float64(-np.inf))
 
 
+float32, float64 = Entry(_float32), Entry(_float64)
+
+
 @functools.cache
 def compile_kernels(dtype: torch.dtype) -> int:
     """Address of what works in these numbers."""
@@ -84,7 +87,7 @@ def compile_kernels(dtype: torch.dtype) -> int:
     message.daemon = True
     message.start()
     try:
-        return entry({torch.float32: _float32, torch.float64: _float64}[dtype])
+        return {torch.float32: float32, torch.float64: float64}[dtype].address
     finally:
         message.cancel()
 

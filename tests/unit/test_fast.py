@@ -6,7 +6,9 @@ import copy
 import importlib
 import logging
 import math
+import os
 import pickle
+import subprocess
 import sys
 
 import pytest
@@ -269,3 +271,25 @@ def test_without_a_folder_to_keep_them_in_kernels_are_compiled_all_the_same(monk
         return x + 1
 
     assert one_more(1) == 2
+
+
+HASH = """
+import hashlib, torch
+from torch import nn
+from mnist_cnn.speed.fast import FastNet
+torch.manual_seed(0)
+net = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Conv2d(6, 9, 3), nn.MaxPool2d(2), nn.Flatten())
+FastNet()(net, torch.rand(48, 1, 28, 28)).logsumexp(1).sum().backward()
+print(hashlib.md5(b"".join(p.grad.numpy().tobytes() for p in net.parameters())).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_the_process_that_compiles_and_those_after_it_round_alike(tmp_path):
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", HASH]
+    found = [
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout for _ in range(2)
+    ]
+    assert found[0] == found[1]
+    assert list(tmp_path.rglob("_float32.done"))
