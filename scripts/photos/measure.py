@@ -1,7 +1,7 @@
 """How well a net reads photo-like pictures, with and without preparation: the table of docs/predict.md.
 
     python scripts/photos/measure.py                                    # validation digits: for developing
-    python scripts/photos/measure.py split=test out=results/predict     # test digits: once, at the end
+    python scripts/photos/measure.py split=test out=docs/predict     # test digits: once, at the end
 
 Each picture is drawn from a seed of its own, so a share of them is the same pictures. With scikit-learn installed, also
 its 1,797 digits of other writers (8 x 8 pixels), which nothing was developed on; `only=others` reads those alone.
