@@ -45,13 +45,11 @@ NETS = {
     "gap": ["model=gap"],
     "model_2_1.2M": ["experiment=five_models/model_2", "data.validate_on=holdout", "data.batch_size=128"],
 }
-# How a user calls this package: by default, with PyTorch's own ways, compiled, in bfloat16, both.
+# How a user calls this package: by default, with PyTorch's own ways, in bfloat16.
 CALLS = {
     "mnist_cnn": [],
     "mnist_cnn speed=plain": ["speed=plain"],
-    "mnist_cnn speed=compiled": ["speed=compiled"],
     "mnist_cnn bf16": ["trainer.precision=bf16-mixed"],
-    "mnist_cnn bf16, speed=compiled": ["trainer.precision=bf16-mixed", "speed=compiled"],
 }
 PEERS: dict[str, tuple[str, Path, dict[str, Any]]] = {
     "tutorial Lightning": ("tutorial_lightning.py", Path(sys.executable), {}),
