@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class Log:
-    """Lines by heading; written when all tests have passed."""
+    """Lines; written when all tests have passed."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -51,7 +51,7 @@ class Log:
 def log(request: pytest.FixtureRequest) -> Iterator[Callable[[str], None]]:
     log = Log()
     yield log
-    if request.session.testsfailed:
+    if request.session.testsfailed or request.config.getoption("-k"):
         return
     versions = [
         subprocess.run(call, capture_output=True, text=True, check=True).stdout.splitlines()[0] for call in VERSIONS

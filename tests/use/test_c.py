@@ -79,7 +79,16 @@ def test_a_small_chip_says_the_same(steps, whole, pixels, answers, tmp_path, log
         (tmp_path / name).write_text(text)
     pictures = tmp_path / "pictures.bin"
     pictures.write_bytes(struct.pack("<I", ON_CHIP) + pixels[:ON_CHIP].tobytes())
-    compiler = [sys.executable, "-m", "ziglang", "cc", *ARM, *FLAGS[:1], *FLAGS[2:], f"-Wl,-T,{CHIP / 'link.ld'}"]
+    compiler = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        *ARM,
+        *FLAGS[:1],
+        *FLAGS[2:],
+        f"-Wl,-T,{CHIP / 'link.ld'},-e,reset",
+    ]
     subprocess.run([*compiler, "-I.", CHIP / "start.c", "mnist_net.c", "-o", "net.elf"], cwd=tmp_path, check=True)
     loaded = ["-device", f"loader,file={pictures},addr=0x21000000,force-raw=on", "-kernel", "net.elf"]
     subprocess.run(["qemu-system-arm", *BOARD, *loaded], cwd=tmp_path, check=True, timeout=900)

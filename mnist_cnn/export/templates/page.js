@@ -3,7 +3,7 @@ const paper = document.getElementById("paper"), pen = paper.getContext("2d", { w
 const byId = (id) => document.getElementById(id);
 const SIDE = 28, WIDTH_OF_PEN = 42, STEP = 28, SMALL_STEP = 7, LARGEST = 2048, WAIT = 600;
 const DARK = "#0d0c10", LIGHT = "#fff";
-let strokes = [], photo = null, live = null, net = null, waiting = false, timer = 0;
+let strokes = [], photo = null, live = null, net = null, waiting = false, timer = 0, reading = "";
 
 /** With a space that does not break; nothing is certain. */
 const percent = (p) => (p >= 0.9995 ? "over 99.9\u00a0%" : p < 0.0005 ? "0\u00a0%" : `${(100 * p).toFixed(1)}\u00a0%`);
@@ -64,7 +64,7 @@ function show(found) {
     digit.className = "";
     byId("sure").textContent = "Nothing drawn yet.";
     byId("warning").textContent = byId("timing").textContent = "";
-    say("");
+    say(reading = "");
     paint(byId("prepared"), new Uint8Array(SIDE * SIDE), 255, SIDE);
     showBars(classes.map(() => 0), -1);
     return showMaps(null);
@@ -78,7 +78,7 @@ function show(found) {
   byId("warning").textContent = prepared.warnings.join("; ");
   byId("timing").textContent = `The last picture took ${found.milliseconds.toFixed(0)} ms.`;
   const warned = prepared.warnings.length ? ` Warning: ${prepared.warnings.join("; ")}.` : "";
-  say(`Read as ${classes[answer]}, ${percent(probabilities[answer])} sure${second}.${warned}`);
+  say(reading = `Read as ${classes[answer]}, ${percent(probabilities[answer])} sure${second}.${warned}`);
   paint(byId("prepared"), prepared.image, 255, SIDE);
   showBars(probabilities, answer);
   showMaps(found.first);
@@ -197,7 +197,7 @@ paper.addEventListener("keydown", (event) => {
       redraw();
       readSoon();
     } else live = null;
-    say(hand.down ? "Pen down" : "Pen up");
+    say(hand.down ? "Pen down." : `Pen up. ${reading}`);
   } else if (event.key === "Delete" || event.key === "Backspace") {
     hand.down = false;
     clear();
