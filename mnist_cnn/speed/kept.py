@@ -33,7 +33,8 @@ COMPILE = "import sys; sys.path.insert(0, {root!r}); import {module}; {module}.{
 @functools.cache
 def _folder() -> Path:
     sources = sorted(Path(__file__).parent.glob("*.py"))
-    made_of = [sys.version, numba.__version__, binding.get_host_cpu_name(), get_host_cpu_features()]
+    made_of = [sys.version, numba.__version__, config.CPU_NAME or binding.get_host_cpu_name()]
+    made_of += [config.CPU_FEATURES or get_host_cpu_features()]
     made_of += [f"{source} {source.stat().st_mtime_ns}" for source in sources]  # what Numba looks at
     text = "\n".join(made_of).encode() + b"".join(source.read_bytes() for source in sources)
     return user_cache_path("mnist_cnn") / "kernels" / hashlib.sha256(text).hexdigest()[:16]

@@ -6,11 +6,15 @@ sums of vectors times weights. Both loops keep a tile of sums in the processor's
 counts of bytes or of numbers; `zero` says what the numbers are: float32 or float64.
 """
 
+from typing import Any
+
+import numba.core.config
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils, codegen
 from numba.extending import intrinsic
 
+config: Any = numba.core.config
 I32, I64 = ir.IntType(32), ir.IntType(64)
 OUTPUTS = 6  # channels of a tile of pixels, at most
 TAPS = 9  # weights of a tile of weights, each of up to two channels
@@ -19,7 +23,8 @@ AT_ONCE = 2  # vectors that such a tile takes in a round: fewer additions of add
 
 def _registers():
     """Bytes of a vector, and vectors that a tile has of each channel: sums and operands then fill the registers."""
-    if "+avx512f" in codegen.get_host_cpu_features().split(","):
+    features = config.CPU_FEATURES or codegen.get_host_cpu_features()  # NUMBA_CPU_FEATURES in the environment
+    if "+avx512f" in features.split(","):
         return 64, 4
     return (32, 2) if binding.get_default_triple().startswith("x86_64") else (16, 4)
 
