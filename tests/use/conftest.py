@@ -56,6 +56,7 @@ def log(request: pytest.FixtureRequest) -> Iterator[Callable[[str], None]]:
     versions = [
         subprocess.run(call, capture_output=True, text=True, check=True).stdout.splitlines()[0] for call in VERSIONS
     ]
+    versions[-1] = f"node {versions[-1].removeprefix('v')}"
     versions.append(f"zig {importlib.util.find_spec('ziglang') and _zig()}")
     head = ["# make test-use", "", "What the tests in `tests/use` measured when all of them last passed.", ""]
     about = ["", f"With {', '.join(versions)}; {platform.system()} {platform.machine()}.", ""]
