@@ -2,7 +2,7 @@
 """Convolutions and their gradients over numbers that lie image by image, compiled by Numba around `speed.tiles`.
 
 A tap is one weight of a kernel with the pixel that it meets. Which taps lie within the image is a pixel's kind.
-`speed.convolution` makes the tables; addresses, offsets and strides are in bytes.
+`speed.tables` makes the tables; addresses, offsets and strides are in bytes.
 """
 
 import numpy as np
@@ -66,30 +66,9 @@ def convolve(address, piece, zero, none):
                 x = work.x + h * work.row + w * work.column + here
                 y = work.y + block * stride + p * work.column + here
                 if wide:
-                    if outputs == 6:
-                        tiles.wide6(x, taps, count, weights, bias, y, stride, low, zero)
-                    elif outputs == 5:
-                        tiles.wide5(x, taps, count, weights, bias, y, stride, low, zero)
-                    elif outputs == 4:
-                        tiles.wide4(x, taps, count, weights, bias, y, stride, low, zero)
-                    elif outputs == 3:
-                        tiles.wide3(x, taps, count, weights, bias, y, stride, low, zero)
-                    elif outputs == 2:
-                        tiles.wide2(x, taps, count, weights, bias, y, stride, low, zero)
-                    else:
-                        tiles.wide1(x, taps, count, weights, bias, y, stride, low, zero)
-                elif outputs == 6:
-                    tiles.narrow6(x, taps, count, weights, bias, y, stride, low, zero)
-                elif outputs == 5:
-                    tiles.narrow5(x, taps, count, weights, bias, y, stride, low, zero)
-                elif outputs == 4:
-                    tiles.narrow4(x, taps, count, weights, bias, y, stride, low, zero)
-                elif outputs == 3:
-                    tiles.narrow3(x, taps, count, weights, bias, y, stride, low, zero)
-                elif outputs == 2:
-                    tiles.narrow2(x, taps, count, weights, bias, y, stride, low, zero)
+                    tiles.wide_pixel(outputs, x, taps, count, weights, bias, y, stride, low, zero)
                 else:
-                    tiles.narrow1(x, taps, count, weights, bias, y, stride, low, zero)
+                    tiles.narrow_pixel(outputs, x, taps, count, weights, bias, y, stride, low, zero)
                 at += step
                 if here == last:
                     break
@@ -136,10 +115,8 @@ def correlate(address, piece, zero):
                 for pair in range(pairs):
                     given, sums = dy + pair * PAIR * work.channel, held[pair, block]
                     outputs = min(PAIR, work.channels - pair * PAIR)
-                    if whole and outputs == 2:
-                        tiles.weights2(given, work.channel, met.ctypes.data, whole, sums.ctypes.data, zero)
-                    elif whole:
-                        tiles.weights1(given, work.channel, met.ctypes.data, whole, sums.ctypes.data, zero)
+                    if whole:
+                        tiles.weights(outputs, given, work.channel, met.ctypes.data, whole, sums.ctypes.data, zero)
                     for k in range(whole, count):
                         for o in range(outputs):
                             factor = carray(pointer(given + o * work.channel, zero), (count,))[k]

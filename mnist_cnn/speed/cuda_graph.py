@@ -39,9 +39,10 @@ class CudaGraphs(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         device = trainer.strategy.root_device
-        if stage != "fit" or not on_gpu(device) or trainer.world_size > 1:
+        if stage != "fit" or not on_gpu(device):
             return
-        self.data.resident = all(fits(images, device) for images in self.data.splits.values())
+        alone = trainer.world_size == 1
+        self.data.resident = alone and all(fits(images, device) for images in self.data.splits.values())
         if (hindrance := hindrance_of(trainer, pl_module)) is not None:
             log.info(f"no CUDA graph: {hindrance}")
             return
@@ -91,6 +92,8 @@ def hindrance_of(trainer: pl.Trainer, model: pl.LightningModule) -> str | None:
         return "the net is compiled"
     if trainer.precision not in ("32-true", "bf16-mixed"):
         return f"trainer.precision={trainer.precision}"
+    if trainer.world_size > 1:
+        return "several processes"
     if trainer.accumulate_grad_batches != 1:
         return "gradients are accumulated"
     for callback in _callbacks(trainer):

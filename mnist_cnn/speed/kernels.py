@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs, disable-error-code="call-arg"
-"""Activation, batch norm, dropout and pooling over numbers that lie image by image, compiled by Numba.
+"""Activation, batch norm and dropout over numbers that lie image by image, compiled by Numba.
 
 All numbers of a channel lie side by side. They are cut into pieces of `PIECE`, which any thread may take; sums are in
 64 bits but for blocks within a piece, and so do not depend on who took which.
@@ -16,13 +16,12 @@ from numba import carray
 
 from mnist_cnn.speed.kept import compiled
 from mnist_cnn.speed.tiles import pointer
-from mnist_cnn.speed.work import RECORDS, Pass, Pool, Turn
+from mnist_cnn.speed.work import RECORDS, Kernel, Pass
 
 PIECE = 8192
 BLOCK = 1024  # numbers that are summed before the sum goes to 64 bits: equal ones are rounded the same way each time
 LEVELS = 2**32  # of a random word
-SUMS, NORMALIZE, TRANSFORM, GRADIENT_SUMS, GRADIENT, POOL, POOL_GRADIENT, AVERAGE = range(8)  # as `work.Kernel`
-PASS, POOLING, TURNING = RECORDS[Pass], RECORDS[Pool], RECORDS[Turn]
+PASS = RECORDS[Pass]
 
 
 @compiled(inline="always")
@@ -116,12 +115,12 @@ def pass_over(address, piece, zero, none):
     bias = carray(pointer(work.bias, zero), (channels,))
     shift = max(of_c[0], low1)  # near the mean: squares of what is left lose no digits
     number = x.dtype.type
-    if work.kernel == SUMS:
+    if work.kernel == Kernel.SUMS:
         sums[piece % of_channel] = 0
         for at in range(0, len(x), BLOCK):
             _sums(x[at : at + BLOCK], low1, shift, sums[piece % of_channel])
         return
-    if work.kernel == NORMALIZE:
+    if work.kernel == Kernel.NORMALIZE:
         one, two = sums[:, 0].sum() / size, sums[:, 1].sum() / size
         mean, variance = shift + one, max(two - one * one, 0.0)
         deviation = 1 / np.sqrt(variance + work.eps)
@@ -136,12 +135,12 @@ def pass_over(address, piece, zero, none):
             averages[c] += share * (variance * size / (size - 1) - averages[c])
         _transform(x, low1, number(factor * scale), number(factor * moved), low2, dropped, start, word1, word2, y)
         return
-    if work.kernel == TRANSFORM:
+    if work.kernel == Kernel.TRANSFORM:
         _transform(x, low1, number(factor * kept[2]), number(factor * kept[3]), low2, dropped, start, word1, word2, y)
         return
     dy = carray(pointer(work.dy, zero), (channels, size))[c, first:end]
     before = low1, number(kept[2]), number(kept[3]), low2
-    if work.kernel == GRADIENT_SUMS:
+    if work.kernel == Kernel.GRADIENT_SUMS:
         sums[piece % of_channel] = 0
         for at in range(0, len(x), BLOCK):
             part = x[at : at + BLOCK], dy[at : at + BLOCK]
@@ -158,86 +157,3 @@ def pass_over(address, piece, zero, none):
         slope = -kept[2] * kept[1] * weight_gradient / size
         offset = -kept[2] * bias_gradient / size - slope * kept[0]
     _gradient(x, dy, *before, number(slope), number(offset), number(factor * kept[2]), dropped, start, word1, word2, y)
-
-
-@compiled()
-def _largest(x, window, row, at, images, y, which):
-    """Of the window of pixels that begins at `at`, image by image, and which it was: the first, as PyTorch."""
-    for i in range(window):
-        for j in range(window):
-            first = at + i * row + j * images
-            v = x[first : first + images]
-            t = i * window + j
-            for n in range(images):
-                larger = t == 0 or v[n] > y[n] or v[n] != v[n]  # NaN stays
-                y[n] = v[n] if larger else y[n]
-                which[n] = t if larger else which[n]
-
-
-@compiled()
-def pool(address, piece, zero, none):
-    """One row of what is left of one channel, or the gradient of the rows that it was; see `work.Pool`."""
-    work = carray(pointer(address, None), (1,), POOLING)[0]
-    images, window, row = work.images, work.window, work.from_width * work.images
-    c, h = piece // work.height, piece % work.height
-    low = zero if work.relu_after else none
-    first, end = h * window * row, (h + 1) * window * row
-    x = carray(pointer(work.x, zero), (work.channels, work.from_height * row))[c, first:end]
-    left = work.channels * work.height, work.width * images
-    which, top = np.empty(images, np.int32), np.empty(images, x.dtype)
-    if work.kernel == POOL:
-        y = carray(pointer(work.y, zero), left)[piece]
-        for w in range(work.width):
-            _largest(x, window, row, w * window * images, images, top, which)
-            for n in range(images):
-                y[w * images + n] = low if top[n] < low else top[n]
-        return
-    dy = carray(pointer(work.dy, zero), left)[piece]
-    dx = carray(pointer(work.y, zero), (work.channels, work.from_height * row))[c, first:end]
-    for w in range(work.width):
-        given = dy[w * images : (w + 1) * images]
-        _largest(x, window, row, w * window * images, images, top, which)
-        for t in range(window * window):
-            at = w * window * images + t // window * row + t % window * images
-            out = dx[at : at + images]
-            for n in range(images):
-                out[n] = given[n] if which[n] == t and top[n] > low else zero
-    for r in range(window):  # what no window reached
-        dx[r * row + work.width * window * images : (r + 1) * row] = zero
-    if h == work.height - 1:
-        rest = carray(pointer(work.y, zero), (work.channels, work.from_height * row))[c, end:]
-        rest[:] = zero
-
-
-@compiled(fastmath={"reassoc", "contract", "nsz"})
-def average(address, piece, zero):
-    """Of all pixels of one channel, image by image, or the gradient of each; see `work.Pool`."""
-    work = carray(pointer(address, None), (1,), POOLING)[0]
-    images, pixels = work.images, work.from_height * work.from_width
-    if work.kernel == AVERAGE:
-        x = carray(pointer(work.x, zero), (work.channels, pixels, images))[piece]
-        y = carray(pointer(work.y, zero), (work.channels, images))[piece]
-        y[:] = zero
-        for p in range(pixels):
-            for n in range(images):
-                y[n] += x[p, n]
-        for n in range(images):
-            y[n] /= pixels
-        return
-    dy = carray(pointer(work.dy, zero), (work.channels, images))[piece]
-    dx = carray(pointer(work.y, zero), (work.channels, pixels, images))[piece]
-    for p in range(pixels):
-        for n in range(images):
-            dx[p, n] = dy[n] / pixels
-
-
-@compiled()
-def turn(address, piece, zero):
-    """A part of the numbers of all images, in the order of the kernels; see `work.Turn`."""
-    work = carray(pointer(address, None), (1,), TURNING)[0]
-    x = carray(pointer(work.x, zero), (work.images, work.size))
-    y = carray(pointer(work.y, zero), (work.size, work.images))
-    for first in range(0, work.images, 16):  # a few lines of the cache at a time
-        for p in range(piece * work.size // work.pieces, (piece + 1) * work.size // work.pieces):
-            for n in range(first, min(first + 16, work.images)):
-                y[p, n] = x[n, p]

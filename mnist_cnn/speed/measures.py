@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 import torch
@@ -20,6 +21,9 @@ from mnist_cnn.models.net import NetClassifier
 from mnist_cnn.optim import can_fuse, flattens
 from mnist_cnn.speed import huge_pages
 from mnist_cnn.speed.cuda_graph import CudaGraphs
+
+if TYPE_CHECKING:
+    from mnist_cnn.speed.fast import FastNet  # Numba takes a while to import
 
 log = logging.getLogger(__name__)
 Net = Callable[[nn.Module, Tensor], Tensor]  # calls a net on images
@@ -129,10 +133,10 @@ def _set_memory(libc: ctypes.CDLL, without_huge_pages: bool, thresholds: tuple[i
 
 
 @functools.cache
-def _fast_nets() -> Callable[[], Net] | None:
+def _fast_nets() -> "type[FastNet] | None":
     """None without Numba, which is then said once."""
     try:
-        from mnist_cnn.speed.fast import FastNet  # Numba takes a while to import
+        from mnist_cnn.speed.fast import FastNet
     except ImportError:
         log.info("numba is not installed: the layers take PyTorch's own, slower ways")
         return None
@@ -140,8 +144,13 @@ def _fast_nets() -> Callable[[], Net] | None:
 
 
 def fast_net() -> Net | None:
+    """Ready to run: what it needs is compiled before anybody looks at a clock."""
     make = _fast_nets()
-    return make() if make else None
+    if make is None:
+        return None
+    net = make()
+    net.prepare()
+    return net
 
 
 class Compiled:

@@ -14,32 +14,30 @@ from numba import carray
 
 from mnist_cnn.speed.convolve import collect, convolve, correlate, pack
 from mnist_cnn.speed.kept import Entry, compiled
-from mnist_cnn.speed.kernels import average, pass_over, pool, turn
+from mnist_cnn.speed.kernels import pass_over
+from mnist_cnn.speed.pooling import average, pool, turn
 from mnist_cnn.speed.tiles import count_at, pointer
 from mnist_cnn.speed.work import WORDS, Kernel
 
 log = logging.getLogger(__name__)
-POOL, AVERAGE, TURN, PACK, CONVOLVE, CORRELATE = (
-    int(kernel) for kernel in (Kernel.POOL, Kernel.AVERAGE, Kernel.TURN, Kernel.PACK, Kernel.CONVOLVE, Kernel.CORRELATE)
-)
 Program = np.ndarray[Any, Any]  # (works, WORDS) int64, with one row more: how many works
 
 
 @compiled()
 def _do(kernel, address, piece, zero, none):
-    if kernel < POOL:
+    if kernel < Kernel.POOL:
         pass_over(address, piece, zero, none)
-    elif kernel < AVERAGE:
+    elif kernel < Kernel.AVERAGE:
         pool(address, piece, zero, none)
-    elif kernel < TURN:
+    elif kernel < Kernel.TURN:
         average(address, piece, zero)
-    elif kernel == TURN:
+    elif kernel == Kernel.TURN:
         turn(address, piece, zero)
-    elif kernel == PACK:
+    elif kernel == Kernel.PACK:
         pack(address, zero)
-    elif kernel == CONVOLVE:
+    elif kernel == Kernel.CONVOLVE:
         convolve(address, piece, zero, none)
-    elif kernel == CORRELATE:
+    elif kernel == Kernel.CORRELATE:
         correlate(address, piece, zero)
     else:
         collect(address, piece, zero)

@@ -1,11 +1,12 @@
 # mypy: allow-untyped-defs
 """The inner loops of the convolutions, as vector instructions: compilers do not find them in loops over numbers.
 
-Numbers lie image by image (`speed.planes`), so one vector holds the same pixel of several images, and a convolution is
+Numbers lie image by image, so one vector holds the same pixel of several images, and a convolution is
 sums of vectors times weights. Both loops keep a tile of sums in the processor's registers. Arguments are addresses and
 counts of bytes or of numbers; `zero` says what the numbers are: float32 or float64.
 """
 
+import functools
 from typing import Any
 
 import numba.core.config
@@ -17,7 +18,7 @@ from numba.extending import intrinsic
 config: Any = numba.core.config
 I32, I64 = ir.IntType(32), ir.IntType(64)
 OUTPUTS = 6  # channels of a tile of pixels, at most
-TAPS = 9  # weights of a tile of weights, each of up to two channels
+TAPS = 9  # weights of a tile of weights, of each of its channels
 AT_ONCE = 2  # vectors that such a tile takes in a round: fewer additions of addresses
 
 
@@ -30,6 +31,7 @@ def _registers():
 
 
 VECTOR, WIDE = _registers()
+PAIR = 1 if VECTOR == 32 else 2  # channels of a tile of weights: 16 registers do not hold the sums of two
 
 
 @intrinsic
@@ -103,75 +105,94 @@ class _Vectors:
         builder.position_at_end(done)
         return after
 
+    def choose(self, number, cases):
+        """Does the one of some functions that a number names, counted from 1; the last for all others."""
+        builder = self.builder
+        done = builder.append_basic_block("chosen")
+        blocks = [builder.append_basic_block("case") for _ in cases]
+        switch = builder.switch(number, blocks[-1])
+        for i, block in enumerate(blocks[:-1], 1):
+            switch.add_case(I64(i), block)
+        for block, case in zip(blocks, cases, strict=True):
+            builder.position_at_end(block)
+            case()
+            builder.branch(done)
+        builder.position_at_end(done)
 
-def _pixels(outputs, vectors):
+
+def _pixels(vectors):
     @intrinsic
-    def tile(typing, x, taps, count, weights, bias, y, stride, floor, zero):
-        """Writes `outputs` channels of one pixel: bias and the sum of its taps, at least `floor`.
+    def tile(typing, outputs, x, taps, count, weights, bias, y, stride, floor, zero):
+        """Writes up to OUTPUTS channels of one pixel: bias and the sum of its taps, at least `floor`.
 
-        taps: `count` pairs of offsets in bytes, of x and of the weights, `outputs` of which lie side by side.
+        taps: `count` pairs of offsets in bytes, of x and of the weights, of which a block lies side by side.
         stride: bytes from one channel of y to the next.
         """
 
         def generate(context, builder, signature, arguments):
-            x, taps, count, weights, bias, y, stride, floor, _ = arguments
+            outputs, *rest = arguments
             v = _Vectors(context, builder, zero)
-            start = [v.all(v.read(v.add(bias, b * v.size), v.number)) for b in range(outputs) for _ in range(vectors)]
-
-            def add_tap(i, sums):
-                tap = v.add(taps, builder.mul(i, I64(16)))
-                here, weight = v.add(x, v.read(tap, I64)), v.add(weights, v.read(v.add(tap, 8), I64))
-                values = [v.read(v.add(here, j * VECTOR), v.type) for j in range(vectors)]
-                factors = [v.all(v.read(v.add(weight, b * v.size), v.number)) for b in range(outputs)]
-                return [v.fused(factors[k // vectors], values[k % vectors], sums[k]) for k in range(len(sums))]
-
-            sums, least = v.loop(count, 1, start, add_tap), v.all(floor)
-            for k, value in enumerate(sums):
-                value = builder.select(builder.fcmp_ordered("<", value, least), least, value)  # keeps NaN
-                channel = v.add(y, builder.mul(stride, I64(k // vectors)))
-                v.write(value, v.add(channel, k % vectors * VECTOR))
+            v.choose(outputs, [functools.partial(_pixel, v, each, vectors, *rest) for each in range(1, OUTPUTS + 1)])
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 7, zero, zero), generate
+        return types.void(*[types.int64] * 8, zero, zero), generate
 
     return tile
 
 
-def _weights(outputs, vectors):
-    @intrinsic
-    def tile(typing, dy, stride, taps, count, sums, zero):
-        """Adds to `outputs` times TAPS vectors of sums: products of dy's channels with what the taps point to.
+def _pixel(v, outputs, vectors, x, taps, count, weights, bias, y, stride, floor, _):
+    """Of `_pixels`, for one number of channels."""
+    builder = v.builder
+    start = [v.all(v.read(v.add(bias, b * v.size), v.number)) for b in range(outputs) for _ in range(vectors)]
 
-        taps: TAPS addresses.
-        count: of numbers, a multiple of `vectors` vectors of them, at least one.
-        """
+    def add_tap(i, sums):
+        tap = v.add(taps, builder.mul(i, I64(16)))
+        here, weight = v.add(x, v.read(tap, I64)), v.add(weights, v.read(v.add(tap, 8), I64))
+        values = [v.read(v.add(here, j * VECTOR), v.type) for j in range(vectors)]
+        factors = [v.all(v.read(v.add(weight, b * v.size), v.number)) for b in range(outputs)]
+        return [v.fused(factors[k // vectors], values[k % vectors], sums[k]) for k in range(len(sums))]
 
-        def generate(context, builder, signature, arguments):
-            dy, stride, taps, count, sums, _ = arguments
-            v = _Vectors(context, builder, zero)
-            given = [v.add(dy, builder.mul(stride, I64(b))) for b in range(outputs)]
-            reached = [v.read(v.add(taps, 8 * t), I64) for t in range(TAPS)]
-            places = [v.add(sums, k * VECTOR) for k in range(outputs * TAPS)]
-
-            def add_vectors(i, held):
-                for j in range(vectors):
-                    offset = v.add(builder.mul(i, I64(v.size)), j * VECTOR)
-                    factors = [v.read(v.add(address, offset), v.type) for address in given]
-                    values = [v.read(v.add(address, offset), v.type) for address in reached]
-                    held = [v.fused(factors[k // TAPS], values[k % TAPS], held[k]) for k in range(len(held))]
-                return held
-
-            after = v.loop(count, vectors * v.lanes, [v.read(place, v.type) for place in places], add_vectors)
-            for place, value in zip(places, after, strict=True):
-                v.write(value, place)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 5, zero), generate
-
-    return tile
+    sums, least = v.loop(count, 1, start, add_tap), v.all(floor)
+    for k, value in enumerate(sums):
+        value = builder.select(builder.fcmp_ordered("<", value, least), least, value)  # keeps NaN
+        channel = v.add(y, builder.mul(stride, I64(k // vectors)))
+        v.write(value, v.add(channel, k % vectors * VECTOR))
 
 
-wide6, wide5, wide4, wide3, wide2, wide1 = (_pixels(outputs, WIDE) for outputs in (6, 5, 4, 3, 2, 1))
-narrow6, narrow5, narrow4, narrow3, narrow2, narrow1 = (_pixels(outputs, 1) for outputs in (6, 5, 4, 3, 2, 1))
-weights1, weights2 = _weights(1, AT_ONCE), _weights(2, AT_ONCE)
-PAIR = 1 if VECTOR == 32 else 2  # channels of a tile of weights: 16 registers do not hold the sums of two
+@intrinsic
+def weights(typing, outputs, dy, stride, taps, count, sums, zero):
+    """Adds to up to PAIR times TAPS vectors of sums: products of dy's channels with what the taps point to.
+
+    taps: TAPS addresses.
+    count: of numbers, a multiple of AT_ONCE vectors of them, at least one.
+    """
+
+    def generate(context, builder, signature, arguments):
+        outputs, *rest = arguments
+        v = _Vectors(context, builder, zero)
+        v.choose(outputs, [functools.partial(_products, v, each, *rest) for each in range(1, PAIR + 1)])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 6, zero), generate
+
+
+def _products(v, outputs, dy, stride, taps, count, sums, _):
+    """Of `weights`, for one number of channels."""
+    given = [v.add(dy, v.builder.mul(stride, I64(b))) for b in range(outputs)]
+    reached = [v.read(v.add(taps, 8 * t), I64) for t in range(TAPS)]
+    places = [v.add(sums, k * VECTOR) for k in range(outputs * TAPS)]
+
+    def add_vectors(i, held):
+        for j in range(AT_ONCE):
+            offset = v.add(v.builder.mul(i, I64(v.size)), j * VECTOR)
+            factors = [v.read(v.add(address, offset), v.type) for address in given]
+            values = [v.read(v.add(address, offset), v.type) for address in reached]
+            held = [v.fused(factors[k // TAPS], values[k % TAPS], held[k]) for k in range(len(held))]
+        return held
+
+    after = v.loop(count, AT_ONCE * v.lanes, [v.read(place, v.type) for place in places], add_vectors)
+    for place, value in zip(places, after, strict=True):
+        v.write(value, place)
+
+
+wide_pixel, narrow_pixel = _pixels(WIDE), _pixels(1)

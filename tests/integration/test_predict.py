@@ -114,7 +114,8 @@ def test_every_kind_of_picture_is_read(ask):
     assert rows[-1]["warnings"] == ["the first of 2 frames"]
 
 
-def test_a_net_reads_in_python():
+def test_a_net_reads_in_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     net = mc.load("gap")
     photo(6).save("six.png")
     for picture in ("six.png", Path("six.png"), photo(6), np.asarray(photo(6)), digit(6)):

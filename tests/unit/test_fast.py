@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mnist_cnn.models.batch_norm import BatchNorm2d
+from mnist_cnn.models.batch_norm import BatchNorm1d, BatchNorm2d
 from mnist_cnn.models.layers import build_sequential
 from mnist_cnn.speed import measures
 from mnist_cnn.speed.fast import FastNet
@@ -66,6 +66,80 @@ def test_same_outputs_gradients_and_state(name, count):
         assert torch.allclose(net.state_dict()[key].double(), value.double(), atol=1e-11), key
     with torch.no_grad():
         assert torch.allclose(fast(net.eval(), x), plain.eval()(x), atol=1e-12)
+
+
+RELU, DENSE = nn.ReLU(), nn.Linear(36, 36)
+OWN = {
+    "pools that overlap": [nn.Conv2d(1, 4, 3), nn.MaxPool2d(3, stride=2), nn.ReLU()],
+    "pools with padding": [nn.MaxPool2d(2, padding=1), nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)],
+    "oblong pools": [nn.Conv2d(1, 3, 3), nn.MaxPool2d((2, 3)), nn.ReLU(), nn.MaxPool2d((2, 2), (2, 2), (0, 0))],
+    "padding": [nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 4, (3, 5), padding=(2, 0)), nn.MaxPool2d(2)],
+    "more padding": [nn.Conv2d(1, 3, 3, padding=3), nn.Conv2d(3, 3, 3, padding=1, padding_mode="circular")],
+    "another flattening": [nn.Conv2d(1, 4, 3), nn.Flatten(2), nn.Flatten(2, -1), nn.Flatten()],
+    "dense on rows": [nn.Linear(28, 5), nn.ReLU(), nn.Flatten(), nn.Linear(140, 10)],
+    "one module twice": [nn.Conv2d(1, 4, 3), RELU, nn.Conv2d(4, 1, 3), RELU, nn.MaxPool2d(4), nn.Flatten(),
+                         DENSE, RELU, DENSE, BatchNorm1d(36), nn.Linear(36, 10)],
+    "one norm twice": [nn.Flatten(), *[BatchNorm1d(784, debias=True)] * 2],
+    "all dropped": [nn.Conv2d(1, 4, 3), nn.Dropout(1.0)],
+    "nothing to do": [nn.Flatten(), nn.Identity(), nn.Flatten(1), nn.Linear(784, 3), nn.Identity()],
+    "rows of the weights apart": [nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3).to(memory_format=torch.channels_last)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_layers_of_a_users_net(name):
+    torch.manual_seed(0)
+    plain = nn.Sequential(*OWN[name]).double()
+    net, fast, x = copy.deepcopy(plain), FastNet(), images()
+    for _ in range(2):
+        expected, found = (call(x).flatten(1) for call in (plain, lambda x: fast(net, x)))
+        assert torch.allclose(found, expected, atol=1e-12)
+        for one in (expected, found):
+            (one**2).sum().backward()
+    for (key, a), b in zip(plain.named_parameters(), net.parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad, rtol=1e-10), key
+    for key, value in plain.state_dict().items():
+        assert torch.allclose(net.state_dict()[key].double(), value.double(), atol=1e-12), key
+    with torch.no_grad():
+        assert torch.allclose(fast(net.eval(), x), plain.eval()(x), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.Conv2d(3, 4, 3)],
+        [nn.Conv2d(1, 4, 3), BatchNorm2d(5)],
+        [nn.Flatten(), nn.Linear(783, 2)],
+        [nn.Conv2d(1, 1, 29)],
+        [nn.MaxPool2d(29)],
+        [nn.Flatten(), nn.Conv2d(1, 2, 3)],
+    ],
+)
+def test_layers_that_do_not_fit_are_refused_by_pytorch(layers):
+    with pytest.raises((RuntimeError, ValueError)):
+        FastNet()(nn.Sequential(*layers).double(), images())
+
+
+def test_what_a_layer_is_told_between_two_steps():
+    net, fast = nn.Sequential(nn.Dropout(0.0), BatchNorm2d(1), nn.Tanh()), FastNet()
+    x = images(dtype=torch.float32)
+    fast(net, x)
+    net[0].p, net[1].momentum, mean = 0.5, 1.0, net[1].running_mean.clone()
+    fast(net, x)
+    assert float(net[1].running_mean) == pytest.approx(0.5, abs=0.02)
+    assert not torch.equal(net[1].running_mean, mean)
+    expected = fast(net.double(), x.double())
+    assert expected.dtype == torch.float64
+    assert expected.isfinite().all()
+
+
+def test_plans_are_few_whatever_batches_come():
+    net, fast = net_of(NETS["before it"]), FastNet()
+    for count in range(16, 30):
+        fast(net, images(count)).sum().backward()
+    kept = [fast(net, images(count)) for count in range(16, 30)]  # whose way back never comes
+    assert len(kept) == 14
+    assert [len(part.plans) for part in fast.parts] == [4]
 
 
 def test_float32_is_as_near_to_float64_as_pytorch():
