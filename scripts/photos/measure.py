@@ -3,8 +3,10 @@
     python scripts/photos/measure.py                                    # validation digits: for developing
     python scripts/photos/measure.py split=test out=docs/predict     # test digits: once, at the end
 
-Each picture is drawn from a seed of its own, so a share of them is the same pictures. With scikit-learn installed, also
-its 1,797 digits of other writers (8 x 8 pixels), which nothing was developed on; `only=others` reads those alone.
+Each picture is drawn from a seed of its own, so a share of them is the same pictures. With scikit-learn installed
+(`pip install --no-deps --target FOLDER scikit-learn` and `PYTHONPATH=FOLDER` do), also its 1,797 digits of other
+writers (8 x 8 pixels). `run_dir=` names another net, `out=` a folder for the raw counts; they are written by one
+reading of all sets, on a commit without changes.
 """
 
 import importlib.util
@@ -87,24 +89,34 @@ def others() -> tuple[list[np.ndarray], np.ndarray] | None:
 def main() -> None:
     settings = dict(text.split("=", 1) for text in sys.argv[1:])
     split, share = settings.get("split", "val"), float(settings.get("share", 1))
-    name = settings.get("run_dir", "gap")
+    name, commit = settings.get("run_dir", "gap"), None
+    if "out" in settings:
+        commit = clean_commit()
     torch.set_num_threads(1)
     net = mc.load(name)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    kept = Path(settings["out"]) / f"{name}_{split}.json" if "out" in settings else None
-    rows: dict[str, Any] = json.loads(kept.read_text())["sets"] if kept is not None and kept.is_file() else {}
-    if settings.get("only") != "others":
-        for each, row in of_mnist(net, split, share, int(settings.get("jobs", os.cpu_count() or 1))):
-            rows[each] = row | {"commit": commit}
-            print(each, row, flush=True)
+    rows: dict[str, Any] = {}
+    for each, row in of_mnist(net, split, share, int(settings.get("jobs", os.cpu_count() or 1))):
+        rows[each] = row
+        print(each, row, flush=True)
     if split == "test" and (found := others()) is not None:
-        rows["scikit-learn's 1,797 digits"] = judged(net, [three_ways(each) for each in found[0]], found[1]) | {
-            "commit": commit
-        }
-    if kept is not None:
+        rows["scikit-learn's 1,797 digits"] = judged(net, [three_ways(each) for each in found[0]], found[1])
+    if commit is not None:
+        kept = Path(settings["out"]) / f"{Path(name).name}_{split}.json"
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps({"net": name, "split": split, "seed": SEED, "sets": rows}, indent=1) + "\n")
+        read = {"net": name, "split": split, "seed": SEED, "share": share, "commit": commit, "sets": rows}
+        kept.write_text(json.dumps(read, indent=1) + "\n")
     print(table(rows))
+
+
+def clean_commit() -> str:
+    """Raises SystemExit where the code that reads is not what is committed."""
+    commit, changes = (
+        subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
+        for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+    )
+    if changes:
+        raise SystemExit(f"error: out= needs a commit without changes, and there are some:\n{changes}")
+    return commit
 
 
 def of_mnist(net: Any, split: str, share: float, jobs: int) -> Iterator[tuple[str, dict[str, Any]]]:
