@@ -6,7 +6,8 @@ python scripts/summarize_seeds.py FOLDER...
     python scripts/summarize_seeds.py runs/gap         runs of your own
 
 Reads every metrics.json below the folders, also under other names, as `results` has them. The runs of a row differ in
-nothing but the seed. A run that lies in a folder twice counts once; folders that hold the same runs share a row.
+nothing but the seed. A run that lies in a folder twice counts once; folders that hold the same runs share a row. What
+lies below `superseded` is left out, unless it is that folder or one in it that is named.
 """
 
 import sys
@@ -22,6 +23,7 @@ from mnist_cnn.errors import RunError
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import markdown_table
 from mnist_cnn.runs.history import read_history
+from mnist_cnn.runs.provenance import is_superseded
 from mnist_cnn.runs.record import Record, known
 
 HEADER = [
@@ -60,9 +62,10 @@ class Seed:
 
 
 def finished(folders: Iterable[Path]) -> list[Seed]:
-    """All finished runs below the folders, by file; what is left out is said on standard error."""
-    files = {file.resolve(): file for folder in folders for file in folder.rglob("*.json")}
-    found = []
+    """All finished runs below the folders that stand, by file; what cannot be read is said on standard error."""
+    found = ((file, folder) for folder in folders for file in folder.rglob("*.json"))
+    files = {file.resolve(): file for file, folder in found if not is_superseded(file, folder)}
+    runs = []
     for file in sorted(files.values()):
         try:
             record = Record.load(file)
@@ -70,10 +73,10 @@ def finished(folders: Iterable[Path]) -> list[Seed]:
             print(f"left out, {error}", file=sys.stderr)
             continue
         if record.completed:
-            found.append(Seed(file, record))
+            runs.append(Seed(file, record))
         else:
             print(f"left out, {record.status}: {file}", file=sys.stderr)
-    return found
+    return runs
 
 
 def rows(runs: Iterable[Seed]) -> list[list[str]]:

@@ -22,6 +22,7 @@ from mnist_cnn.reproduce.page import write_pages
 from mnist_cnn.reproduce.rows import typical_seconds
 from mnist_cnn.reproduce.study import Results, StudyRun, chosen, composed, documents, plan
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.environment import git_state
 from mnist_cnn.runs.record import known
 from mnist_cnn.signals import stopping
 from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
@@ -37,12 +38,11 @@ the page that compares them.
   python -m mnist_cnn.reproduce ablation seeds=3 jobs=2    one document
   python -m mnist_cnn.reproduce ablation/baseline          one experiment
 
-  seeds=N              seeds 1 to N of each (default: 5, under holdout 3, fewer
-                       for the large nets)
+  seeds=N              seeds 1 to N of each (default: 5; under holdout, and of
+                       probes, 3)
   jobs=N               runs side by side, each with its share of the cores
                        (default 1)
-  protocol=NAME        document or holdout (default: document; holdout too for
-                       nets under 100,000 parameters)
+  protocol=NAME        document or holdout (default: both, of probes document)
   run_root=FOLDER      where runs go (default runs/reproduction)
   results=FOLDER       where figures are kept (default results/reproduction)
   pages=FOLDER         where the pages go (default docs/reproduction)
@@ -50,7 +50,8 @@ the page that compares them.
 
 Documents: {documents}
 It can be stopped and started again: a finished run is skipped, a half-done one
-continues."""
+continues. Each run has one thread. First come those that results/superseded has
+from code that was not committed, then the documents' protocol, then holdout."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,13 @@ def reproduce(names: Sequence[str], options: Options) -> int:
     runs = plan(chosen(names, documents()), options.seeds, options.protocol)
     results = Results(options.results)
     missing = [run for run in runs if results.of(run) is None]
+    missing.sort(key=lambda run: not results.superseded(run))
     print(f"{len(runs)} runs: {len(runs) - len(missing)} done, {len(missing)} to do", flush=True)
     if options.dry_run:
         print("\n".join(str(run) for run in missing))
         return 0
+    if (code := git_state()) and code["dirty"]:
+        print("warning: the code has changes that are not committed, so that what runs now does not stand", flush=True)
     again = "the same command: finished runs are skipped"
     with Run(options.run_root).held(), stopping(lambda: GO_ON.format(again)):
         failed = run_missing(missing, runs, results, options)
@@ -122,7 +126,7 @@ def _jobs(runs: Sequence[StudyRun], root: Path) -> Iterator[Job]:
     for run in runs:
         cfg = composed(run.entry, run.protocol).copy()
         cfg.seed = cfg.data.seed = run.seed
-        cfg.figures = False
+        cfg.figures, cfg.threads = False, 1
         yield start_or_continue(cfg, Run(root / run.path), run.overrides, root / f"{run.path}.log", run)
 
 

@@ -25,15 +25,14 @@ COLUMNS = [
 
 
 def write_pages(documents: Sequence[Document], results: Results, pages: Path) -> None:
-    """Writes `pages`/README.md and the figures, refreshes the generated part of each document's page, and the CSV."""
+    """Writes README.md, summary.csv and the figures below `pages`, and the generated part of each document's page."""
     figures = pages / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    results.root.mkdir(parents=True, exist_ok=True)
     table = [(document, read(document, results)) for document in documents]
     for document, rows in table:
         draw(document, rows, figures)
         refresh(pages / f"{document.name}.md", f"# {document.title}\n", document_part(document, rows))
-    write_table(results.root / "summary.csv", COLUMNS, [_figures(row) for _, rows in table for row in rows])
+    write_table(pages / "summary.csv", COLUMNS, [_figures(row) for _, rows in table for row in rows])
     refresh(pages / "README.md", "# The documents' experiments, reproduced\n", overview(table))
 
 

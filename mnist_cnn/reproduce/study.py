@@ -6,25 +6,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn import NUMERICS
-from mnist_cnn.config.build import build
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.schema import find_problems
 from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.files import write_atomically
-from mnist_cnn.report.tables import count
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.provenance import SUPERSEDED
 from mnist_cnn.runs.record import Record
 from mnist_cnn.runs.settings import settings_digest
 
 HERE = Path(__file__).parent
 # As the documents ran them, and with the test images read once, after validation has chosen the epoch.
 PROTOCOLS = {"document": [], "holdout": ["data.validate_on=holdout", "test_weights=best"]}
-SEEDS = {"document": 5, "holdout": 3}  # unless the entry or the caller says otherwise
-HOLDOUT_BELOW = 100_000  # parameters; larger nets run under the documents' own protocol unless asked for
+SEEDS = {"document": 5, "holdout": 3}  # unless the caller says otherwise
+PROBE_SEEDS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +32,6 @@ class Entry:
     Args:
         reported: of `acc`, `loss` those that the document prints for the last epoch; accuracies in [0, 1].
         probe: for a run that is not in the document: what it tests.
-        seeds: how many to run, or None for the caller's default.
         printed: what the document prints after each epoch, by the names of metrics.csv; empty where it prints nothing.
     """
 
@@ -44,7 +41,6 @@ class Entry:
     overrides: Sequence[str] = ()
     reported: dict[str, float] = field(default_factory=dict)
     probe: str | None = None
-    seeds: int | None = None
     printed: dict[str, list[float]] = field(default_factory=dict)
 
     @property
@@ -80,7 +76,7 @@ class StudyRun:
 
     @property
     def overrides(self) -> list[str]:
-        return [*self.entry.settings(self.protocol), f"seed={self.seed}", "figures=false"]
+        return [*self.entry.settings(self.protocol), f"seed={self.seed}", "threads=1", "figures=false"]
 
     def made(self, record: Record | None) -> bool:
         """Whether a record is of this run, finished, with its present settings, by the present code."""
@@ -100,6 +96,10 @@ class Results:
 
     def file(self, run: StudyRun) -> Path:
         return self.root / f"{run.path}.json"
+
+    def superseded(self, run: StudyRun) -> bool:
+        """Whether a run of that name was kept once and does not stand; see `runs/provenance.py`."""
+        return (self.root.parent / SUPERSEDED / self.root.name / f"{run.path}.json").is_file()
 
     def of(self, run: StudyRun) -> Record | None:
         """The record of a run if it was made with its present settings by the present code, else None."""
@@ -163,20 +163,19 @@ def chosen(names: Sequence[str], among: list[Document]) -> list[Entry]:
 
 
 def plan(entries: list[Entry], seeds: int | None, protocol: str | None) -> list[StudyRun]:
-    """All runs, first seeds first, so that every experiment has a figure early.
+    """All runs: the documents' protocol before the held-out one, and first seeds first.
 
     Args:
-        seeds: runs seeds 1 to this; None takes what the entry says, or `SEEDS`.
-        protocol: one of `PROTOCOLS`; None takes the documents' for all and `holdout` too for the small nets.
+        seeds: runs seeds 1 to this; None takes `SEEDS`, for a probe `PROBE_SEEDS`.
+        protocol: one of `PROTOCOLS`; None takes both for the documents' nets, their own for probes.
     """
     runs = []
     for entry in entries:
-        small = _parameters(composed(entry, "document")) < HOLDOUT_BELOW
-        wanted = [protocol] if protocol else ["document", *(["holdout"] if small and not entry.probe else [])]
+        wanted = [protocol] if protocol else ["document"] if entry.probe else list(PROTOCOLS)
         for name in wanted:
-            last = seeds or entry.seeds or SEEDS[name]
+            last = seeds or (PROBE_SEEDS if entry.probe else SEEDS[name])
             runs += runs_of(entry, name, range(1, last + 1))
-    return sorted(runs, key=lambda run: (run.seed, run.protocol))
+    return sorted(runs, key=lambda run: (run.protocol, run.seed))
 
 
 def runs_of(entry: Entry, protocol: str, seeds: Sequence[int]) -> list[StudyRun]:
@@ -186,7 +185,7 @@ def runs_of(entry: Entry, protocol: str, seeds: Sequence[int]) -> list[StudyRun]
 
 
 def _entry(document: str, name: str, node: dict[str, Any], printed: dict[str, list[float]]) -> Entry:
-    own = {key: node.pop(key) for key in ("overrides", "probe", "seeds") if key in node}
+    own = {key: node.pop(key) for key in ("overrides", "probe") if key in node}
     return Entry(document, name, node.pop("experiment", f"{document}/{name}"), reported=node, printed=printed, **own)
 
 
@@ -198,8 +197,3 @@ def composed(entry: Entry, protocol: str) -> DictConfig:
     if problems:
         raise ConfigError([f"{entry.experiment}: {problem}" for problem in problems])
     return cfg
-
-
-def _parameters(cfg: DictConfig) -> int:
-    with torch.device("meta"):
-        return count(build(cfg.model, "model").layer_rows)[0]

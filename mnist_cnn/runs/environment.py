@@ -25,7 +25,7 @@ def environment(device: torch.device, command: list[str]) -> dict[str, Any]:
         "versions": {"python": platform.python_version(), "mnist-cnn": _version("mnist-cnn")}
         | {name: _version(name) for name in PACKAGES},
         "numerics": NUMERICS,
-        "git": _git(),
+        "git": git_state(),
         "hardware": {
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
             "cpu": cpu_name(),
@@ -44,7 +44,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git() -> dict[str, Any] | None:
+def git_state() -> dict[str, Any] | None:
     """Commit of the package's own checkout; None for an installed wheel."""
     folder = Path(__file__).parent
     if not (folder.parent.parent / ".git").exists():

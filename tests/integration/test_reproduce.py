@@ -17,9 +17,9 @@ def study(monkeypatch, tiny_overrides):
     own = [*tiny_overrides, "trainer.max_epochs=1", "trainer.gradient_clip_val=null"]
     own = [o for o in own if o != "figures=false"]
     entries = [
-        Entry("sigmoid", "first", "sigmoid/own_dense_baseline", own, {"acc": 0.1}, seeds=1),
-        Entry("sigmoid", "diverging", "sigmoid/own_dense_baseline", [*own, "optimizer.lr=1e38"], seeds=1),
-        Entry("sigmoid", "twin", "sigmoid/own_dense_baseline", own, seeds=1),
+        Entry("sigmoid", "first", "sigmoid/own_dense_baseline", own, {"acc": 0.1}),
+        Entry("sigmoid", "diverging", "sigmoid/own_dense_baseline", [*own, "optimizer.lr=1e38"]),
+        Entry("sigmoid", "twin", "sigmoid/own_dense_baseline", own),
     ]
     found = [Document("sigmoid", "001_x.txt", "Tiny", entries, [])]
     monkeypatch.setattr(reproduce, "documents", lambda: found)
@@ -36,7 +36,7 @@ def call(monkeypatch, *arguments: str) -> int:
 
 def test_it_goes_on_after_a_failure_and_runs_only_what_is_missing(study, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    assert call(monkeypatch, "protocol=document", "jobs=2") == 1
+    assert call(monkeypatch, "protocol=document", "seeds=1", "jobs=2") == 1
     text = capsys.readouterr()
     assert "3 runs: 0 done, 3 to do" in text.out
     assert "sigmoid/diverging seed 1 (document protocol): failed: diverged" in text.out
@@ -46,9 +46,9 @@ def test_it_goes_on_after_a_failure_and_runs_only_what_is_missing(study, monkeyp
     assert Run(tmp_path / "runs/reproduction/sigmoid/twin/document/seed_1").completed
     assert "| first |" in (tmp_path / "docs/reproduction/sigmoid.md").read_text()
 
-    assert call(monkeypatch, "protocol=document", "sigmoid/first") == 0
+    assert call(monkeypatch, "protocol=document", "seeds=1", "sigmoid/first") == 0
     assert "1 runs: 1 done, 0 to do" in capsys.readouterr().out
-    assert call(monkeypatch, "protocol=document", "dry_run=true") == 0
+    assert call(monkeypatch, "protocol=document", "seeds=1", "dry_run=true") == 0
     assert capsys.readouterr().out.splitlines() == [
         "3 runs: 2 done, 1 to do", "sigmoid/diverging seed 1 (document protocol)",
     ]  # fmt: skip

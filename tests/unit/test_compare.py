@@ -21,6 +21,7 @@ from mnist_cnn.report.difference import ENOUGH, Difference, permutation_p, seeds
 from mnist_cnn.sweep.__main__ import main as sweep_main
 
 RESULTS = Path(__file__).parents[2] / "results"
+RECIPES = RESULTS / "superseded" / "recipes"  # these files stay
 IMAGES = 10_000
 Write = Callable[..., str]
 
@@ -111,8 +112,7 @@ def test_under_no_difference_interval_and_p_keep_their_promise(paired: bool):
 
 
 def test_bn_dropout_is_above_vanilla_but_three_seeds_call_no_winner():
-    recipes = RESULTS / "recipes"
-    found = mc.compare_runs(recipes / "vanilla_seed*.json", str(recipes / "bn_dropout_seed*.json"))
+    found = mc.compare_runs(RECIPES / "vanilla_seed*.json", str(RECIPES / "bn_dropout_seed*.json"))
     assert (found.pairs, found.winner, found.p) == (3, None, 0.25)
     assert found.difference == pytest.approx(0.01217, abs=1e-5)
     assert found.interval is not None
@@ -226,7 +226,7 @@ def test_mistakes_end_in_one_line(side: Write, tmp_path: Path, cli, capsys):
         (a, fashion): "A is on MNIST, B on FashionMNIST",
         (a, a): "2 of the runs are the same on both sides",
         (a, f"{a}/1.json"): "1 of the runs are the same on both sides",
-        (str(RESULTS / "recipes"), a): "runs of several settings (BNDropoutCNN, GAPCNN, VanillaCNN)",
+        (str(RECIPES), a): "runs of several settings (BNDropoutCNN, GAPCNN, VanillaCNN)",
         (a,): "not a sweep directory",
         (a, a, "figgure=val/acc"): "did you mean 'figure'",
         (a, a, "format=csv"): "format",
@@ -237,7 +237,7 @@ def test_mistakes_end_in_one_line(side: Write, tmp_path: Path, cli, capsys):
         assert expected in printed.err
         assert printed.out == ""
     with pytest.raises(ConfigError, match=r"did you mean 'test/acc'"):
-        mc.compare_runs(a, RESULTS / "recipes" / "gap_seed*.json", figure="test/accc")
+        mc.compare_runs(a, RECIPES / "gap_seed*.json", figure="test/accc")
 
 
 def test_a_seed_with_two_results_is_refused_and_a_copy_counts_once(side: Write):

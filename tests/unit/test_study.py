@@ -19,20 +19,15 @@ from mnist_cnn.sweep.jobs import start_or_continue
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_plan_has_enough_seeds_and_the_small_nets_under_both_protocols():
+def test_the_plan_has_enough_seeds_and_the_documents_nets_under_both_protocols():
     runs = plan(chosen([], documents()), None, None)
     count: dict[tuple[str, str], int] = {}
     for run in runs:
         count[run.entry.key, run.protocol] = count.get((run.entry.key, run.protocol), 0) + 1
-    assert (count["under_15k/vanilla_10k", "document"], count["under_15k/vanilla_10k", "holdout"]) == (5, 3)
-    assert count["five_models/model_5", "holdout"] == 3
-    assert ("ablation/baseline", "holdout") not in count
-    assert count["five_models/model_3", "document"] == 2
-    heavy = ("five_models/model_3", "ablation/grid")
-    probes = {entry.key for document in documents() for entry in document.entries if entry.probe}
-    for (key, protocol), n in count.items():
-        assert n >= (2 if key.startswith(heavy) or key in probes or "grid" in key else 3), (key, protocol)
-    assert [run.seed for run in runs] == sorted(run.seed for run in runs)
+    for entry in [entry for document in documents() for entry in document.entries]:
+        wanted = (3, None) if entry.probe else (5, 3)
+        assert (count.get((entry.key, "document")), count.get((entry.key, "holdout"))) == wanted
+    assert [(run.protocol, run.seed) for run in runs] == sorted((run.protocol, run.seed) for run in runs)
 
 
 def test_equal_nets_share_a_digest_and_protocols_do_not():
@@ -48,7 +43,7 @@ def test_every_finished_run_in_git_was_made_with_the_settings_of_today():
     """Also those of version 1, whose digest hung on where the classes lay."""
     entries = {entry.key: entry for document in documents() for entry in document.entries}
     files = [file for file in (ROOT / "results/reproduction").rglob("seed_*.json") if Record.load(file).completed]
-    assert len(files) >= 197
+    assert len(files) >= 144
     for file in files:
         document, name, protocol = file.relative_to(ROOT / "results/reproduction").parts[:3]
         entry = entries[f"{document}/{name}"]
