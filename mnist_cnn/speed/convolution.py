@@ -10,11 +10,13 @@ from mnist_cnn.speed import work
 from mnist_cnn.speed.lists import Back, Lists, Size, channel_sizes, unchanged
 from mnist_cnn.speed.program import Address, Works
 from mnist_cnn.speed.tables import Shape, pixel_tables, run_tables
-from mnist_cnn.speed.tiles import PAIR, VECTOR
+from mnist_cnn.speed.tiles import PAIR, TAPS, VECTOR
 from mnist_cnn.speed.work import Kernel
 
-PIECES = 32  # of a convolution: enough for threads to share them evenly
-SHARES = 4  # of the rows, in the gradient of its weights; each has its own sums
+SHARES = 4  # of the rows, in the gradient of the weights of a large layer; each has its own sums
+CACHED = 2**21  # bytes of the output's gradient; pieces of a layer with no more than that share the weights instead
+AT_HAND = 8192  # numbers of a channel in the rows that go through a tile at once: they stay in the nearest cache
+PIECES = 32  # about so many of a convolution, for threads to share them evenly
 
 
 def padding(conv: nn.Conv2d) -> list[tuple[int, int]]:
@@ -106,13 +108,16 @@ class Convolve:
     ) -> work.Correlation:
         offsets, rows, runs = run_tables(shape)
         height, width = shape.output
-        column = shape.images * shape.number
-        shares, numbers = min(SHARES, height), -(-shape.outputs // PAIR) * PAIR * offsets.shape[2]
+        column, row = shape.images * shape.number, shape.size[1] * shape.images
+        at_once = max(1, AT_HAND // (width * shape.images))
+        large = shape.outputs * height * width * column > CACHED
+        shares, numbers = min(SHARES, height) if large else 1, -(-shape.outputs // PAIR) * PAIR * offsets.shape[2]
         what = work.Correlation(
             shape.outputs, height, width, shape.images, len(runs), len(offsets), offsets.shape[2], shape.taps,
-            shape.size[1] * column, column, height * width * column, shape.number, works.at(offsets), works.at(rows),
-            works.at(runs), works.at(torch.zeros(width * shape.images, dtype=works.dtype)), x, dy, gradient, bias,
-            shares, works.new(shares * numbers * VECTOR, dtype=torch.uint8), works.new(shares, shape.outputs),
+            row * shape.number, column, height * width * column, shape.number,
+            works.at(offsets), works.at(rows), works.at(runs),
+            works.at(torch.zeros((at_once - 1) * row + width * shape.images, dtype=works.dtype)), x, dy, gradient, bias,
+            shares, at_once, works.new(shares * numbers * VECTOR, dtype=torch.uint8), works.new(shares, shape.outputs),
         )  # fmt: skip
-        works.add(Kernel.CORRELATE, shares, what)
+        works.add(Kernel.CORRELATE, shares if large else min(PIECES, offsets.shape[2] // TAPS), what)
         return what

@@ -84,44 +84,65 @@ def _sum(numbers):
 
 @compiled()
 def correlate(address, piece, zero):
-    """The gradients of all weights, from a share of the rows: sums of dy times what the taps meet.
+    """The gradients of some blocks of weights, from a share of the rows: sums of dy times what the taps meet.
 
     A run is a row of pixels, or a part of it, of one kind; see `work.Correlation`.
     """
     work = carray(pointer(address, None), (1,), CORRELATION)[0]
     blocks, pairs = work.all_taps // TAPS, (work.channels + PAIR - 1) // PAIR
-    lanes = VECTOR // work.number
-    held = carray(pointer(work.sums, zero), (work.pieces, pairs, blocks, PAIR, TAPS, lanes))[piece]
-    bias = carray(pointer(work.bias_sums, zero), (work.pieces, work.channels))[piece]
+    lanes, row = VECTOR // work.number, work.width * work.column
+    parts, share, part = work.pieces // work.shares, piece % work.shares, piece // work.shares
+    first_block, end_block = part * blocks // parts, (part + 1) * blocks // parts
+    first_row, end_row = share * work.height // work.shares, (share + 1) * work.height // work.shares
+    held = carray(pointer(work.sums, zero), (work.shares, blocks, pairs, PAIR, TAPS, lanes))[share]
+    bias = carray(pointer(work.bias_sums, zero), (work.shares, work.channels))[share]
     rows = carray(pointer(work.rows, piece), (work.height,))
     runs = carray(pointer(work.columns, piece), (work.runs, 2))
     offsets = carray(pointer(work.taps, piece), (work.row_kinds, work.runs, work.all_taps))
     met = np.empty(TAPS, np.int64)
-    held[:] = zero
-    bias[:] = zero
-    for h in range(piece * work.height // work.pieces, (piece + 1) * work.height // work.pieces):
+    held[first_block:end_block] = zero
+    h = first_row
+    while h < end_row:
+        alike = 1
+        while alike < work.at_once and h + alike < end_row and rows[h + alike] == rows[h]:
+            alike += 1
         for run in range(work.runs):
             start, width = runs[run]
             count = width * work.images
             whole = count // (AT_ONCE * lanes) * AT_ONCE * lanes
             x = work.x + h * work.row + start * work.column
-            dy = work.dy + (h * work.width + start) * work.column
-            for o in range(work.channels):
-                bias[o] += _sum(carray(pointer(dy + o * work.channel, zero), (count,)))
-            for block in range(blocks):
+            for block in range(first_block, end_block):
                 for t in range(TAPS):
                     offset = offsets[rows[h], run, block * TAPS + t]
                     met[t] = x + offset if offset != MISSING else work.zeros
                 for pair in range(pairs):
-                    given, sums = dy + pair * PAIR * work.channel, held[pair, block]
                     outputs = min(PAIR, work.channels - pair * PAIR)
+                    dy, sums = work.dy + pair * PAIR * work.channel + h * row + start * work.column, held[block, pair]
                     if whole:
-                        tiles.weights(outputs, given, work.channel, met.ctypes.data, whole, sums.ctypes.data, zero)
-                    for k in range(whole, count):
-                        for o in range(outputs):
-                            factor = carray(pointer(given + o * work.channel, zero), (count,))[k]
-                            for t in range(TAPS):
-                                sums[o, t, k % lanes] += factor * carray(pointer(met[t], zero), (count,))[k]
+                        to = met.ctypes.data, work.row, alike, whole, sums.ctypes.data
+                        tiles.weights(outputs, dy, work.channel, row, *to, zero)
+                    if whole < count:
+                        _add_rest(dy, work.channel, row, met, work.row, alike, whole, count, sums[:outputs], zero)
+        h += alike
+    if part == 0:
+        for o in range(work.channels):
+            bias[o] = zero
+            for h in range(first_row, end_row):
+                address = work.dy + o * work.channel + h * row
+                bias[o] += _sum(carray(pointer(address, zero), (work.width * work.images,)))
+
+
+@compiled()
+def _add_rest(dy, stride, dy_row, met, x_row, rows, start, end, sums, zero):
+    """What `tiles.weights` leaves of each row: less than it takes at once."""
+    lanes = sums.shape[2]
+    for r in range(rows):
+        for o in range(len(sums)):
+            given = carray(pointer(dy + o * stride + r * dy_row, zero), (end,))
+            for t in range(TAPS):
+                x = carray(pointer(met[t] + r * x_row, zero), (end,))
+                for k in range(start, end):
+                    sums[o, t, k % lanes] += given[k] * x[k]
 
 
 @compiled()
@@ -130,12 +151,12 @@ def collect(address, piece, zero):
     work = carray(pointer(address, None), (1,), CORRELATION)[0]
     blocks, pairs = work.all_taps // TAPS, (work.channels + PAIR - 1) // PAIR
     lanes = VECTOR // work.number
-    held = carray(pointer(work.sums, zero), (work.shares, pairs, blocks, PAIR, TAPS, lanes))
+    held = carray(pointer(work.sums, zero), (work.shares, blocks, pairs, PAIR, TAPS, lanes))
     gradient = carray(pointer(work.y, zero), (work.channels, work.real_taps))[piece]
     for t in range(work.real_taps):
-        total = held[0, piece // PAIR, t // TAPS, piece % PAIR, t % TAPS]
+        total = held[0, t // TAPS, piece // PAIR, piece % PAIR, t % TAPS]
         for share in range(1, work.shares):
-            more = held[share, piece // PAIR, t // TAPS, piece % PAIR, t % TAPS]
+            more = held[share, t // TAPS, piece // PAIR, piece % PAIR, t % TAPS]
             for lane in range(lanes):
                 total[lane] += more[lane]
         gradient[t] = _sum(total)

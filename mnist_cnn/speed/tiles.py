@@ -99,7 +99,7 @@ class _Vectors:
         next_i = builder.add(i, I64(step))
         for phi, start, again in zip([i, *held], [I64(0), *sums], [next_i, *after], strict=True):
             phi.add_incoming(start, before)
-            phi.add_incoming(again, within)
+            phi.add_incoming(again, builder.block)  # where the body has come to
         done = builder.append_basic_block("done")
         builder.cbranch(builder.icmp_signed("<", next_i, count), within, done)
         builder.position_at_end(done)
@@ -160,11 +160,13 @@ def _pixel(v, outputs, vectors, x, taps, count, weights, bias, y, stride, floor,
 
 
 @intrinsic
-def weights(typing, outputs, dy, stride, taps, count, sums, zero):
+def weights(typing, outputs, dy, stride, dy_row, taps, x_row, rows, count, sums, zero):
     """Adds to up to PAIR times TAPS vectors of sums: products of dy's channels with what the taps point to.
 
     taps: TAPS addresses.
-    count: of numbers, a multiple of AT_ONCE vectors of them, at least one.
+    stride, dy_row, x_row: bytes to the next channel of dy, and to the next row.
+    rows: at least one.
+    count: of numbers in a row, a multiple of AT_ONCE vectors of them, at least one.
     """
 
     def generate(context, builder, signature, arguments):
@@ -173,24 +175,29 @@ def weights(typing, outputs, dy, stride, taps, count, sums, zero):
         v.choose(outputs, [functools.partial(_products, v, each, *rest) for each in range(1, PAIR + 1)])
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 6, zero), generate
+    return types.void(*[types.int64] * 9, zero), generate
 
 
-def _products(v, outputs, dy, stride, taps, count, sums, _):
+def _products(v, outputs, dy, stride, dy_row, taps, x_row, rows, count, sums, _):
     """Of `weights`, for one number of channels."""
-    given = [v.add(dy, v.builder.mul(stride, I64(b))) for b in range(outputs)]
-    reached = [v.read(v.add(taps, 8 * t), I64) for t in range(TAPS)]
     places = [v.add(sums, k * VECTOR) for k in range(outputs * TAPS)]
 
-    def add_vectors(i, held):
-        for j in range(AT_ONCE):
-            offset = v.add(v.builder.mul(i, I64(v.size)), j * VECTOR)
-            factors = [v.read(v.add(address, offset), v.type) for address in given]
-            values = [v.read(v.add(address, offset), v.type) for address in reached]
-            held = [v.fused(factors[k // TAPS], values[k % TAPS], held[k]) for k in range(len(held))]
-        return held
+    def add_row(r, held):
+        mul = v.builder.mul
+        given = [v.add(v.add(dy, mul(stride, I64(b))), mul(r, dy_row)) for b in range(outputs)]
+        reached = [v.add(v.read(v.add(taps, 8 * t), I64), mul(r, x_row)) for t in range(TAPS)]
 
-    after = v.loop(count, AT_ONCE * v.lanes, [v.read(place, v.type) for place in places], add_vectors)
+        def add_vectors(i, held):
+            for j in range(AT_ONCE):
+                offset = v.add(mul(i, I64(v.size)), j * VECTOR)
+                factors = [v.read(v.add(address, offset), v.type) for address in given]
+                values = [v.read(v.add(address, offset), v.type) for address in reached]
+                held = [v.fused(factors[k // TAPS], values[k % TAPS], held[k]) for k in range(len(held))]
+            return held
+
+        return v.loop(count, AT_ONCE * v.lanes, held, add_vectors)
+
+    after = v.loop(rows, 1, [v.read(place, v.type) for place in places], add_row)
     for place, value in zip(places, after, strict=True):
         v.write(value, place)
 

@@ -126,9 +126,10 @@ class Correlation(NamedTuple):
         taps: (row_kinds, runs, all_taps), offsets.
         rows: kinds of the rows.
         columns: (runs, 2): first column, and how many.
-        shares: pieces of the correlation.
+        shares: of the rows; a piece has one of them, and some blocks of taps.
+        at_once: rows that go through a tile together.
         sums, bias_sums: of each share a vector for each weight, and a number for each channel.
-        zeros: as many as a run has.
+        zeros: as many as those rows have.
     """
 
     channels: int
@@ -152,6 +153,7 @@ class Correlation(NamedTuple):
     y: Any
     bias: Any
     shares: int
+    at_once: int
     sums: Any
     bias_sums: Any
 
