@@ -92,7 +92,7 @@ class Convolve:
         packed = works.new(blocks, shape.taps, shape.block)
         outputs, inputs = (shape.inputs, shape.outputs) if flipped else (shape.outputs, shape.inputs)
         pack = work.Pack(outputs, inputs, *shape.kernel, shape.block, flipped, self.module.weight.data_ptr(), packed)
-        works.first.append((Kernel.PACK, 1, False, pack))
+        works.first.append((Kernel.PACK, blocks, False, pack))
         taps, counts, rows, columns = pixel_tables(shape)
         height, width = shape.output
         column = shape.images * shape.number

@@ -18,26 +18,26 @@ MISSING = -(2**62)  # instead of an offset: outside the image
 
 
 @compiled()
-def pack(address, zero):
-    """Weights as `convolve` reads them; flipped, for the gradient of the input. See `work.Pack`.
+def pack(address, piece, zero):
+    """One block of weights as `convolve` reads them; flipped, for the gradient of the input. See `work.Pack`.
 
     What the last block has too much stays as it is.
     """
     work = carray(pointer(address, None), (1,), PACKING)[0]
-    outputs, inputs, height, width, each = work.outputs, work.inputs, work.height, work.width, work.block
-    weights = carray(pointer(work.x, zero), (outputs, inputs, height, width))
-    blocks = ((inputs if work.flipped else outputs) + each - 1) // each
-    taps = (outputs if work.flipped else inputs) * height * width
-    packed = carray(pointer(work.y, zero), (blocks, taps, each))
-    for o in range(outputs):
-        for c in range(inputs):
-            for i in range(height):
-                for j in range(width):
-                    if work.flipped:
-                        t = (o * height + height - 1 - i) * width + width - 1 - j
-                        packed[c // each, t, c % each] = weights[o, c, i, j]
-                    else:
-                        packed[o // each, (c * height + i) * width + j, o % each] = weights[o, c, i, j]
+    outputs, inputs, size, each = work.outputs, work.inputs, work.height * work.width, work.block
+    weights = carray(pointer(work.x, zero), (outputs, inputs, size))
+    first, end = piece * each, min((piece + 1) * each, inputs if work.flipped else outputs)
+    packed = carray(pointer(work.y, zero), (work.pieces, (outputs if work.flipped else inputs) * size, each))[piece]
+    if work.flipped:
+        for o in range(outputs):
+            for c in range(first, end):
+                for t in range(size):
+                    packed[o * size + size - 1 - t, c - first] = weights[o, c, t]
+    else:
+        for o in range(first, end):
+            for c in range(inputs):
+                for t in range(size):
+                    packed[c * size + t, o - first] = weights[o, c, t]
 
 
 @compiled()

@@ -34,7 +34,7 @@ def _do(kernel, address, piece, zero, none):
     elif kernel == Kernel.TURN:
         turn(address, piece, zero)
     elif kernel == Kernel.PACK:
-        pack(address, zero)
+        pack(address, piece, zero)
     elif kernel == Kernel.CONVOLVE:
         convolve(address, piece, zero, none)
     elif kernel == Kernel.CORRELATE:
