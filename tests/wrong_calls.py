@@ -238,7 +238,7 @@ def wrong_option(chance: random.Random, world: World) -> WrongCall:
     line = chance.choice(TABLES["options"][module]).replace("RUN", str(world.run)).replace("ROOT", str(world.root))
     arguments = shlex.split(line)
     extra = ["data=custom", f"data.root={world.root}", "trainer=cpu"] if module == "search" else []
-    named = [part for text in arguments for part in text.split("=") if part]
+    named = [part for text in arguments for part in re.split(r"[=\[\],]", text) if part]
     path = f"mnist_cnn.{module}" + ".__main__" * (module not in ("evaluate", "demo"))
     return WrongCall(
         f"option of {module}",
