@@ -23,6 +23,7 @@ from mnist_cnn.export.web import page
 from mnist_cnn.files import kind_of, write_atomically
 from mnist_cnn.report.console import logging_to
 from mnist_cnn.runs.shipped import DEFAULT
+from mnist_cnn.values import PathName
 
 log = logging.getLogger(__name__)
 USAGE = f"""\
@@ -39,10 +40,10 @@ Opens a page to draw digits on, with a trained net inside; nothing leaves it.
 The net of the package is {DEFAULT}. To export a page with its measurement:
 python -m mnist_cnn.export format=web."""
 SETTINGS: dict[str, Any] = {
-    "run_dir": str | None,
-    "checkpoint": str | None,
+    "run_dir": PathName | None,
+    "checkpoint": PathName | None,
     "weights": Literal["best", "last"] | None,
-    "data_root": str | None,
+    "data_root": PathName | None,
 }
 OURS = b"made by mnist_cnn"
 
@@ -71,7 +72,7 @@ def can_show() -> bool:
 
 def main() -> None:
     with cli.user_errors(), logging_to(), quiet_libraries():
-        names, options = cli.read_options(cli.arguments(USAGE), SETTINGS | {"out": str, "open": bool})
+        names, options = cli.read_options(cli.arguments(USAGE), SETTINGS | {"out": PathName, "open": bool})
         if names:
             raise ConfigError([f"{names[0]}: expected key=value, such as run_dir={names[0]}"])
         out, opens = Path(options.pop("out", "draw.html")), options.pop("open", True)

@@ -27,6 +27,7 @@ from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import problems_to_evaluate
 from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.errors import ConfigError, RunError
+from mnist_cnn.files import require_folder
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.reading import Scale
 from mnist_cnn.report.console import logging_to
@@ -65,6 +66,9 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     alone = cfg.checkpoint is not None and not run.config_file.is_file()
     saved = config_of_lone(path) if alone else run.config()
     source = path if alone else run.config_file
+    folder = Path(cfg.out) if cfg.out is not None else folder_of(run, path) / "evaluation"
+    if cfg.details or cfg.corruptions or members:
+        require_folder(folder, RunError)
     if cfg.data_root is not None:
         saved.data.root = cfg.data_root
     saved.trainer.accelerator = cfg.accelerator
@@ -112,7 +116,6 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         if not isinstance(data, ImageDataModule):
             raise RunError(f"{source}: {saved.data._target_} is no data module of this package: no more is measured")
         members = members or [Net(model.cpu().eval(), Scale(**trained.scale))]
-        folder = Path(cfg.out) if cfg.out is not None else folder_of(run, path) / "evaluation"
         title = f"{type(model).__name__}, {run.path.name}" if len(members) == 1 else f"ensemble of {len(members)}"
         figures |= measure_further(members, data, folder, title, cfg.details, cfg.corruptions)
     return figures

@@ -2,19 +2,21 @@
 
     make attack ARGS="1000 seed=7"
 
-runs a thousand of them, each in a process and an empty folder of its own with bounded time and memory, and tells how
-many were refused well: exit code 2, one line for each thing that is wrong, naming the key or the value, no traceback,
-nothing written, nothing changed.
+runs a thousand of them, each in a process and an empty folder of its own with bounded time (of the processor, so that a
+busy machine is no fault) and memory, and tells how many were refused well: exit code 2, one line for each thing that is
+wrong, naming the key or the value, no traceback, nothing written, nothing changed.
 """
 
 import collections
 import concurrent.futures
 import contextlib
+import functools
 import io
 import json
 import os
 import random
 import re
+import resource
 import shlex
 import sys
 import tempfile
@@ -24,9 +26,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from conftest import write_images
 from omegaconf import OmegaConf
+from PIL import Image
 from program import start
 
 import mnist_cnn as mc
@@ -34,7 +38,8 @@ from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.place import config_dir
 from mnist_cnn.runs.listing import leaves
 
-SECONDS, GIBIBYTES = 60, 8
+SECONDS, GIBIBYTES = 60, 8  # of the processor, of memory
+WAIT = 900  # seconds after which a call hangs
 FEW = [
     "data.validation_size=80",
     "trainer.max_epochs=1",
@@ -69,6 +74,7 @@ class World:
     @classmethod
     def create(cls, root: Path) -> "World":
         write_images(root / "custom" / "raw")
+        Image.fromarray(np.diag(np.full(28, 255, np.uint8))).save(root / "one.png")
         world = cls(root, root / "runs" / "done")
         with contextlib.redirect_stdout(io.StringIO()):
             mc.fit("model=gap", "model.stages=[[2]]", *world.fixed(), f"hydra.run.dir={world.run}")
@@ -232,8 +238,8 @@ def wrong_option(chance: random.Random, world: World) -> WrongCall:
     line = chance.choice(TABLES["options"][module]).replace("RUN", str(world.run)).replace("ROOT", str(world.root))
     arguments = shlex.split(line)
     extra = ["data=custom", f"data.root={world.root}", "trainer=cpu"] if module == "search" else []
-    named = [part for text in arguments for part in text.split("=") if part]
-    path = f"mnist_cnn.{module}" + ".__main__" * (module != "evaluate")
+    named = [part for text in arguments for part in re.split(r"[=\[\],]", text) if part]
+    path = f"mnist_cnn.{module}" + ".__main__" * (module not in ("evaluate", "demo"))
     return WrongCall(
         f"option of {module}",
         path,
@@ -291,9 +297,10 @@ def _surplus(lines: list[str], error: str) -> bool:
 def attack(call: WrongCall, world: World, folder: Path) -> Verdict:
     folder.mkdir(parents=True)
     before, began = world.files(), time.monotonic()
-    program = start(call.arguments, folder, call.module, memory=GIBIBYTES << 30)
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    program = start(call.arguments, folder, call.module, memory=GIBIBYTES << 30, prepare=limit)
     try:
-        exit_code: int | None = program.wait(SECONDS)
+        exit_code: int | None = program.wait(WAIT)
     except AssertionError:
         exit_code = None
     output = program.printed.read_text(errors="replace")

@@ -73,8 +73,6 @@ def export(cfg: DictConfig) -> Path:
         ConfigError, RunError, DataError: no such run or format, a layer that the format cannot express, files that are
             there already.
     """
-    if cfg.format is None:
-        raise ConfigError([f"format: choose one: {', '.join(f'format={name}' for name in KINDS)}"])
     source = find_source(cfg, SETTINGS)
     if cfg.precision != "float32" and cfg.format != "c":
         raise ConfigError(

@@ -27,7 +27,7 @@ from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import problems_to_evaluate
 from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.data.images import SIDE, ImageSet
-from mnist_cnn.errors import ConfigError, DataError
+from mnist_cnn.errors import ConfigError, DataError, RunError
 from mnist_cnn.evaluate import config_of_lone
 from mnist_cnn.files import require_folder, write_atomically
 from mnist_cnn.inspect import plots
@@ -68,7 +68,7 @@ def inspect(cfg: DictConfig, names: Sequence[str]) -> list[Inspected]:
         raise ConfigError([f"{', '.join(names)}: one picture at a time"])
     alone = not run.config_file.is_file()
     folder = Path(cfg.out) if cfg.out is not None else folder_of(run, path) / "inspect"
-    require_folder(folder, ConfigError)
+    require_folder(folder, RunError)
     picture = as_prepared(names[0]).image if names else None
     saved = config_of_lone(path) if alone else run.config()
     found = load_net(path)

@@ -14,7 +14,7 @@ from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.data.corruptions import CORRUPTIONS, STRENGTHS, corrupted
 from mnist_cnn.data.images import ImageSet
 from mnist_cnn.errors import ConfigError, RunError
-from mnist_cnn.files import require_folder, write_atomically
+from mnist_cnn.files import write_atomically
 from mnist_cnn.models.answers import logits_of
 from mnist_cnn.report.calibration import (
     calibration,
@@ -57,7 +57,6 @@ def measure_further(
         members: one net, or those of an ensemble.
         data: prepared, with labelled test images.
     """
-    require_folder(folder, ConfigError)
     data.setup("test")
     test = data.splits["test"]
     logits = _together(members, test)

@@ -5,8 +5,8 @@
 
 Each picture is drawn from a seed of its own, so a share of them is the same pictures. With scikit-learn installed
 (`pip install --no-deps --target FOLDER scikit-learn` and `PYTHONPATH=FOLDER` do), also its 1,797 digits of other
-writers (8 x 8 pixels). `run_dir=` names another net, `out=` a folder for the raw counts; they are written by one
-reading of all sets, on a commit without changes.
+writers (8 x 8 pixels). `run_dir=gap,runs/other` names other nets, which read the same pictures, `only='mild set'` a
+set. `out=` is a folder for the raw counts; they are written by one reading of all sets, on a commit without changes.
 """
 
 import importlib.util
@@ -28,7 +28,7 @@ from PIL import Image
 import mnist_cnn as mc
 from mnist_cnn.data.photo import Prepared, prepare_photo
 from mnist_cnn.data.picture import prepare, to_grey
-from mnist_cnn.models.answers import Reading, read_prepared
+from mnist_cnn.models.answers import read_prepared
 from mnist_cnn.report.text import markdown_table
 
 SEED = 24
@@ -62,13 +62,12 @@ def drawn(digits: np.ndarray, name: str, indices: list[int]) -> list[dict[str, P
 def judged(net: Any, pictures: list[dict[str, Prepared]], labels: np.ndarray) -> dict[str, Any]:
     """Counts: of pictures, of right answers by each way, of wrong and right ones that were warned of."""
     found: dict[str, Any] = {"pictures": len(labels)}
-    readings: list[Reading] = []
-    for way in WAYS:
-        readings = read_prepared(net, net.scale, [each[way] for each in pictures])
-        right = np.array([reading.digit for reading in readings]) == labels
+    for way in (way for way in WAYS if way in pictures[0]):
+        answers = read_prepared(net, net.scale, [each[way] for each in pictures])
+        right = np.array([answer.digit for answer in answers]) == labels
         found[way] = int(right.sum())
         if way == "prepared":
-            warned = np.array([bool(reading.warnings) for reading in readings])
+            warned = np.array([bool(answer.warnings) for answer in answers])
             found["warned_right"], found["warned_wrong"] = int((warned & right).sum()), int((warned & ~right).sum())
     return found
 
@@ -89,23 +88,23 @@ def others() -> tuple[list[np.ndarray], np.ndarray] | None:
 def main() -> None:
     settings = dict(text.split("=", 1) for text in sys.argv[1:])
     split, share = settings.get("split", "val"), float(settings.get("share", 1))
-    name, commit = settings.get("run_dir", "gap"), None
-    if "out" in settings:
-        commit = clean_commit()
+    names = settings.get("run_dir", "gap").split(",")
+    only = settings["only"].split(",") if "only" in settings else list(SETS)
+    commit = clean_commit() if "out" in settings else None
     torch.set_num_threads(1)
-    net = mc.load(name)
-    rows: dict[str, Any] = {}
-    for each, row in of_mnist(net, split, share, int(settings.get("jobs", os.cpu_count() or 1))):
-        rows[each] = row
-        print(each, row, flush=True)
-    if split == "test" and (found := others()) is not None:
-        rows["scikit-learn's 1,797 digits"] = judged(net, [three_ways(each) for each in found[0]], found[1])
-    if commit is not None:
-        kept = Path(settings["out"]) / f"{Path(name).name}_{split}.json"
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        read = {"net": name, "split": split, "seed": SEED, "share": share, "commit": commit, "sets": rows}
-        kept.write_text(json.dumps(read, indent=1) + "\n")
-    print(table(rows))
+    nets = {name: mc.load(name) for name in names}
+    rows: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for each, pictures, labels in readings(split, share, int(settings.get("jobs", os.cpu_count() or 1)), only):
+        for name, net in nets.items():
+            rows[name][each] = judged(net, pictures, labels)
+            print(each, name, rows[name][each], flush=True)
+    for name in names:
+        if commit is not None and only == list(SETS):
+            kept = Path(settings["out"]) / f"{Path(name).name}_{split}.json"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            read = {"net": name, "split": split, "seed": SEED, "share": share, "commit": commit, "sets": rows[name]}
+            kept.write_text(json.dumps(read, indent=1) + "\n")
+        print(f"{name}\n{table(rows[name])}")
 
 
 def clean_commit() -> str:
@@ -119,19 +118,23 @@ def clean_commit() -> str:
     return commit
 
 
-def of_mnist(net: Any, split: str, share: float, jobs: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def readings(
+    split: str, share: float, jobs: int, only: list[str]
+) -> Iterator[tuple[str, list[dict[str, Prepared]], np.ndarray]]:
+    """The pictures of each set, in all ways, and their labels; first the digits as they are, last scikit-learn's."""
     data = mc.MNISTDataModule()
     data.setup("test" if split == "test" else "fit")
     digits, labels = data.splits[split].images.numpy()[:, 0], data.splits[split].labels.numpy()
-    plain = net.predict(digits)
-    yield "the digits themselves", {"pictures": len(labels), "resized": int((plain == labels).sum())}
+    box = (0, 0, *digits.shape[1:])
+    yield "the digits themselves", [{"resized": Prepared(digit, "as it is", box)} for digit in digits], labels
     with ProcessPoolExecutor(jobs) as pool:
-        for each in SETS:
+        for each in only:
             part = SHARES.get(each, LARGE.get(each, ALONE_SHARE)) * share
             count = min(len(labels), round(10_000 * part))
             parts = [list(range(start, min(start + 50, count))) for start in range(0, count, 50)]
-            pictures = [p for made in pool.map(partial(drawn, digits, each), parts) for p in made]
-            yield each, judged(net, pictures, labels[:count])
+            yield each, [p for made in pool.map(partial(drawn, digits, each), parts) for p in made], labels[:count]
+    if split == "test" and (found := others()) is not None:
+        yield "scikit-learn's 1,797 digits", [three_ways(each) for each in found[0]], found[1]
 
 
 def table(rows: dict[str, Any]) -> str:

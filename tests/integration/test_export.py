@@ -151,7 +151,8 @@ def test_nothing_is_written_that_cannot_be(run, cli, capsys):
         return capsys.readouterr().err
 
     assert "format=c cannot express Res: it is no sequence of layers" in refused(f"run_dir={path}", "format=c")
-    assert "format: choose one: format=onnx" in refused(f"run_dir={path}")
+    assert "format = None: must be 'onnx' or 'torch' or 'c' or 'web'" in refused(f"run_dir={path}")
+    assert "run_di: unknown key; did you mean 'run_dir'?" in refused(f"run_di={path}")
     assert "did you mean 'onnx'?" in refused(f"run_dir={path}", "format=onx")
     assert "int8 is for format=c" in refused(f"run_dir={path}", "format=torch", "precision=int8")
     assert "give either run_dir" in refused("format=onnx")
@@ -177,5 +178,7 @@ def test_a_page_needs_nothing_beside_it(cli, capsys, tmp_path):
     capsys.readouterr()
     assert cli("open=false", "out=page.html", main=demo.main) == 2
     assert "no page of ours" in capsys.readouterr().err
+    assert cli("open=false", "out=", main=demo.main) == 2
+    assert "out = ''" in capsys.readouterr().err
     assert cli("run_dri=gap", main=demo.main) == 2
     assert "did you mean 'run_dir'?" in capsys.readouterr().err

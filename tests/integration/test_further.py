@@ -44,6 +44,7 @@ def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tmp_path):
         f"ensemble=[{one}]": "needs two runs or more", "ensemble=3": "ensemble = 3",
         f"ensemble=[{one},{tmp_path}/no]": "no such checkpoint", "details=x": "details = 'x'",
         f"ensemble=[{one},{two}] run_dir={one}": "leave run_dir",
+        f"run_dir={one} details=true out={one}/metrics.json": "metrics.json: a file, not a folder",
     }  # fmt: skip
     capsys.readouterr()
     for call, words in wrong.items():

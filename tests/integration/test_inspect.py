@@ -88,7 +88,8 @@ def test_a_run_is_inspected(cli, capsys, tiny_overrides, tmp_path):
     assert "multiply-adds" in printed
     for folder in (run / "inspect", tmp_path / "fresh"):
         assert sorted(file.name for file in folder.iterdir()) == ["decision.png", "filters.png", "flow.png", "maps.png"]
-    wrong = {"two.png three.png": "one picture at a time", "images=0": "images = 0", "imges=5": "did you mean 'images'"}
+    wrong = {"two.png three.png": "one picture at a time", "images=0": "images = 0", "imges=5": "did you mean 'images'",
+             "out=one.png": "one.png: a file, not a folder"}  # fmt: skip
     for call, words in wrong.items():
         assert cli(f"run_dir={run}", *call.split(), main=inspect.main) == 2
         error = capsys.readouterr().err
