@@ -1,4 +1,10 @@
-"""What a training step of this package spends on each of its parts: bn_dropout, medians over steps. Prints JSON."""
+"""What a training step of this package spends on each of its parts: medians over steps, in milliseconds. Prints JSON.
+
+python scripts/benchmarks/parts.py [model=bn_dropout] [any other setting of a run]
+
+"kernels" are those of the package, by kind: every work of a step runs alone, with all threads, once per step, so that
+some microseconds of calling come to each.
+"""
 
 if __name__ == "__main__":  # before anything makes a tensor, as `python -m mnist_cnn.train` does
     from mnist_cnn.speed import huge_pages
@@ -12,16 +18,24 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
 from mnist_cnn.callbacks import AtomicCheckpointIO
 from mnist_cnn.config.build import build, build_data, build_model
 from mnist_cnn.config.compose import compose_run
+from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.speed import program
 from mnist_cnn.speed.measures import Speed
+from mnist_cnn.speed.team import run as run_works
+from mnist_cnn.speed.work import HEAD, Kernel
 
 STEPS = 60
+KIND = HEAD.index("kernel")
 
 
 def main() -> None:
@@ -65,6 +79,8 @@ def measure(cfg: DictConfig, speed: Speed) -> dict[str, list[float]]:
         now = clock("backward", now)
         optimizer.step()
         clock("optimizer", now)
+    for kernel, found in kernels(model, images, labels).items():
+        times[f"kernels: {kernel}"] = found
     for _ in range(5):
         now = time.perf_counter()
         model.running("train")
@@ -80,6 +96,29 @@ def measure(cfg: DictConfig, speed: Speed) -> dict[str, list[float]]:
             AtomicCheckpointIO().save_checkpoint(state, Path(folder) / "last.ckpt")
             clock("checkpoint, per epoch", now)
     return times
+
+
+def kernels(model: Classifier, images: Tensor, labels: Tensor) -> dict[str, list[float]]:
+    """Milliseconds of each kind in a step; nothing where the net takes PyTorch's layers."""
+    steps: list[dict[str, float]] = []
+
+    def run_alone(works: np.ndarray[Any, Any], dtype: torch.dtype) -> None:
+        for row in range(1, int(works[0, 0]) + 1):
+            one = works[[0, row]].copy()
+            one[0, 0] = 1
+            began = time.perf_counter()
+            run_works(one, dtype)
+            kind = Kernel(int(one[1, KIND])).name.lower().replace("_", " ")
+            steps[-1][kind] = steps[-1].get(kind, 0.0) + 1000 * (time.perf_counter() - began)
+
+    whole, program.run = program.run, run_alone
+    try:
+        for step in range(STEPS):
+            steps.append({})
+            model.training_step((images, labels), step).backward()
+    finally:
+        program.run = whole
+    return {kind: [step[kind] for step in steps] for kind in steps[0]}
 
 
 if __name__ == "__main__":
