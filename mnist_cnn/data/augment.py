@@ -44,31 +44,6 @@ class RandomAffine(nn.Module):
         return F.grid_sample(images, grid, align_corners=False)
 
 
-class RandomPen(nn.Module):
-    """Its own pen for every image of a batch: strokes thinner or thicker, and as soft as a camera leaves them.
-
-    Args:
-        thinner: most that an edge moves into the stroke, in pixels; a stroke of two is gone at 1.
-        thicker: most that it moves out, in pixels.
-        blur: most of the image that is taken from its neighbours (binomial, 3 x 3) instead, as a share.
-    """
-
-    def __init__(self, thinner: Unit, thicker: Unit, blur: Unit) -> None:
-        super().__init__()
-        self.thinner, self.thicker, self.blur = thinner, thicker, blur
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Maps (N, C, H, W) of light strokes on a ground of 0 to the same shape."""
-        unit = torch.rand(2, len(images), 1, 1, 1, dtype=torch.float32).to(images.device, images.dtype)
-        edge = unit[0] * (self.thinner + self.thicker) - self.thinner
-        grown, worn = F.max_pool2d(images, 3, 1, 1), -F.max_pool2d(-images, 3, 1, 1)
-        drawn = images + edge.clamp(min=0) * (grown - images) + edge.clamp(max=0) * (images - worn)
-        line = torch.tensor([0.25, 0.5, 0.25], device=images.device, dtype=images.dtype)
-        kernel = torch.outer(line, line).expand(images.shape[1], 1, 3, 3)
-        soft = F.conv2d(drawn, kernel, padding=1, groups=images.shape[1])
-        return torch.lerp(drawn, soft, unit[1] * self.blur)
-
-
 _CHAINS = (v2.Compose, transforms.Compose)
 _MIXES = (v2.MixUp, v2.CutMix)
 
