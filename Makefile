@@ -1,6 +1,7 @@
 # make train [ARGS="model=gap trainer.max_epochs=2"]   set up, fetch MNIST, train
 # make test                                            set up and run the fast tests
 # make reproduce [ARGS="ablation seeds=3 jobs=2"]      the documents' experiments: what is missing, and the pages
+# make pages                                           every page and picture that comes from results/, byte for byte
 # make benchmark                                       speed against what people use otherwise (docs/benchmarks)
 # make attack [ARGS="1000 seed=7"]                     wrong calls, generated: how many are refused well
 # make test-chaos [ARGS="200 seed=1"]                  kill -9 at every moment: what is resumed equals the uninterrupted
@@ -12,7 +13,7 @@ READY  := $(VENV)/.ready
 BEGUN  := $(VENV)/.begun
 ARGS   ?=
 
-.PHONY: train test test-slow test-use test-oldest attack test-chaos reproduce benchmark peers lint format wheel setup clean
+.PHONY: train test test-slow test-use test-oldest attack test-chaos reproduce pages benchmark peers lint format wheel setup clean
 
 train: setup
 	$(VENV)/bin/python -m mnist_cnn.train $(ARGS)
@@ -41,6 +42,10 @@ test-oldest:
 
 reproduce: setup
 	$(VENV)/bin/python -m mnist_cnn.reproduce $(ARGS)
+
+pages: setup
+	$(VENV)/bin/python -m mnist_cnn.reproduce pages
+	$(VENV)/bin/python scripts/draw_results.py results docs/results.png
 
 # With Keras where `make peers` has put it, in an environment of its own.
 benchmark: setup

@@ -63,7 +63,7 @@ def draw(root: Path, target: Path) -> None:
     by_label = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
     axes.legend(by_label.values(), by_label.keys(), loc=(0.01, 0.28), fontsize=9)
     write_names(axes, bars, names)
-    figure.savefig(target, dpi=130)
+    figure.savefig(target, dpi=130, metadata={"Software": None})  # else matplotlib writes its version
 
 
 def write_names(axes: "Axes", bars: Sequence[tuple[int, Spread]], names: Sequence[tuple[str, int, Spread]]) -> None:

@@ -8,26 +8,24 @@ if __name__ == "__main__":  # before the imports, which take seconds, and make t
     huge_pages.ask_for()
 
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Any, Literal
 
 from mnist_cnn import cli
 from mnist_cnn.config.tiny import is_tiny
 from mnist_cnn.errors import RunError
 from mnist_cnn.files import require_folder
-from mnist_cnn.reproduce.page import write_pages
-from mnist_cnn.reproduce.rows import typical_seconds
-from mnist_cnn.reproduce.study import Results, StudyRun, chosen, composed, documents, plan
+from mnist_cnn.reproduce.check import changed_pages, differences, provenance, short_entries
+from mnist_cnn.reproduce.pages import write_pages
+from mnist_cnn.reproduce.running import run_missing
+from mnist_cnn.reproduce.study import Results, chosen, documents, plan
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.environment import git_state
-from mnist_cnn.runs.record import known
 from mnist_cnn.signals import stopping
-from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
 from mnist_cnn.sweep.multirun import GO_ON
-from mnist_cnn.train import train
 from mnist_cnn.values import Count, PathName
 
 USAGE = """\
@@ -37,6 +35,9 @@ the page that compares them.
   python -m mnist_cnn.reproduce                            all: many hours
   python -m mnist_cnn.reproduce ablation seeds=3 jobs=2    one document
   python -m mnist_cnn.reproduce ablation/baseline          one experiment
+  python -m mnist_cnn.reproduce pages                      nothing runs: the pages
+  python -m mnist_cnn.reproduce check                      do figures and pages
+                       stand, and does a short run of each document repeat?
 
   seeds=N              seeds 1 to N of each (default: 5; under holdout, and of
                        probes, 3)
@@ -87,57 +88,35 @@ def reproduce(names: Sequence[str], options: Options) -> int:
         print("warning: the code has changes that are not committed, so that what runs now does not stand", flush=True)
     again = "the same command: finished runs are skipped"
     with Run(options.run_root).held(), stopping(lambda: GO_ON.format(again)):
-        failed = run_missing(missing, runs, results, options)
+        failed = run_missing(missing, results, options.run_root, options.jobs)
     write_pages(documents(), results, options.pages)
     print(f"pages: {options.pages}")
     return failed
 
 
-def run_missing(missing: list[StudyRun], runs: list[StudyRun], results: Results, options: Options) -> int:
-    twins = {(run.digest, run.seed): run for run in missing}  # the last of equal ones is trained
-    trained = [run for run in missing if twins[run.digest, run.seed] is run]
-    for run in list(trained):
-        directory = Run(options.run_root / run.path)
-        if run.made(directory.record()):
-            results.keep(run, directory)  # finished when an earlier call was killed
-            trained.remove(run)
-    failed = []
-    left = list(trained)
-    for ended in run_side_by_side(_jobs(trained, options.run_root), train, options.jobs):
-        run = ended.job.about
-        left.remove(run)
-        if ended.error is None:
-            results.keep(run, ended.job.run)
-            for twin in missing:
-                if twin is not run and (twin.digest, twin.seed) == (run.digest, run.seed):
-                    results.share(run, twin)
-            outcome = f"test accuracy {known(ended.job.run.record()).results.test_acc:.2%}, {ended.seconds:.0f} s"
-        else:
-            failed.append(run)
-            outcome = f"failed: {ended.error} (log: {ended.job.log_file})"
-        done = len(trained) - len(left)
-        print(f"[{done}/{len(trained)}] {run}: {outcome}{time_left(left, runs, results, options.jobs)}", flush=True)
-    if failed:
-        print(f"{len(failed)} of {len(trained)} runs failed:", *failed, sep="\n  ", file=sys.stderr)
-    return len(failed)
+def rebuild(options: Options) -> int:
+    write_pages(documents(), Results(options.results), options.pages)
+    print(f"pages: {options.pages}")
+    return 0
 
 
-def _jobs(runs: Sequence[StudyRun], root: Path) -> Iterator[Job]:
-    for run in runs:
-        cfg = composed(run.entry, run.protocol).copy()
-        cfg.seed = cfg.data.seed = run.seed
-        cfg.figures, cfg.threads = False, 1
-        yield start_or_continue(cfg, Run(root / run.path), run.overrides, root / f"{run.path}.log", run)
+def check(options: Options) -> int:
+    """Returns how many things do not stand; what short runs have not been recorded yet is."""
+    found = [f"{file}: {reason}" for file, reasons in provenance().items() for reason in reasons]
+    found += changed_pages(documents(), Results(options.results), options.pages)
+    runs = plan(short_entries(documents()), 3, "document")
+    kept = Results(options.results.parent / "check")
+    with stopping(lambda: GO_ON.format("the same command")), tempfile.TemporaryDirectory() as folder:
+        missing = [run for run in runs if kept.of(run) is None]
+        failed = run_missing(missing, kept, options.run_root / "check", options.jobs) if missing else 0
+        fresh = Results(Path(folder) / "results")
+        failed += run_missing([run for run in runs if run.seed == 1], fresh, Path(folder) / "runs", options.jobs)
+        found += differences(runs, kept, fresh)
+    print(*found, f"{len(found) + failed} problems", sep="\n")
+    return len(found) + failed
 
 
-def time_left(left: list[StudyRun], runs: list[StudyRun], results: Results, jobs: int) -> str:
-    """From what other seeds of the same experiment took, else from the mean of all."""
-    known = {run.path: typical_seconds(files) for run in runs if (files := results.histories(run))}
-    if not left or not known:
-        return f"; {len(left)} left" if left else ""
-    overall = mean(known.values())
-    total = sum(known.get(run.path, overall) for run in left) / jobs
-    return f"; {len(left)} left, about {total / 60:.0f} min"
+COMMANDS = {"pages": rebuild, "check": check}
 
 
 def parse(arguments: Sequence[str]) -> tuple[list[str], Options]:
@@ -159,7 +138,9 @@ def parse(arguments: Sequence[str]) -> tuple[list[str], Options]:
 def main() -> None:
     with cli.user_errors(trains=True):
         given = cli.arguments(USAGE.format(documents=", ".join(document.name for document in documents())))
-        if reproduce(*parse(given)):
+        names, options = parse(given)
+        command = COMMANDS.get(names[0]) if len(names) == 1 else None
+        if command(options) if command else reproduce(names, options):
             sys.exit(1)
 
 

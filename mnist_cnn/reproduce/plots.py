@@ -1,58 +1,82 @@
 """The pictures of a document's page: errors of all seeds, loss curves against the printed log, confusion matrices."""
 
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from mnist_cnn.report.plots import confusion_matrix, plot_history
 from mnist_cnn.reproduce.rows import Row
 from mnist_cnn.reproduce.study import Document
+from mnist_cnn.reproduce.verdicts import Comparison
 from mnist_cnn.runs.history import column, read_history
 from mnist_cnn.runs.record import known
 
+UNDATED = {"Software": None}  # matplotlib writes its version into a PNG otherwise
+OURS = "0.45"
+
 
 def draw(document: Document, rows: Sequence[Row], folder: Path) -> None:
+    """The same bytes from the same figures, by the same version of matplotlib."""
     own = [row for row in rows if row.protocol == "document"]
     if not own:
         return
-    errors(own, document.title).savefig(folder / f"{document.name}.png", dpi=110)
-    loss_curves(own).savefig(folder / f"{document.name}_curves.png", dpi=90)
+    errors(own, document.title).savefig(folder / f"{document.name}.png", dpi=110, metadata=UNDATED)
+    loss_curves(own).savefig(folder / f"{document.name}_curves.png", dpi=90, metadata=UNDATED)
     for row in own:
         if row.entry.name in document.confusion:
             first = row.runs[0]
             picture = confusion_matrix(known(first.confusion), f"{row.entry.key}, seed {first.seed}")
-            picture.savefig(folder / f"{document.name}_{row.entry.name}_confusion.png", dpi=90)
+            picture.savefig(folder / f"{document.name}_{row.entry.name}_confusion.png", dpi=90, metadata=UNDATED)
 
 
 def errors(rows: Sequence[Row], title: str) -> Figure:
-    """Test error of every seed and of the document, on a logarithmic axis."""
+    """Test error of every seed, the interval for one more, and the document's figure, on a logarithmic axis."""
     figure = Figure(figsize=(9, 1.3 + 0.33 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    for y, row in enumerate(rows):
-        ours = [100 * (1 - known(run.results.test_acc)) for run in row.runs]
-        axes.plot(
-            ours, [y] * len(ours), "o", color="0.45", fillstyle="none", label="ours, one seed" if y == 0 else None
-        )
-        axes.plot(mean(ours), y, "|", color="0.45", markersize=16, label="our mean" if y == 0 else None)
-    told = [(100 * (1 - row.entry.reported["acc"]), y) for y, row in enumerate(rows) if "acc" in row.entry.reported]
+    seeds = [[100 * (1 - known(run.results.test_acc)) for run in row.runs] for row in rows]
+    told = [(100 * (1 - one.reported), y) for y, row in enumerate(rows) if (one := row.comparison)]
+    shown = [error for ours in seeds for error in ours] + [error for error, _ in told]
+    low, high = 0.8 * min(shown), min(1.25 * max(shown), 130)
+    for y, (row, ours) in enumerate(zip(rows, seeds, strict=True)):
+        if len(ours) > 1:
+            one = Comparison(0.0, [known(run.results.test_acc) for run in row.runs])
+            ends = [max(100 * (1 - end), low / 2) for end in one.interval]  # an error below 0 is beyond the frame
+            axes.plot(
+                ends, [y, y], "|-", color="tab:blue", markersize=9, linewidth=2, label="95 % interval, one more seed"
+            )
+        axes.plot(ours, [y] * len(ours), "o", color=OURS, fillstyle="none", label="ours, one seed")
     if told:
-        axes.plot(*zip(*told, strict=True), "kx", markersize=8, label="document")
+        axes.plot(*zip(*told, strict=True), "kx", markersize=8, markeredgewidth=2, label="document")
     axes.set_yticks(range(len(rows)), [row.entry.name for row in rows])
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g} %"))
-    low, high = axes.get_xlim()
-    narrow = high / low < 20
-    axes.xaxis.set_minor_formatter(FuncFormatter(lambda x, _: f"{x:g}") if narrow else NullFormatter())
-    axes.set_xlabel("test error after the last epoch (logarithmic)")
-    axes.grid(axis="x", which="both", color="0.92")
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    axes.set_xlim(low, high)
+    mark(axes.xaxis, low, high, "{:g} %")
+    axes.set_xlabel("test error after the last epoch (logarithmic); an interval may leave the frame")
+    axes.grid(axis="x", color="0.92")
+    by_label = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    axes.legend(by_label.values(), by_label.keys(), loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     axes.set_title(title, fontsize=10)
     return figure
+
+
+def mark(axis: Axis, low: float, high: float, form: str) -> None:
+    """Ticks of a logarithmic axis: 1, 2, 5, or so many that there are three at least; few enough to be read."""
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        ticks = [value for power in decades for step in steps if low <= (value := step * 10.0**power) <= high]
+        if len(ticks) >= 4:
+            break
+    if len(ticks) < 3:
+        ticks = [value for value in MaxNLocator(4).tick_values(low, high) if low <= value <= high]
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: form.format(value)))
+    axis.set_minor_locator(NullLocator())
 
 
 def loss_curves(rows: Sequence[Row]) -> Figure:
@@ -68,17 +92,16 @@ def loss_curves(rows: Sequence[Row]) -> Figure:
         history = read_history(row.files[0].with_suffix(".csv"))
         plot_history(axes, history, "loss", watched=True)
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
         if printed := row.entry.printed:
             epochs = column(history, "epoch")
             axes.plot(epochs, printed["train/loss"], "x", color="0.45", markersize=5, label="training, document")
             axes.plot(epochs, printed["val/loss"], "x", color="black", markersize=5, label="test images, document")
+        low, high = axes.get_ylim()
+        mark(axes.yaxis, low, high, "{:g}")
         name = textwrap.fill(row.entry.name.replace("_", "_ "), 30).replace("_ ", "_")  # breaks a long one after a _
         axes.set_title(name, fontsize=9)
     named = max((axes.get_legend_handles_labels() for axes in grid.flat), key=lambda both: len(both[1]))
     figure.legend(*named, loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("loss (logarithmic)")
+    for axes in grid[:, 1:].flat:
+        axes.set_ylabel("")
     return figure

@@ -1,13 +1,15 @@
-"""All seeds of an entry side by side, and the verdict on them."""
+"""All seeds of an entry side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.reproduce.study import PROTOCOLS, Document, Entry, Results
-from mnist_cnn.runs.history import column, read_history
+from mnist_cnn.reproduce.verdicts import Comparison
+from mnist_cnn.runs.history import Epoch, column, read_history
 from mnist_cnn.runs.record import Record, known
 
 
@@ -23,9 +25,30 @@ class Row:
     def spread(self, figure: str) -> Spread:
         return Spread.of([run.results[figure] for run in self.runs])
 
+    @cached_property
+    def histories(self) -> list[list[Epoch]]:
+        """metrics.csv of every seed."""
+        return [read_history(file.with_suffix(".csv")) for file in self.files]
+
     def spread_after(self, epoch: int, figure: str) -> Spread:
         """Of a column of metrics.csv after an epoch, counted from 1."""
-        return Spread.of([read_history(file.with_suffix(".csv"))[epoch - 1][figure] for file in self.files])
+        return Spread.of([history[epoch - 1][figure] for history in self.histories])
+
+    def within(self, figure: str) -> tuple[int, int]:
+        """Of the epochs for which the document prints a loss: how many lie in our interval, and how many there are."""
+        told = [
+            Comparison(value, [history[epoch][figure] for history in self.histories])
+            for epoch, value in enumerate(self.entry.printed.get(figure, []))
+            if value is not None
+        ]
+        return sum(one.within for one in told), len(told)
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """None where the document has no such figure, or not under this protocol."""
+        if self.entry.probe or self.protocol != "document" or "acc" not in self.entry.reported:
+            return None
+        return Comparison(self.entry.reported["acc"], [known(run.results.test_acc) for run in self.runs])
 
     @property
     def reported_best(self) -> float | None:
@@ -39,19 +62,6 @@ class Row:
     @property
     def seconds(self) -> float:
         return typical_seconds([file.with_suffix(".csv") for file in self.files])
-
-    @property
-    def verdict(self) -> str:
-        if self.entry.probe:
-            return "probe"
-        if "acc" not in self.entry.reported:
-            return "not reported"
-        reported, ours = self.entry.reported["acc"], self.spread("test/acc")
-        if ours.n < 2:
-            return "needs more seeds"
-        if ours.low <= reported <= ours.high or abs(reported - ours.mean) <= 3 * ours.sd:
-            return "reproduced"
-        return "better" if ours.mean > reported else "worse"
 
 
 def typical_seconds(histories: Sequence[Path]) -> float:

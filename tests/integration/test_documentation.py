@@ -25,7 +25,8 @@ from mnist_cnn.search.settings import read_settings
 ROOT = Path(__file__).parents[2]
 # Set up, install, measure for long or run the tests: not inside a test.
 ELSEWHERE = re.compile(
-    r"make (test|setup|wheel|benchmark|peers|reproduce)|(pip|uv|git|source|cd|\S*venv\S*) |python3? -m (pip|venv) "
+    r"make (test|setup|wheel|benchmark|peers|reproduce|pages)|"
+    r"(pip|uv|git|source|cd|\S*venv\S*) |python3? -m (pip|venv) "
 )
 EXAMPLE = re.compile(r"^```(bash|python|yaml)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"# (\S+\.(?:py|yaml))\n")

@@ -8,8 +8,8 @@ from mnist_cnn import NUMERICS
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.report.spread import Spread
-from mnist_cnn.reproduce.__main__ import Options, parse, time_left
-from mnist_cnn.reproduce.rows import Row
+from mnist_cnn.reproduce.__main__ import Options, parse
+from mnist_cnn.reproduce.running import time_left
 from mnist_cnn.reproduce.study import Entry, Results, StudyRun, chosen, composed, documents, plan
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.record import VERSION, Record
@@ -60,33 +60,6 @@ def test_names_and_options_are_checked_together_with_hints():
         parse(["ablation", "seed=3", "jobs=0", "protocol=both"])
     assert len(caught.value.problems) == 3
     assert parse(["ablation", "seeds=3"]) == (["ablation"], Options(seeds=3))
-
-
-def row(reported: dict[str, float], *accuracies: float, probe: str | None = None) -> Row:
-    runs = [
-        Record(status="completed", seed=i, figures={"best_epoch": 1, "test/acc": value, "test/loss": 0.1})
-        for i, value in enumerate(accuracies)
-    ]
-    return Row(Entry("ablation", "x", "ablation/baseline", reported=reported, probe=probe), "document", runs, [])
-
-
-@pytest.mark.parametrize(
-    ("reported", "ours", "verdict"),
-    [
-        (0.99, (0.989, 0.991), "reproduced"),  # within the range
-        (0.99, (0.991, 0.993), "reproduced"),  # within three standard deviations
-        (0.99, (0.9950, 0.9951), "better"),
-        (0.99, (0.9800, 0.9801), "worse"),
-        (0.99, (0.99,), "needs more seeds"),
-    ],
-)
-def test_verdict(reported, ours, verdict):
-    assert row({"acc": reported}, *ours).verdict == verdict
-
-
-def test_no_verdict_without_a_reported_figure():
-    assert row({}, 0.99).verdict == "not reported"
-    assert row({}, 0.99, probe="why").verdict == "probe"
 
 
 def test_spread_is_the_sample_standard_deviation():
@@ -140,12 +113,12 @@ def test_the_time_left_counts_disturbed_epochs_little_and_takes_the_mean_for_wha
     known, unknown = Entry("sigmoid", "a", "sigmoid/own_dense_baseline"), Entry("sigmoid", "b", "sigmoid/conv1_sigmoid")
     runs = plan([known, unknown], 3, "document")
     results = Results(tmp_path)
-    assert time_left(runs, runs, results, 1) == "; 6 left"
+    assert time_left(runs, results, 1) == "; 6 left"
     finished(results, runs[0], 0.85)  # epochs of 10, 12 and 900 s
     (tmp_path / f"{runs[2].path}.csv").touch()  # all that a kill while it was being kept left of this one
-    assert time_left(runs[1:], runs, results, 1) == "; 5 left, about 3 min"
-    assert time_left(runs[1:], runs, results, 3) == "; 5 left, about 1 min"
-    assert time_left([], runs, results, 1) == ""
+    assert time_left(runs[1:], results, 1) == "; 5 left, about 3 min"
+    assert time_left(runs[1:], results, 3) == "; 5 left, about 1 min"
+    assert time_left([], results, 1) == ""
 
 
 def test_kept_figures_are_those_of_the_run(tmp_path):
