@@ -5,6 +5,7 @@ python scripts/benchmark_sweep.py [pages=docs/benchmarks] [images=20000] [repeat
 Runs on real MNIST, in turns, on an otherwise idle machine; writes sweeps.md and sweeps.png.
 """
 
+import json
 import os
 import platform
 import subprocess
@@ -31,12 +32,17 @@ TINY = ["model=vanilla", "trainer.max_epochs=1", "data.limit_train=640", "data.l
 OPTIONS: dict[str, Any] = {"pages": str, "images": Count, "repeats": Count, "jobs": Count}
 
 
-def sweep_seconds(folder: Path, images: int, seeds: int, jobs: int) -> float:
-    call = ["-m", "model=bn_dropout", f"seed=range(1,{seeds + 1})", "trainer.max_epochs=1", f"jobs={jobs}",
-            f"data.limit_train={images}", *QUIET]  # fmt: skip
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "mnist_cnn.train", *call], cwd=folder, check=True, capture_output=True)
-    return time.perf_counter() - began
+def sweep_seconds(images: int, seeds: int, jobs: int) -> tuple[float, float]:
+    """Of the whole command, and of training, per seed and 60,000 images."""
+    with tempfile.TemporaryDirectory() as folder:
+        call = ["-m", "model=bn_dropout", f"seed=range(1,{seeds + 1})", "trainer.max_epochs=1", f"jobs={jobs}",
+                f"data.limit_train={images}", f"hydra.sweep.dir={folder}", *QUIET]  # fmt: skip
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "mnist_cnn.train", *call], cwd=folder, check=True, capture_output=True)
+        whole = time.perf_counter() - began
+        records = [json.loads(file.read_text()) for file in Path(folder).glob("*/metrics.json")]
+    training = sum(record["timing"]["train_seconds"] for record in records) / len(records)
+    return whole, training / jobs * 60_000 / images
 
 
 def resident_mib(pid: int) -> dict[int, float]:
@@ -95,22 +101,24 @@ def main() -> None:
 def measure(pages: Path, images: int, repeats: int, jobs: int) -> None:
     seeds = max(2, os.cpu_count() or 1)
     with tempfile.TemporaryDirectory() as folder:
-        times: dict[int, list[float]] = {1: [], seeds: []}
+        times: dict[int, list[tuple[float, float]]] = {1: [], seeds: []}
         for _ in range(repeats):
             for at_once, found in times.items():
-                found.append(sweep_seconds(Path(folder), images, seeds, at_once))
+                found.append(sweep_seconds(images, seeds, at_once))
         samples = memory_over_jobs(Path(folder), jobs)
     pages.mkdir(parents=True, exist_ok=True)
     draw(samples, jobs).savefig(pages / "sweeps.png", dpi=110)
-    one, many = median(times[1]), median(times[seeds])
+    one, many = (median(whole for whole, _ in times[at_once]) for at_once in (1, seeds))
     half = len(samples) // 2
     growth = np.mean([s[1] for s in samples[-half:]]) - np.mean([s[1] for s in samples[half // 2 : half]])
     command = ["python", "scripts/benchmark_sweep.py", *cli.arguments()]
     hardware = environment(torch.device("cpu"), command)["hardware"]
-    table = [["jobs at once", "threads each", "seconds (median)", "min–max", "against one at a time"]]
+    table = [["jobs at once", "threads each", "seconds (median)", "min–max", "against one at a time",
+              "training, per seed and 60,000 images"]]  # fmt: skip
     for at_once, found in times.items():
-        table.append([str(at_once), str(max(1, seeds // at_once)), f"{median(found):.1f}",
-                      Spread.of(found).range(1), f"{one / median(found):.2f} ×"])  # fmt: skip
+        whole, training = zip(*found, strict=True)
+        table.append([str(at_once), str(max(1, seeds // at_once)), f"{median(whole):.1f}", Spread.of(whole).range(1),
+                      f"{one / median(whole):.2f} ×", f"{median(training):.2f} s"])  # fmt: skip
     text = f"""# What a sweep costs
 
 `{" ".join(command)}` on {hardware["cpu"]}, {hardware["cores"]} cores, torch {torch.__version__},
