@@ -2,6 +2,7 @@
 
 python scripts/benchmarks/parts.py [model=bn_dropout] [any other setting of a run]
 
+"limit" is what a billion multiply-adds take where nothing else is to do: in PyTorch's product of two large matrices.
 "kernels" are those of the package, by kind: every work of a step runs alone, with all threads, once per step, so that
 some microseconds of calling come to each.
 """
@@ -81,6 +82,13 @@ def measure(cfg: DictConfig, speed: Speed) -> dict[str, list[float]]:
         clock("optimizer", now)
     for kernel, found in kernels(model, images, labels).items():
         times[f"kernels: {kernel}"] = found
+    matrix = torch.rand(2048, 2048)
+    for _ in range(9):
+        now = time.perf_counter()
+        matrix @ matrix
+        times.setdefault("limit: a billion multiply-adds", []).append(
+            1000 * (time.perf_counter() - now) / (len(matrix) ** 3 / 1e9)
+        )
     for _ in range(5):
         now = time.perf_counter()
         model.running("train")
