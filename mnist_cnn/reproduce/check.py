@@ -13,13 +13,13 @@ from mnist_cnn.runs.provenance import is_shallow, unsound
 from mnist_cnn.runs.record import known
 
 CHECKOUT = Path(__file__).parents[2]
-# A net of each document for a few steps: what its figures are says nothing, that they repeat says that nothing in the
+# A net of each document for ten steps: what its figures are says nothing, that they repeat says that nothing in the
 # way from the settings to the figures has changed.
 SHORT = {
     "squeezed": "squeeze_8", "sigmoid": "conv1_sigmoid", "five_models": "model_5", "ablation": "baseline",
     "under_15k": "vanilla_10k",
 }  # fmt: skip
-STEPS = ["speed=plain", "trainer.max_epochs=1", "trainer.limit_train_batches=50"]
+STEPS = ["speed=plain", "trainer.max_epochs=1", "trainer.limit_train_batches=10"]
 FIGURES = ("train/loss", "test/loss", "test/acc")
 
 
