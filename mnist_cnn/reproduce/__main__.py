@@ -35,9 +35,8 @@ the page that compares them.
   python -m mnist_cnn.reproduce                            all: many hours
   python -m mnist_cnn.reproduce ablation seeds=3 jobs=2    one document
   python -m mnist_cnn.reproduce ablation/baseline          one experiment
-  python -m mnist_cnn.reproduce pages                      nothing runs: the pages
-  python -m mnist_cnn.reproduce check                      do figures and pages
-                       stand, and does a short run of each document repeat?
+  python -m mnist_cnn.reproduce pages                      the pages alone
+  python -m mnist_cnn.reproduce check                      what does not stand
 
   seeds=N              seeds 1 to N of each (default: 5; under holdout, and of
                        probes, 3)
