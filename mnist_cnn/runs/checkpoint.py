@@ -24,7 +24,7 @@ PARTS: dict[str, type] = {
 }  # fmt: skip
 # What a pickle may name: whatever makes tensors of stored bytes, and nothing that makes things of any size.
 PLAIN = re.compile(
-    r"collections OrderedDict|torch._utils _rebuild_(tensor_v2|parameter|parameter_with_state)|"
+    r"collections (OrderedDict|Counter)|torch._utils _rebuild_(tensor_v2|parameter|parameter_with_state)|"
     r"torch (\w+Storage|Size|device|b?float\d+\w*|u?int\d+|bool|complex\d+)|torch.storage UntypedStorage"
 )
 AT_MOST = 10  # times the bytes of the file: several views of the same ones

@@ -40,7 +40,7 @@ SCHEDULES = {
     "LinearLR": schedule("LinearLR", "total_iters=4", interval="step"),
     "ExponentialLR": schedule("ExponentialLR", "gamma=0.9", "frequency=2", interval="step"),
     "SequentialLR": schedule(
-        "SequentialLR", f"schedulers=[{node('LinearLR', total_iters=2)},{node('CosineAnnealingLR', T_max=4)}]",
+        "SequentialLR", f"schedulers=[{node('LinearLR', total_iters=2)},{node('MultiStepLR', milestones=[1])}]",
         "milestones=[2]", interval="step",
     ),
     "CosineAnnealingLR": schedule("CosineAnnealingLR", interval="step"),
