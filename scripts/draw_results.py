@@ -48,7 +48,7 @@ def draw(root: Path, target: Path) -> None:
         axes.errorbar(size, spread.mean, ends, capsize=3, linestyle="none", **FAMILIES[family])
         bars.append((size, spread))
         if family != "reproduction":
-            name = runs[0].file.stem.rpartition("_")[0] if family == "recipes" else Path(runs[0].folder).name
+            name = Path(runs[0].folder).name
             names.append((name, size, spread))
     axes.set_xscale("log")
     axes.set_xlim(5_000, 200_000)
