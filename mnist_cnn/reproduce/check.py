@@ -63,7 +63,7 @@ def differences(runs: Sequence[StudyRun], kept: Results, fresh: Results) -> list
             found.append(f"{run}: not bit for bit what was recorded")
         seeds = list(kept.all_of(run.entry, run.protocol).values())
         for name in () if same else FIGURES:
-            one = Comparison(now.results[name], [seed.results[name] for seed in seeds])
+            one = Comparison([seed.results[name] for seed in seeds], now.results[name])
             if not one.within:
                 found.append(f"{run}: {name} {one.reported:.4f}, recorded {one.ours.text(4)}")
     return found

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from mnist_cnn.report.plots import confusion_matrix, plot_history
 from mnist_cnn.reproduce.rows import Row
 from mnist_cnn.reproduce.study import Document
-from mnist_cnn.reproduce.verdicts import Comparison
+from mnist_cnn.reproduce.verdicts import Seeds
 from mnist_cnn.runs.history import column, read_history
 from mnist_cnn.runs.record import known
 
@@ -38,14 +38,14 @@ def errors(rows: Sequence[Row], title: str) -> Figure:
     """Test error of every seed, the interval for one more, and the document's figure, on a logarithmic axis."""
     figure = Figure(figsize=(9, 1.3 + 0.33 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    seeds = [[100 * (1 - known(run.results.test_acc)) for run in row.runs] for row in rows]
+    seeds = [[100 * (1 - accuracy) for accuracy in row.accuracies] for row in rows]
     told = [(100 * (1 - one.reported), y) for y, row in enumerate(rows) if (one := row.comparison)]
     shown = [error for ours in seeds for error in ours] + [error for error, _ in told]
     low, high = 0.8 * min(shown), min(1.25 * max(shown), 130)
     for y, (row, ours) in enumerate(zip(rows, seeds, strict=True)):
         if len(ours) > 1:
-            one = Comparison(0.0, [known(run.results.test_acc) for run in row.runs])
-            ends = [max(100 * (1 - end), low / 2) for end in one.interval]  # an error below 0 is beyond the frame
+            interval = Seeds(row.accuracies).interval
+            ends = [max(100 * (1 - end), low / 2) for end in interval]  # an error below 0 is beyond the frame
             axes.plot(
                 ends, [y, y], "|-", color="tab:blue", markersize=9, linewidth=2, label="95 % interval, one more seed"
             )
@@ -56,7 +56,7 @@ def errors(rows: Sequence[Row], title: str) -> Figure:
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    mark(axes.xaxis, low, high, "{:g} %")
+    set_ticks(axes.xaxis, low, high, "{:g} %")
     axes.set_xlabel("test error after the last epoch (logarithmic); an interval may leave the frame")
     axes.grid(axis="x", color="0.92")
     by_label = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
@@ -65,8 +65,8 @@ def errors(rows: Sequence[Row], title: str) -> Figure:
     return figure
 
 
-def mark(axis: Axis, low: float, high: float, form: str) -> None:
-    """Ticks of a logarithmic axis: 1, 2, 5, or so many that there are three at least; few enough to be read."""
+def set_ticks(axis: Axis, low: float, high: float, form: str) -> None:
+    """Ticks of a logarithmic axis: as round as they can be for four, few enough to be read."""
     for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         ticks = [value for power in decades for step in steps if low <= (value := step * 10.0**power) <= high]
@@ -97,7 +97,7 @@ def loss_curves(rows: Sequence[Row]) -> Figure:
             axes.plot(epochs, printed["train/loss"], "x", color="0.45", markersize=5, label="training, document")
             axes.plot(epochs, printed["val/loss"], "x", color="black", markersize=5, label="test images, document")
         low, high = axes.get_ylim()
-        mark(axes.yaxis, low, high, "{:g}")
+        set_ticks(axes.yaxis, low, high, "{:g}")
         name = textwrap.fill(row.entry.name.replace("_", "_ "), 30).replace("_ ", "_")  # breaks a long one after a _
         axes.set_title(name, fontsize=9)
     named = max((axes.get_legend_handles_labels() for axes in grid.flat), key=lambda both: len(both[1]))

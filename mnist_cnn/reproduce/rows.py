@@ -37,18 +37,23 @@ class Row:
     def within(self, figure: str) -> tuple[int, int]:
         """Of the epochs for which the document prints a loss: how many lie in our interval, and how many there are."""
         told = [
-            Comparison(value, [history[epoch][figure] for history in self.histories])
+            Comparison([history[epoch][figure] for history in self.histories], value)
             for epoch, value in enumerate(self.entry.printed.get(figure, []))
             if value is not None
         ]
         return sum(one.within for one in told), len(told)
 
     @property
+    def accuracies(self) -> list[float]:
+        """Of the test images, of every seed."""
+        return [known(run.results.test_acc) for run in self.runs]
+
+    @property
     def comparison(self) -> Comparison | None:
         """None where the document has no such figure, or not under this protocol."""
         if self.entry.probe or self.protocol != "document" or "acc" not in self.entry.reported:
             return None
-        return Comparison(self.entry.reported["acc"], [known(run.results.test_acc) for run in self.runs])
+        return Comparison(self.accuracies, self.entry.reported["acc"])
 
     @property
     def reported_best(self) -> float | None:

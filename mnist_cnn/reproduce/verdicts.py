@@ -24,10 +24,9 @@ LEAST_SD = 1e-4 / math.sqrt(12)  # that of rounding to one of 10,000 test images
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A document's figure and those of our seeds, at least one."""
+class Seeds:
+    """The figures of our seeds, at least one."""
 
-    reported: float
     values: Sequence[float]
 
     @cached_property
@@ -52,7 +51,15 @@ class Comparison:
 
     @property
     def interval(self) -> tuple[float, float]:
+        """For one more seed."""
         return self.ours.mean - self.half_width, self.ours.mean + self.half_width
+
+
+@dataclass(frozen=True)
+class Comparison(Seeds):
+    """With a document's figure."""
+
+    reported: float
 
     @property
     def within(self) -> bool:

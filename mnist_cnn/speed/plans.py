@@ -59,8 +59,9 @@ class _Plan:
         for i, step in enumerate(steps):
             if isinstance(step, Flatten):
                 continue
-            free = kept.other(x) if kept else forward.new(count(sizes[i + 1]), like.images) if i < last else 0
-            y: Address = free if i < last else Place("output")
+            y: Address = Place("output")
+            if i < last:
+                y = forward.new(count(sizes[i + 1]), like.images) if kept is None else kept.other(x)
             backs.append(step.add(lists, x, y, sizes[i], ANYWHERE if backs else wanted))
             x = y
         if training:

@@ -11,8 +11,8 @@ FAIR = [0.974, 0.976, 0.975, 0.973, 0.977]  # sd 0.16 points: half-width 0.48
 
 
 def verdict(reported: float, values: list[float], others: int = 0):
-    equals = {str(i): Comparison(0.9932, GOOD) for i in range(others)}
-    return judge({"it": Comparison(reported, values), **equals})["it"]
+    equals = {str(i): Comparison(GOOD, 0.9932) for i in range(others)}
+    return judge({"it": Comparison(values, reported), **equals})["it"]
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,11 @@ def test_a_verdict_and_its_reason(reported, ours, word, why):
 
 
 def test_the_interval_is_students_for_one_more_seed_and_p_belongs_to_it():
-    one = Comparison(0.9780, FAIR)
+    one = Comparison(FAIR, 0.9780)
     low, high = t.interval(0.95, 4, loc=np.mean(FAIR), scale=np.std(FAIR, ddof=1) * np.sqrt(1.2))
     assert one.interval == pytest.approx((low, high))
-    assert Comparison(high, FAIR).p() == pytest.approx(0.05)
-    assert Comparison(high + 0.001, FAIR).p(0.001) == pytest.approx(0.05)
+    assert Comparison(FAIR, high).p() == pytest.approx(0.05)
+    assert Comparison(FAIR, high + 0.001).p(0.001) == pytest.approx(0.05)
 
 
 def test_more_comparisons_take_more_evidence():
@@ -56,7 +56,7 @@ def test_among_comparisons_of_equals_one_is_called_different_in_5_of_100_familie
     wrong = agreed = 0
     for _ in range(400):
         draws = 0.9 + 0.02 * random.standard_normal((30, 6))
-        words = [v.word for v in judge({str(i): Comparison(d[0], list(d[1:])) for i, d in enumerate(draws)}).values()]
+        words = [v.word for v in judge({str(i): Comparison(list(d[1:]), d[0]) for i, d in enumerate(draws)}).values()]
         wrong += bool({"higher", "lower"} & set(words))
         agreed += words.count("agrees")
     assert wrong / 400 <= 0.05
