@@ -23,6 +23,14 @@ MOMENTS = {
 SIGNALS = [(signal.SIGHUP, 129), (signal.SIGTERM, 143), (signal.SIGINT, 130)]
 
 
+@pytest.fixture(autouse=True)
+def _nothing_ignored():
+    """Whoever runs the tests by nohup ignores SIGHUP, and then so do runs."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize(("moment", "number", "code"), [(m, *SIGNALS[i % 3]) for i, m in enumerate(MOMENTS)])
 def test_a_signal_at_any_moment(cli, tiny_overrides, monkeypatch, capsys, run_of, moment, number, code):
     place, name = MOMENTS[moment]
