@@ -133,7 +133,7 @@ def draw(measured: dict[str, Any]) -> Figure:
     for axis in axes[len(turns) :]:
         axis.set_visible(False)
     for axis, (net, found) in zip(axes, turns.items(), strict=False):
-        seconds = {name: values for name, values in per_epoch(found, images).items() if name != BARE}
+        seconds = per_epoch(found, images)
         names = list(seconds)[::-1]
         middle = [median(seconds[name]) for name in names]
         spread = [[m - min(seconds[n]) for m, n in zip(middle, names, strict=True)],
@@ -142,6 +142,7 @@ def draw(measured: dict[str, Any]) -> Figure:
         axis.barh(names, middle, xerr=spread, color=colors, ecolor="0.5")
         for i, value in enumerate(middle):
             axis.text(value, i, f" {value:.1f}", va="bottom", fontsize=7)
+        axis.set_xlim(0, 1.1 * max(max(values) for values in seconds.values()))  # room for the figures
         axis.set_title(net, fontsize=9)
         axis.set_xlabel("training seconds per 60,000 images", fontsize=8)
         axis.tick_params(labelsize=7)
