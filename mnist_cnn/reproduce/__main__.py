@@ -20,8 +20,9 @@ from mnist_cnn.errors import RunError
 from mnist_cnn.files import require_folder
 from mnist_cnn.reproduce.check import changed_pages, differences, provenance, short_entries
 from mnist_cnn.reproduce.pages import write_pages
+from mnist_cnn.reproduce.results import Results
 from mnist_cnn.reproduce.running import run_missing
-from mnist_cnn.reproduce.study import Results, chosen, documents, plan
+from mnist_cnn.reproduce.study import chosen, documents, plan
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.environment import git_state
 from mnist_cnn.signals import stopping

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnist_cnn.reproduce.pages import write_pages
-from mnist_cnn.reproduce.study import Document, Entry, Results, StudyRun
+from mnist_cnn.reproduce.results import Results
+from mnist_cnn.reproduce.study import Document, Entry, StudyRun
 from mnist_cnn.reproduce.verdicts import Comparison
 from mnist_cnn.runs.provenance import is_shallow, unsound
 from mnist_cnn.runs.record import known

@@ -7,7 +7,8 @@ from pathlib import Path
 from statistics import median
 
 from mnist_cnn.report.spread import Spread
-from mnist_cnn.reproduce.study import PROTOCOLS, Document, Entry, Results
+from mnist_cnn.reproduce.results import Results
+from mnist_cnn.reproduce.study import PROTOCOLS, Document, Entry
 from mnist_cnn.reproduce.verdicts import Comparison
 from mnist_cnn.runs.history import Epoch, column, read_history
 from mnist_cnn.runs.record import Record, known

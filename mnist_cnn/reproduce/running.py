@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 
+from mnist_cnn.reproduce.results import Results
 from mnist_cnn.reproduce.rows import typical_seconds
-from mnist_cnn.reproduce.study import Results, StudyRun, composed
+from mnist_cnn.reproduce.study import StudyRun, composed
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.record import known
 from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue

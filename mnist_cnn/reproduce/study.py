@@ -1,4 +1,4 @@
-"""The documents' experiments as a list of runs, and the results directory that keeps their figures."""
+"""The documents' experiments as a list of runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,9 +12,6 @@ from mnist_cnn import NUMERICS
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.schema import find_problems
 from mnist_cnn.errors import ConfigError, nearest
-from mnist_cnn.files import write_atomically
-from mnist_cnn.runs.directory import Run
-from mnist_cnn.runs.provenance import SUPERSEDED
 from mnist_cnn.runs.record import Record
 from mnist_cnn.runs.settings import settings_digest
 
@@ -33,6 +30,7 @@ class Entry:
         reported: of `acc`, `loss` those that the document prints for the last epoch; accuracies in [0, 1].
         probe: for a run that is not in the document: what it tests.
         chosen: what the document does not say and we chose, and why.
+        seeds: planned under the document's protocol, where not `SEEDS` or `PROBE_SEEDS`.
         watched: whether the document read the test images after every epoch; else after the last alone.
         printed: what the document prints after each epoch, by the names of metrics.csv; empty where it prints nothing.
     """
@@ -45,11 +43,17 @@ class Entry:
     probe: str | None = None
     chosen: str | None = None
     watched: bool = True
+    seeds: int | None = None
     printed: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
         return f"{self.document}/{self.name}"
+
+    def planned(self, protocol: str) -> int:
+        """Seeds."""
+        own = self.seeds if protocol == "document" else None
+        return own or (PROBE_SEEDS if self.probe else SEEDS[protocol])
 
     def settings(self, protocol: str) -> list[str]:
         """As overrides."""
@@ -72,7 +76,11 @@ class StudyRun:
     entry: Entry
     protocol: str
     seed: int
-    digest: str
+
+    @property
+    def digest(self) -> str:
+        """Of today's settings."""
+        return _digest(self.entry, self.protocol)
 
     @property
     def path(self) -> str:
@@ -92,50 +100,6 @@ class StudyRun:
         return f"{self.entry.key} seed {self.seed} ({self.protocol} protocol)"
 
 
-class Results:
-    """A directory with one JSON file (and the figures per epoch as CSV) for each finished run; small enough for git."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def file(self, run: StudyRun) -> Path:
-        return self.root / f"{run.path}.json"
-
-    def superseded(self, run: StudyRun) -> bool:
-        """Whether a run of that name was kept once and does not stand; see `runs/provenance.py`."""
-        return (self.root.parent / SUPERSEDED / self.root.name / f"{run.path}.json").is_file()
-
-    def of(self, run: StudyRun) -> Record | None:
-        """The record of a run if it was made with its present settings by the present code, else None."""
-        record = Record.load(self.file(run)) if self.file(run).is_file() else None
-        return record if run.made(record) else None
-
-    def all_of(self, entry: Entry, protocol: str) -> dict[Path, Record]:
-        """The record of every seed, by file, in order."""
-        files = list((self.root / entry.key / protocol).glob("seed_*.json"))
-        seeds = sorted(int(file.stem.removeprefix("seed_")) for file in files)
-        found = {self.file(run): self.of(run) for run in runs_of(entry, protocol, seeds)}
-        return {file: record for file, record in found.items() if record is not None}
-
-    def histories(self, run: StudyRun) -> list[Path]:
-        """Figures per epoch of all seeds of the same entry and protocol, those of earlier code included."""
-        return [file.with_suffix(".csv") for file in self.file(run).parent.glob("seed_*.json")]
-
-    def keep(self, run: StudyRun, trained: Run) -> None:
-        target = self.file(run)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target.with_suffix(".csv"), trained.history_file.read_bytes())
-        write_atomically(target, trained.metrics_file.read_bytes())
-
-    def share(self, source: StudyRun, target: StudyRun) -> None:
-        """The same configuration and seed under another name: the same figures."""
-        self.file(target).parent.mkdir(parents=True, exist_ok=True)
-        for suffix in (".csv", ".json"):
-            there, here = (self.file(run).with_suffix(suffix) for run in (target, source))
-            write_atomically(there, here.read_bytes())
-
-
-@cache
 @cache
 def documents() -> list[Document]:
     """All documents; always the same objects, so that an entry is composed once."""
@@ -171,27 +135,20 @@ def plan(entries: list[Entry], seeds: int | None, protocol: str | None) -> list[
     """All runs: the documents' protocol before the held-out one, and first seeds first.
 
     Args:
-        seeds: runs seeds 1 to this; None takes `SEEDS`, for a probe `PROBE_SEEDS`.
+        seeds: runs seeds 1 to this; None takes those planned.
         protocol: one of `PROTOCOLS`; None takes both for the documents' nets, their own for probes.
     """
     runs = []
     for entry in entries:
         wanted = [protocol] if protocol else ["document"] if entry.probe else list(PROTOCOLS)
         for name in wanted:
-            last = seeds or (PROBE_SEEDS if entry.probe else SEEDS[name])
-            runs += runs_of(entry, name, range(1, last + 1))
+            runs += [StudyRun(entry, name, seed + 1) for seed in range(seeds or entry.planned(name))]
     return sorted(runs, key=lambda run: (run.protocol, run.seed))
-
-
-def runs_of(entry: Entry, protocol: str, seeds: Sequence[int]) -> list[StudyRun]:
-    """A run for each seed, with today's settings; nothing is composed where there is no seed."""
-    code = settings_digest(composed(entry, protocol)) if seeds else ""
-    return [StudyRun(entry, protocol, seed, code) for seed in seeds]
 
 
 def _entry(document: str, name: str, node: dict[str, Any], printed: dict[str, list[float]]) -> Entry:
     node = dict(node)
-    own = {key: node.pop(key) for key in ("overrides", "probe", "chosen", "watched") if key in node}
+    own = {key: node.pop(key) for key in ("overrides", "probe", "chosen", "watched", "seeds") if key in node}
     return Entry(document, name, node.pop("experiment", f"{document}/{name}"), reported=node, printed=printed, **own)
 
 
@@ -206,3 +163,8 @@ def composed(entry: Entry, protocol: str) -> DictConfig:
     if problems := find_problems(cfg):
         raise ConfigError([f"{entry.experiment}: {problem}" for problem in problems])
     return cfg
+
+
+@cache
+def _digest(entry: Entry, protocol: str) -> str:
+    return settings_digest(composed(entry, protocol))

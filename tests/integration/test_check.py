@@ -7,7 +7,8 @@ import pytest
 from mnist_cnn import NUMERICS
 from mnist_cnn.reproduce.__main__ import Options, check
 from mnist_cnn.reproduce.check import differences, short_entries
-from mnist_cnn.reproduce.study import Results, documents, plan
+from mnist_cnn.reproduce.results import Results
+from mnist_cnn.reproduce.study import documents, plan
 from mnist_cnn.runs.record import VERSION, Record
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mnist_cnn.reproduce.check import changed_pages
-from mnist_cnn.reproduce.study import Results, documents
+from mnist_cnn.reproduce.results import Results
+from mnist_cnn.reproduce.study import documents
 
 ROOT = Path(__file__).parents[2]
 PINNED = re.search(r"^matplotlib==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)

@@ -4,7 +4,8 @@ import pytest
 from test_study import finished
 
 from mnist_cnn.reproduce.pages import refresh, write_pages
-from mnist_cnn.reproduce.study import Document, Entry, Results, documents, plan
+from mnist_cnn.reproduce.results import Results
+from mnist_cnn.reproduce.study import Document, Entry, documents, plan
 
 
 def test_refreshing_a_page_keeps_what_a_person_wrote(tmp_path):

@@ -9,8 +9,9 @@ from mnist_cnn.config.compose import compose_run
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.reproduce.__main__ import Options, parse
+from mnist_cnn.reproduce.results import Results
 from mnist_cnn.reproduce.running import time_left
-from mnist_cnn.reproduce.study import Entry, Results, StudyRun, chosen, composed, documents, plan
+from mnist_cnn.reproduce.study import Entry, StudyRun, chosen, composed, documents, plan
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.record import VERSION, Record
 from mnist_cnn.runs.settings import settings_digest
@@ -25,7 +26,7 @@ def test_the_plan_has_enough_seeds_and_the_documents_nets_under_both_protocols()
     for run in runs:
         count[run.entry.key, run.protocol] = count.get((run.entry.key, run.protocol), 0) + 1
     for entry in [entry for document in documents() for entry in document.entries]:
-        wanted = (3, None) if entry.probe else (5, 3)
+        wanted = (entry.seeds or 3, None) if entry.probe else (entry.seeds or 5, 3)
         assert (count.get((entry.key, "document")), count.get((entry.key, "holdout"))) == wanted
     assert [(run.protocol, run.seed) for run in runs] == sorted((run.protocol, run.seed) for run in runs)
 
@@ -89,11 +90,11 @@ def finished(results: Results, run: StudyRun, accuracy: float) -> None:
 
 def test_results_made_with_another_configuration_or_code_do_not_count(tmp_path):
     results = Results(tmp_path)
-    run = StudyRun(Entry("d", "e", "d/e"), "document", 1, "abc")
+    run = StudyRun(Entry("d", "e", "sigmoid/own_dense_baseline"), "document", 1)
     assert results.of(run) is None
     finished(results, run, 0.99)
     assert results.of(run).results["test/acc"] == 0.99
-    assert results.of(StudyRun(run.entry, "document", 1, "other")) is None
+    assert results.of(StudyRun(Entry("d", "e", "sigmoid/conv1_sigmoid"), "document", 1)) is None
     file = tmp_path / f"{run.path}.json"
     file.write_text(file.read_text().replace(f'"numerics": {NUMERICS}', f'"numerics": {NUMERICS - 1}'))
     assert results.of(run) is None
