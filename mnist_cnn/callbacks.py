@@ -98,10 +98,9 @@ class History(Checkpoint):
         if self.start_seconds is None:
             self.start_seconds = _process_age() if self.began is None else time.monotonic() - self.began
             self.first_step()
-        if trainer.is_last_batch:
-            if trainer.strategy.root_device.type == "cuda":  # which may be steps behind
-                torch.cuda.synchronize()
-            self._trained = time.perf_counter()
+        if trainer.is_last_batch and trainer.strategy.root_device.type == "cuda":  # which may be steps behind
+            torch.cuda.synchronize()
+        self._trained = time.perf_counter()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._before = set(trainer.callback_metrics)

@@ -189,8 +189,7 @@ def weights_of(path: Path) -> dict[str, Any]:
         RunError: missing, damaged, or no weights.
     """
     if path.is_dir():
-        run = Run(path)
-        path = run.checkpoint(run.config().test_weights)
+        path = Run(path).tested_checkpoint
     state: Any = load_checkpoint(path)
     weights = state.get("state_dict", state)
     if not isinstance(weights, dict):

@@ -76,6 +76,12 @@ class Run(Layout):
             problems = [f"cannot be read ({str(error).splitlines()[0]})"]
         raise RunError(f"{self.config_file}: {problems[0]}; put back what was there, or begin a new run")
 
+    @property
+    def tested_checkpoint(self) -> Path:
+        """The weights that it tested: the last where there was no validation to choose the best; else those it will."""
+        asked, record = self.config().test_weights, self.record()
+        return self.checkpoint(record.test_weights if record and record.test_weights else asked)
+
     @rank_zero_only
     def save_record(self, record: Record) -> None:
         record.save(self.metrics_file)

@@ -34,7 +34,7 @@ def checkpoint_of(path: Path, weights: str | None) -> Path:
     if not path.is_dir():
         return path
     run = Run(path)
-    return run.checkpoint(weights or run.config().test_weights)
+    return run.checkpoint(weights) if weights else run.tested_checkpoint
 
 
 def load_net(file: Path) -> Net:
@@ -77,7 +77,7 @@ def locate(cfg: DictConfig, settings: dict[str, Any]) -> tuple[Run, Path]:
     if (run.path / PLAN).is_file():
         first = next((file.parent for file in sorted(run.path.glob("*/config.yaml"))), run.path / "0")
         raise RunError(f"{cfg.run_dir}: a sweep; name one of its jobs: {setting('run_dir', first)}")
-    return run, run.checkpoint(cfg.weights or run.config().test_weights)
+    return run, run.checkpoint(cfg.weights) if cfg.weights else run.tested_checkpoint
 
 
 def folder_of(run: Run, checkpoint: Path) -> Path:

@@ -1,5 +1,6 @@
 """What is measured when training is over, and left in the run's directory: of which weights, on which images."""
 
+import logging
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,16 +19,24 @@ from mnist_cnn.runs.protocol import how_tested, protocol_of
 from mnist_cnn.runs.stopping import foreign_errors
 from mnist_cnn.runs.submission import write_submission
 
+log = logging.getLogger(__name__)
+
 
 def measure(
     cfg: DictConfig, run: Run, history: History, trainer: pl.Trainer, model: pl.LightningModule, data: DataModule
 ) -> dict[str, Any]:
     """Tests the weights that `test_weights` names, and writes what they say of each image.
 
+    Where `max_steps` or `max_time` ends the first epoch before its validation there is no best: the last are tested.
+
     Returns:
         the fields that a completed run adds to its record.
     """
-    state = load_checkpoint(run.checkpoint(cfg.test_weights))
+    weights = cfg.test_weights
+    if weights == "best" and not run.checkpoint("best").exists() and run.checkpoint("last").exists():
+        log.info("It ended before its first validation: the last weights are tested.")
+        weights = "last"
+    state = load_checkpoint(run.checkpoint(weights))
     model.load_state_dict(state["state_dict"])
     asked = asked_test(cfg, model)
     how = how_tested(data, asked)
@@ -50,7 +59,7 @@ def measure(
     figures = final_figures(history.rows, chosen["monitor"], chosen["mode"])
     return {
         "protocol": protocol_of(cfg, data, asked, model),
-        "test_weights": cfg.test_weights,
+        "test_weights": weights,
         "test_epoch": len(state["callbacks"][history.state_key]["rows"]),
         "epochs": len(history.rows),
         "figures": figures | {name: float(value) for name, value in tested.items()},

@@ -91,6 +91,16 @@ def test_evaluate_gives_what_training_printed(cli, tiny_overrides, run_of, capsy
     assert line in capsys.readouterr().out
 
 
+def test_a_run_that_ends_before_its_first_validation_tests_its_last_weights(cli, tiny_overrides, run_of, capsys):
+    assert cli("model=vanilla", "trainer.max_steps=1", "data.batch_size=64", *tiny_overrides) == 0
+    run = run_of()
+    assert "ended before its first validation: the last weights are tested" in capsys.readouterr().out
+    metrics = metrics_of(run)
+    assert (metrics["test_weights"], metrics["test_epoch"]) == ("last", 1)
+    assert cli(f"run_dir={run.path}", main=evaluate.main) == 0
+    assert f"test accuracy {metrics['figures']['test/acc']:.2%}" in capsys.readouterr().out
+
+
 def test_a_module_loads_from_its_checkpoint_alone(cli, tiny_overrides, run_of):
     from mnist_cnn.models.bn_dropout import BNDropoutCNN
 
