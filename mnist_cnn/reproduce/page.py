@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from mnist_cnn.report.text import markdown_table
+from mnist_cnn.reproduce.claim_plots import outside
+from mnist_cnn.reproduce.claims import claims, claims_part
 from mnist_cnn.reproduce.rows import Row
 from mnist_cnn.reproduce.study import Document
 from mnist_cnn.reproduce.verdicts import Comparison, Verdict
@@ -17,6 +19,7 @@ def document_part(document: Document, rows: Sequence[Row], verdicts: Verdicts) -
     own = [row for row in rows if row.protocol == "document"]
     if not own:
         return "Nothing has run yet.\n"
+    claimed = {name for claim in claims().get(document.name, []) for name in claim.nets}
     parts = [
         "## Reported and measured",
         "Accuracy on the 10,000 test images after the last epoch, in %, trained on all 60,000 training images. "
@@ -25,7 +28,8 @@ def document_part(document: Document, rows: Sequence[Row], verdicts: Verdicts) -
         markdown_table([_HEAD, *(line for entry in document.entries for line in _lines(entry.key, own, verdicts))]),
         _missing(document, own),
         f"![every seed, the interval for one more, and the document's figure](figures/{document.name}.png)",
-        *_probes(own),
+        *claims_part(document.name, own),
+        *_probes([row for row in own if row.entry.name not in claimed]),
         *_losses(document, own),
         *_confusion(document, own),
         *_held_out(rows),
@@ -55,7 +59,8 @@ def _watched(document: Document) -> str:
 
 
 def _missing(document: Document, own: Sequence[Row]) -> str:
-    names = [entry.name for entry in document.entries if entry not in [row.entry for row in own]]
+    ran = [row.entry for row in own]
+    names = [entry.name for entry in document.entries if not entry.probe and entry not in ran]
     return f"No run that stands yet: {', '.join(names)}." if names else ""
 
 
@@ -154,9 +159,18 @@ def _loss_lines(row: Row) -> list[list[str]]:
 
 
 def _confusion(document: Document, own: Sequence[Row]) -> list[str]:
-    names = [row.entry.name for row in own if row.entry.name in document.confusion]
-    pictures = [f"![confusion matrix of {name}](figures/{document.name}_{name}_confusion.png)" for name in names]
-    return ["## Confusion", *pictures] if pictures else []
+    known_twice = [row for row in own if row.entry.confusion and len(row.runs) > 1]
+    if not known_twice:
+        return []
+    parts = ["## Confusion", "The document's matrices against ours. Of 100 cells some lie outside by chance."]
+    for row in known_twice:
+        cells = [f"{true} read as {answer}" if true != answer else f"{true}, right" for true, answer in outside(row)]
+        parts += [
+            f"`{row.entry.name}`, n = {len(row.runs)}: outside the 95 % interval for one more seed: "
+            f"{', '.join(cells) or 'no cell'}.",
+            f"![confusion matrix of {row.entry.name}](figures/{document.name}_{row.entry.name}_confusion.png)",
+        ]
+    return parts
 
 
 def _held_out(rows: Sequence[Row]) -> list[str]:

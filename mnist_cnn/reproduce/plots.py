@@ -1,20 +1,19 @@
-"""The pictures of a document's page: errors of all seeds, loss curves against the printed log, confusion matrices."""
+"""The pictures of a document's page: errors of all seeds, loss curves against the printed log, those of its claims."""
 
-import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from mnist_cnn.report.plots import confusion_matrix, plot_history
+from mnist_cnn.report.plots import plot_history
+from mnist_cnn.reproduce.claim_plots import PICTURES, confusion_against
+from mnist_cnn.reproduce.claims import claims
 from mnist_cnn.reproduce.rows import Row
 from mnist_cnn.reproduce.study import Document
+from mnist_cnn.reproduce.ticks import set_ticks
 from mnist_cnn.reproduce.verdicts import Seeds
 from mnist_cnn.runs.history import column, read_history
-from mnist_cnn.runs.record import known
 
 UNDATED = {"Software": None}  # matplotlib writes its version into a PNG otherwise
 OURS = "0.45"
@@ -28,10 +27,14 @@ def draw(document: Document, rows: Sequence[Row], folder: Path) -> None:
     errors(own, document.title).savefig(folder / f"{document.name}.png", dpi=110, metadata=UNDATED)
     loss_curves(own).savefig(folder / f"{document.name}_curves.png", dpi=90, metadata=UNDATED)
     for row in own:
-        if row.entry.name in document.confusion:
-            first = row.runs[0]
-            picture = confusion_matrix(known(first.confusion), f"{row.entry.key}, seed {first.seed}")
+        if row.entry.confusion and len(row.runs) > 1:
+            picture = confusion_against(row)
             picture.savefig(folder / f"{document.name}_{row.entry.name}_confusion.png", dpi=90, metadata=UNDATED)
+    for claim in claims().get(document.name, []):
+        there = [row for row in own if row.entry.name in claim.nets]
+        if claim.picture and there:
+            picture = PICTURES[claim.picture](there)
+            picture.savefig(folder / f"{document.name}_{claim.picture}.png", dpi=90, metadata=UNDATED)
 
 
 def errors(rows: Sequence[Row], title: str) -> Figure:
@@ -63,20 +66,6 @@ def errors(rows: Sequence[Row], title: str) -> Figure:
     axes.legend(by_label.values(), by_label.keys(), loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     axes.set_title(title, fontsize=10)
     return figure
-
-
-def set_ticks(axis: Axis, low: float, high: float, form: str) -> None:
-    """Ticks of a logarithmic axis: as round as they can be for four, few enough to be read."""
-    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
-        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        ticks = [value for power in decades for step in steps if low <= (value := step * 10.0**power) <= high]
-        if len(ticks) >= 4:
-            break
-    if len(ticks) < 3:
-        ticks = [value for value in MaxNLocator(4).tick_values(low, high) if low <= value <= high]
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: form.format(value)))
-    axis.set_minor_locator(NullLocator())
 
 
 def loss_curves(rows: Sequence[Row]) -> Figure:

@@ -33,6 +33,7 @@ class Entry:
         seeds: planned under the document's protocol, where not `SEEDS` or `PROBE_SEEDS`.
         watched: whether the document read the test images after every epoch; else after the last alone.
         printed: what the document prints after each epoch, by the names of metrics.csv; empty where it prints nothing.
+        confusion: the printed matrix, rows by true class; None where it prints none.
     """
 
     document: str
@@ -45,6 +46,7 @@ class Entry:
     watched: bool = True
     seeds: int | None = None
     printed: dict[str, list[float]] = field(default_factory=dict)
+    confusion: list[list[int]] | None = None
 
     @property
     def key(self) -> str:
@@ -66,7 +68,6 @@ class Document:
     file: str
     title: str
     entries: list[Entry]
-    confusion: list[str]  # entries whose confusion matrix the document prints
 
 
 @dataclass(frozen=True)
@@ -103,16 +104,21 @@ class StudyRun:
 @cache
 def documents() -> list[Document]:
     """All documents; always the same objects, so that an entry is composed once."""
-    tree: Any = OmegaConf.to_container(OmegaConf.load(HERE / "documents.yaml"))
-    logs: Any = OmegaConf.to_container(OmegaConf.load(HERE / "printed_logs.yaml"))
+    tree, logs, matrices = (_read(name) for name in ("documents", "printed_logs", "printed_confusion"))
     found = []
     for name, node in tree.items():
-        entries = [
-            _entry(name, key, node.get("common", {}) | value, logs.get(f"{name}/{key}", {}))
-            for key, value in node["entries"].items()
-        ]
-        found.append(Document(name, node["file"], node["title"], entries, node.get("confusion", [])))
+        entries = []
+        for key, value in node["entries"].items():
+            full = f"{name}/{key}"
+            printed = {"printed": logs.get(full, {}), "confusion": matrices.get(full)}
+            entries.append(_entry(name, key, node.get("common", {}) | value, printed))
+        found.append(Document(name, node["file"], node["title"], entries))
     return found
+
+
+def _read(name: str) -> dict[str, Any]:
+    tree: Any = OmegaConf.to_container(OmegaConf.load(HERE / f"{name}.yaml"))
+    return tree
 
 
 def chosen(names: Sequence[str], among: list[Document]) -> list[Entry]:
@@ -146,10 +152,10 @@ def plan(entries: list[Entry], seeds: int | None, protocol: str | None) -> list[
     return sorted(runs, key=lambda run: (run.protocol, run.seed))
 
 
-def _entry(document: str, name: str, node: dict[str, Any], printed: dict[str, list[float]]) -> Entry:
+def _entry(document: str, name: str, node: dict[str, Any], printed: dict[str, Any]) -> Entry:
     node = dict(node)
     own = {key: node.pop(key) for key in ("overrides", "probe", "chosen", "watched", "seeds") if key in node}
-    return Entry(document, name, node.pop("experiment", f"{document}/{name}"), reported=node, printed=printed, **own)
+    return Entry(document, name, node.pop("experiment", f"{document}/{name}"), reported=node, **printed, **own)
 
 
 @cache

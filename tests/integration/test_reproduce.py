@@ -21,7 +21,7 @@ def study(monkeypatch, tiny_overrides):
         Entry("sigmoid", "diverging", "sigmoid/own_dense_baseline", [*own, "optimizer.lr=1e38"]),
         Entry("sigmoid", "twin", "sigmoid/own_dense_baseline", own),
     ]
-    found = [Document("sigmoid", "001_x.txt", "Tiny", entries, [])]
+    found = [Document("sigmoid", "001_x.txt", "Tiny", entries)]
     monkeypatch.setattr(reproduce, "documents", lambda: found)
 
 

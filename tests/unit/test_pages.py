@@ -3,6 +3,8 @@
 import pytest
 from test_study import finished
 
+from mnist_cnn.reproduce.claim_plots import PICTURES
+from mnist_cnn.reproduce.claims import claims
 from mnist_cnn.reproduce.pages import refresh, write_pages
 from mnist_cnn.reproduce.results import Results
 from mnist_cnn.reproduce.study import Document, Entry, documents, plan
@@ -21,8 +23,9 @@ def test_refreshing_a_page_keeps_what_a_person_wrote(tmp_path):
 
 
 def test_pages_hold_the_figures_of_the_files(tmp_path):
-    entry = Entry("ablation", "baseline", "ablation/baseline", reported={"acc": 0.9903, "loss": 0.0277})
-    document = Document("ablation", "003_x.txt", "Ablation", [entry], ["baseline"])
+    told = {"reported": {"acc": 0.9903, "loss": 0.0277}, "confusion": [[9, *[1] * 9], *[[1] * 10] * 9]}
+    entry = Entry("ablation", "baseline", "ablation/baseline", **told)
+    document = Document("ablation", "003_x.txt", "Ablation", [entry])
     results = Results(tmp_path / "results")
     for run, accuracy in zip(plan([entry], 2, "document"), (0.990, 0.992), strict=True):
         finished(results, run, accuracy)
@@ -39,6 +42,7 @@ def test_pages_hold_the_figures_of_the_files(tmp_path):
     for name in ("ablation", "ablation_curves", "ablation_baseline_confusion"):
         assert (tmp_path / "pages" / "figures" / f"{name}.png").stat().st_size > 5000
         assert f"figures/{name}.png" in page
+    assert "`baseline`, n = 2: outside the 95 % interval for one more seed: 0, right." in page
     assert "| baseline | 3 |  | 0.2000 ± 0.0000 | 0.0277 | 0.2000 ± 0.0000 | 0.2000–0.2000 |" in page
     assert "| 003: Ablation | 0 | 0 | 0 | 1 | 0 | 0 |" in (tmp_path / "pages" / "README.md").read_text()
     head, first, *_ = (tmp_path / "pages/summary.csv").read_text().splitlines()
@@ -51,7 +55,7 @@ def test_a_difference_that_rounds_to_zero_has_no_minus(tmp_path):
     results = Results(tmp_path / "results")
     finished(results, plan([entry], 1, "document")[0], 0.990)
     finished(results, plan([entry], 1, "holdout")[0], 0.99104)
-    write_pages([Document("ablation", "003_x.txt", "Ablation", [entry], [])], results, tmp_path / "pages")
+    write_pages([Document("ablation", "003_x.txt", "Ablation", [entry])], results, tmp_path / "pages")
     assert "| baseline | 99.00 | 99.10 | 1 | 99.10 | 1 | +0.00 |" in (tmp_path / "pages" / "ablation.md").read_text()
 
 
@@ -63,12 +67,41 @@ def test_pages_hold_the_printed_log_against_ours(tmp_path):
     results = Results(tmp_path / "results")
     for run in plan([entry], 2, "document"):
         finished(results, run, 0.99)
-    write_pages([Document("ablation", "003_x.txt", "Ablation", [entry], [])], results, tmp_path)
+    write_pages([Document("ablation", "003_x.txt", "Ablation", [entry])], results, tmp_path)
     page = (tmp_path / "ablation.md").read_text()
     assert "| baseline | 4,738,826 | 99.20 | 99.10 ± 0.00 |" in page  # the document's best epoch against ours
     assert "| baseline | 2 | 0 of 2 | 1 of 3 |" in page  # seeds alike, so that 0.31 is not 0.3
     assert "| baseline | 1 |  | 0.5000 ± 0.0000 | 0.3500 | 0.4000 ± 0.0000 | 0.4000–0.4000 |" in page
     assert "| baseline | 3 | 0.2100 | 0.2000 ± 0.0000 | 0.1500 | 0.2000 ± 0.0000 | 0.2000–0.2000 |" in page
+
+
+def test_a_claim_has_a_table_with_the_difference_seed_by_seed(tmp_path):
+    entries = [Entry("under_15k", name, f"under_15k/{name}") for name in ("vanilla_10k", "vanilla_49k")]
+    results = Results(tmp_path / "results")
+    for entry, better in zip(entries, (0, 0.002), strict=True):
+        for run in plan([entry], 6, "document"):
+            finished(results, run, 0.98 + 0.0001 * run.seed + better)
+    write_pages([Document("under_15k", "004_x.txt", "Small", entries)], results, tmp_path)
+    page = (tmp_path / "under_15k.md").read_text()
+    assert '"pretty much similar result' in page
+    assert "+0.20 | +0.20 to +0.20 | 0.031 |" in page  # of six pairs all one way: 2/64
+    assert "Batch norm, dropout" not in page  # nothing has run for that claim
+
+
+def test_claims_name_nets_of_their_document():
+    names = {document.name: {entry.name for entry in document.entries} for document in documents()}
+    for document, found in claims().items():
+        for claim in found:
+            assert {*claim.nets, claim.against or claim.nets[0]} <= names[document], claim.title
+            assert claim.picture is None or claim.picture in PICTURES
+
+
+def test_printed_confusion_matrices_give_the_reported_accuracy():
+    told = [entry for document in documents() for entry in document.entries if entry.confusion]
+    assert len(told) == 2
+    for entry in told:
+        assert sum(map(sum, entry.confusion)) == 10_000
+        assert sum(row[i] for i, row in enumerate(entry.confusion)) == 10_000 * entry.reported["acc"]
 
 
 def test_a_document_of_which_nothing_has_run_has_a_page_without_pictures(tmp_path):
