@@ -1,9 +1,9 @@
 """How large the gradient of each layer's weights is before training, in nets of sigmoids of growing depth.
 
-python scripts/draw_gradients.py [images=1000] [seeds=5] [pages=docs/reproduction]
+python scripts/draw_gradients.py [images=1000] [seeds=5] [out=docs/pictures]
 
 Of nets of document 001 and fully connected ones beside them (`mnist_cnn/reproduce/documents.yaml`), with fresh weights,
-on the first training images. Writes gradients.json, and figures/sigmoid_gradients.png from it.
+on the first training images. Writes sigmoid_gradients.json, and the picture from it.
 """
 
 import json
@@ -32,8 +32,8 @@ NETS = {
 
 
 def main() -> None:
-    options = read_only_options(__doc__, {"images": Count, "seeds": Count, "pages": str})
-    pages = Path(options.get("pages", "docs/reproduction"))
+    options = read_only_options(__doc__, {"images": Count, "seeds": Count, "out": str})
+    out = Path(options.get("out", "docs/pictures"))
     code = git_state()
     if code is None or code["dirty"]:
         raise UsageError("there are changes that are not committed: what it writes would have no origin")
@@ -41,9 +41,9 @@ def main() -> None:
     seeds = range(1, options.get("seeds", 5) + 1)
     found = {name: [weight_gradients(name, seed, options.get("images", 1000)) for seed in seeds] for name in names}
     write_atomically(
-        pages / "gradients.json", json.dumps({"commit": code["commit"], "gradients": found}, indent=1).encode()
+        out / "sigmoid_gradients.json", json.dumps({"commit": code["commit"], "gradients": found}, indent=1).encode()
     )
-    draw(found).savefig(pages / "figures" / "sigmoid_gradients.png", dpi=90, metadata=UNDATED)
+    draw(found).savefig(out / "sigmoid_gradients.png", dpi=90, metadata=UNDATED)
     for name, of_seeds in found.items():
         print(f"{name:25}", *(f"{geometric_mean(layer):.1e}" for layer in zip(*of_seeds, strict=True)))
 

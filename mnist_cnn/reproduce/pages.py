@@ -51,14 +51,14 @@ def refresh(page: Path, heading: str, generated: str) -> None:
 
 
 def overview(table: Table, verdicts: Verdicts) -> str:
-    lines = [["document", *WORDS, "no run yet", "not reported", "page"]]
+    lines = [["document", *WORDS, "no run yet", "not reported", "hours", "page"]]
     for document, rows in table:
         nets = [entry for entry in document.entries if not entry.probe]
         ran = {row.entry.key for row in rows if row.protocol == "document"}
         words = [verdicts[entry.key].word for entry in nets if entry.key in verdicts]
         silent = sum("acc" not in entry.reported for entry in nets)
         missing = sum("acc" in entry.reported and entry.key not in ran for entry in nets)
-        numbers = [*map(words.count, WORDS), missing, silent]
+        numbers = [*map(words.count, WORDS), missing, silent, f"{sum(row.hours for row in rows):.1f}"]
         link = f"[{document.name}]({document.name}.md)"
         lines.append([f"{document.file[:3]}: {document.title}", *map(str, numbers), link])
     entries = [entry for document, _ in table for entry in document.entries]

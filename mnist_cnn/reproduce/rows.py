@@ -66,6 +66,11 @@ class Row:
         return known(self.runs[0].parameters).total
 
     @property
+    def hours(self) -> float:
+        """Of training and validation, of all seeds."""
+        return sum(sum(column(history, "seconds")) for history in self.histories) / 3600
+
+    @property
     def seconds(self) -> float:
         return typical_seconds([file.with_suffix(".csv") for file in self.files])
 
