@@ -33,9 +33,16 @@ INJECTED = {
         "enable_progress_bar",
         "enable_model_summary",
         "enable_checkpointing",
-        "fast_dev_run",  # fast_dev_run: debug=one_batch does it with checkpoint and report
+        "fast_dev_run",
     },
     "callbacks.checkpoint": {"dirpath"},
+}
+# What people look for in vain among them, and what does it here.
+INSTEAD = {
+    "trainer.fast_dev_run": "debug=one_batch does that, with checkpoint and report",
+    "trainer.callbacks": "callbacks=[checkpoint,ema] chooses them",
+    "trainer.logger": "logger=tensorboard chooses one",
+    "trainer.default_root_dir": "run_root= and hydra.run.dir= say where a run goes",
 }
 # Filled in code where the configuration leaves it out.
 FILLED = {"logger": {"save_dir"}, "callbacks": {"dirpath"}, "scheduler": set(RUN_LENGTHS)}
@@ -159,7 +166,8 @@ def check_keys(given: dict[str, Any], allowed: dict[str, Any], prefix: str, open
         if key in allowed:
             problems += [wrong] if (wrong := problem(path, value, allowed[key])) else []
         elif not open_ended:
-            problems.append(f"{path}: unknown key{nearest(key, allowed, prefix)}")
+            hint = f"; {INSTEAD[path]}" if path in INSTEAD else nearest(key, allowed, prefix)
+            problems.append(f"{path}: unknown key{hint}")
     return problems
 
 

@@ -78,7 +78,7 @@ BAD = {
     "no devices": (["trainer.accelerator=cpu", "trainer.devices=0"], ["trainer"]),
     "unknown profiler": (["trainer.profiler=simpel"], ["profiler", "simple"]),
     "epochs left open": (["trainer.max_epochs=null"], ["trainer.max_epochs"]),
-    "fast_dev_run": (["trainer.fast_dev_run=true"], ["trainer.fast_dev_run"]),
+    "fast_dev_run": (["trainer.fast_dev_run=true"], ["trainer.fast_dev_run: unknown key; debug=one_batch does that"]),
     "schedule that counts steps, per epoch": (["model=gap", "scheduler.interval=epoch"], ["scheduler.interval"]),
     "average that never moves": (["callbacks=[checkpoint,ema]", "callbacks.ema.decay=5"], ["callbacks.ema.decay = 5"]),
     "list for a number": (["optimizer=sgd", "optimizer.lr=[0.1,0.2]"], ["optimizer.lr"]),
