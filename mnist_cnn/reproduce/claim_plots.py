@@ -7,13 +7,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mnist_cnn.report.spread import Spread
+from mnist_cnn.reproduce.claims import IMAGES
 from mnist_cnn.reproduce.rows import Row
 from mnist_cnn.reproduce.study import composed
 from mnist_cnn.reproduce.ticks import set_ticks
 from mnist_cnn.reproduce.verdicts import Comparison
 from mnist_cnn.runs.record import known
 
-IMAGES = 10_000  # of the test images
 COLORS = ["tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple"]
 
 

@@ -12,10 +12,11 @@ from omegaconf import OmegaConf
 from mnist_cnn.report.difference import Difference
 from mnist_cnn.report.text import markdown_table
 from mnist_cnn.reproduce.rows import Row
+from mnist_cnn.reproduce.verdicts import holm
 from mnist_cnn.runs.record import known
 
 IMAGES = 10_000  # of the test images
-COMPARED = ["n", "difference", "95 % interval", "p"]
+WORDS = ["difference", "95 % interval", "p"]
 
 
 @dataclass(frozen=True)
@@ -54,39 +55,49 @@ def claims_part(document: str, own: Sequence[Row]) -> list[str]:
     heading = [
         "## Claims beyond the figures",
         "Differences are in points, seed by seed where there are enough pairs; p by all changes of sign (or all "
-        "divisions into two groups), which with fewer than six of each cannot tell them apart.",
+        "divisions into two groups), which with fewer than six of each cannot tell them apart; where each net is compared "
+        "with each, p is corrected over all pairs (Holm).",
     ]
     return [*heading, *(part for part in parts if part)] if parts else []
 
 
 def _table(rows: Sequence[Row], base: Row | None) -> str:
     head = ["experiment", "what it is", "parameters", "accuracy", "min–max", "n", "test loss", "training accuracy"]
-    lines = [head + ([f"from {base.entry.name}", *COMPARED[2:]] if base else [])]
+    lines = [head + ([f"from {base.entry.name}", *WORDS[1:]] if base else [])]
     for row in rows:
         test = row.spread("test/acc").in_percent
         lines.append([
             row.entry.name, row.entry.probe or "the document's", f"{row.parameters:,}", test.text(2), test.range(2),
             str(test.n), row.spread("test/loss").text(4), row.spread("train/acc").in_percent.text(2),
-            *(_difference(base, row)[1:] if base else []),
+            *_against(base, row),
         ])  # fmt: skip
     return markdown_table(lines)
 
 
+def _against(base: Row | None, row: Row) -> list[str]:
+    """Empty cells for the base itself."""
+    if base is None or base is row:
+        return [] if base is None else [""] * len(WORDS)
+    one = _difference(base, row)
+    return _words(one, one.p)
+
+
 def _pairs(rows: Sequence[Row]) -> str:
-    """Each with each."""
-    lines = [[f"{b.entry.name} against {a.entry.name}", *_difference(a, b)] for a, b in combinations(rows, 2)]
-    return markdown_table([["", *COMPARED], *lines])
+    """Each with each; p corrected over all of them."""
+    found = {f"{b.entry.name} against {a.entry.name}": _difference(a, b) for a, b in combinations(rows, 2)}
+    corrected = holm({name: one.p for name, one in found.items() if one.p is not None and one.enough})
+    lines = [[name, one.size, *_words(one, corrected.get(name))] for name, one in found.items()]
+    return markdown_table([["", "n", *WORDS], *lines])
 
 
-def _difference(a: Row, b: Row) -> list[str]:
-    """b - a: what was compared, by how much, its interval and p; empty of a row and itself."""
-    if a is b:
-        return [""] * len(COMPARED)
-    one = Difference.of(_by_seed(a), _by_seed(b), IMAGES)
+def _difference(a: Row, b: Row) -> Difference:
+    """b - a."""
+    sides = (dict(zip([known(run.seed) for run in row.runs], row.accuracies, strict=True)) for row in (a, b))
+    return Difference.of(*sides, images=IMAGES)
+
+
+def _words(one: Difference, p: float | None) -> list[str]:
+    """By how much, its interval, and p."""
     low, high = (f"{min(max(100 * end, -100), 100):+z.2f}" for end in one.interval) if one.interval else ("", "")
-    p = "" if one.p is None or not one.enough else f"{one.p:.3f}"
-    return [one.size, f"{100 * one.value:+z.2f}", f"{low} to {high}" if one.interval else "", p or "too few"]
-
-
-def _by_seed(row: Row) -> dict[int, float]:
-    return dict(zip([known(run.seed) for run in row.runs], row.accuracies, strict=True))
+    interval = f"{low} to {high}" if one.interval else ""
+    return [f"{100 * one.value:+z.2f}", interval, "too few" if p is None or not one.enough else f"{p:.3f}"]
