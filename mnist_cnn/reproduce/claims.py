@@ -55,8 +55,8 @@ def claims_part(document: str, own: Sequence[Row]) -> list[str]:
     heading = [
         "## Claims beyond the figures",
         "Differences are in points, seed by seed where there are enough pairs; p by all changes of sign (or all "
-        "divisions into two groups), which with fewer than six of each cannot tell them apart; where each net is compared "
-        "with each, p is corrected over all pairs (Holm).",
+        "divisions into two groups), which with fewer than six of each cannot tell them apart; where each net is "
+        "compared with each, p is corrected over all pairs (Holm).",
     ]
     return [*heading, *(part for part in parts if part)] if parts else []
 
@@ -92,8 +92,8 @@ def _pairs(rows: Sequence[Row]) -> str:
 
 def _difference(a: Row, b: Row) -> Difference:
     """b - a."""
-    sides = (dict(zip([known(run.seed) for run in row.runs], row.accuracies, strict=True)) for row in (a, b))
-    return Difference.of(*sides, images=IMAGES)
+    x, y = (dict(zip([known(run.seed) for run in row.runs], row.accuracies, strict=True)) for row in (a, b))
+    return Difference.of(x, y, IMAGES)
 
 
 def _words(one: Difference, p: float | None) -> list[str]:
