@@ -171,6 +171,7 @@ def test_a_module_without_a_validation_step_says_which_weights_are_tested(own, c
     assert "my_nets.Blind has no validation_step: a search needs validation" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_search_does_not_vary_what_a_module_does_not_take(own, cli, tiny_overrides, tmp_path, capsys):
     call = [*LIT, *tiny_overrides, "trainer.max_epochs=1", "trials=1"]
     assert cli(*call, "space.data.batch_size=null", main=search.main) == 2

@@ -186,6 +186,7 @@ def test_a_run_with_every_measure_and_one_with_none_agree(cli, tiny_overrides, t
     assert figures["fast"] == pytest.approx(figures["plain"], abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_compiled_and_not_agree_on_outputs_and_gradients():
     """A batch of another size, as the last one of an epoch, is not compiled for."""
