@@ -159,11 +159,11 @@ def _loss_lines(row: Row) -> list[list[str]]:
 
 
 def _confusion(document: Document, own: Sequence[Row]) -> list[str]:
-    known_twice = [row for row in own if row.entry.confusion and len(row.runs) > 1]
-    if not known_twice:
+    compared = [row for row in own if row.entry.confusion and len(row.runs) > 1]
+    if not compared:
         return []
     parts = ["## Confusion", "The document's matrices against ours. Of 100 cells some lie outside by chance."]
-    for row in known_twice:
+    for row in compared:
         cells = [f"{true} read as {answer}" if true != answer else f"{true}, right" for true, answer in outside(row)]
         parts += [
             f"`{row.entry.name}`, n = {len(row.runs)}: outside the 95 % interval for one more seed: "
