@@ -11,7 +11,8 @@ from torch import nn
 from mnist_cnn.errors import RunError
 from mnist_cnn.export.graph import Floats, Graph, Layer, Pair, Shape, folded
 from mnist_cnn.models.batch_norm import BatchNorm1d, BatchNorm2d
-from mnist_cnn.models.layers import ACTIVATIONS, INPUT_SHAPE, GlobalAveragePooling, GlobalMaxPooling
+from mnist_cnn.models.blocks import GlobalAveragePooling, GlobalMaxPooling
+from mnist_cnn.models.layers import ACTIVATIONS, INPUT_SHAPE
 
 OTHERS = "format=onnx and format=torch can take any net"
 

@@ -3,22 +3,25 @@
 A layer is a name (`batch_norm`, `pool`, `flatten`, `gap` and `gmp`: the average and the maximum over the image), or a
 name with its main number (`conv: 12`, `dense: 128`, `dropout: 0.1`, `pool: 2`, `activation: sigmoid`), or a name with
 all its arguments (`conv: {filters: 10, kernel: 1, padding: same, bias: false, activation: none}`). Convolutions have
-stride 1 and no padding unless they say so. `conv` and `dense` are followed by the net's activation, except the last of
-them: its output are the logits.
+stride 1 and no padding unless they say so; `groups: depthwise` gives every channel its own kernel, and convolutions
+with the same `share` are one, with one set of weights. `conv` and `dense` are followed by the net's activation, except
+the last of them: its output are the logits. `residual: [...]` adds its input to what its layers make of it,
+`squeeze_excite: 4` scales each channel by what 4 units see of all.
 """
 
 import contextlib
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mnist_cnn.errors import LayerError, nearest
 from mnist_cnn.models.batch_norm import BatchNorm1d, BatchNorm2d
-from mnist_cnn.values import Count, Share, problem
+from mnist_cnn.models.blocks import GlobalAveragePooling, GlobalMaxPooling, Residual, SqueezeExcite
+from mnist_cnn.models.layer_words import parse, short
 
 INPUT_SHAPE = (1, 28, 28)
 CLASSES = 10
@@ -26,40 +29,7 @@ ACTIVATIONS: dict[str, type[nn.Module] | None] = {
     "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "gelu": nn.GELU, "silu": nn.SiLU, "elu": nn.ELU,
     "leaky_relu": nn.LeakyReLU, "none": None,
 }  # fmt: skip
-# Each kind's main argument and the defaults of the others.
-KINDS: dict[str, tuple[str | None, dict[str, Any]]] = {
-    "conv": ("filters", {"kernel": 3, "padding": "valid", "bias": True, "activation": None}),
-    "dense": ("units", {"bias": True, "activation": None}),
-    "batch_norm": (None, {}),
-    "dropout": ("rate", {}),
-    "pool": ("size", {"size": 2}),
-    "activation": ("name", {"name": None}),  # the net's own
-    "flatten": (None, {}),
-    "gap": (None, {}),
-    "gmp": (None, {}),
-}
-TYPES: dict[str, Any] = {
-    "filters": Count, "units": Count, "kernel": Count, "size": Count, "rate": Share,
-    "padding": Literal["valid", "same"], "bias": bool, "activation": str | None, "name": str | None,
-}  # fmt: skip
 INITS = ("pytorch", "glorot_uniform")
-
-
-class GlobalAveragePooling(nn.Module):
-    """(N, C, H, W) to (N, C)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean(dim=(2, 3))
-
-
-class GlobalMaxPooling(nn.AdaptiveMaxPool2d):
-    """(N, C, H, W) to (N, C)."""
-
-    def __init__(self) -> None:
-        super().__init__(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).flatten(1)
 
 
 @dataclass(frozen=True)
@@ -87,89 +57,103 @@ def build_sequential(
     Raises:
         LayerError: an unknown layer, argument or value, or shapes that do not fit.
     """
-    batch_norm = {"eps": bn_eps, "momentum": bn_momentum, "debias": bn_debias}
     if init not in INITS:
         raise LayerError(f"init = {init!r}: unknown{nearest(init, INITS)}")
     _activation(activation, "activation")
-    parsed = [_parse(layer, f"layer {i} ({_short(layer)})") for i, layer in enumerate(layers, 1)]
-    weighted = [i for i, (kind, _) in enumerate(parsed) if kind in ("conv", "dense")]
-    net, rows = nn.Sequential(), []
-    shape: tuple[int, ...] = INPUT_SHAPE
-    for i, (kind, arguments) in enumerate(parsed):
-        where = f"layer {i + 1} ({_short(layers[i])})"
-        follows = arguments.pop("activation", None) or ("none" if i in weighted[-1:] else activation)
-        if kind == "activation":
-            arguments["name"] = arguments["name"] or activation
-        modules = [_module(kind, arguments, shape, where, batch_norm)]
-        if kind in ("conv", "dense"):
-            if init == "glorot_uniform":
-                nn.init.xavier_uniform_(modules[0].weight)
-                if modules[0].bias is not None:
-                    nn.init.zeros_(modules[0].bias)
-            extra = _activation(follows, where)
-            modules += [extra] if extra is not None else []
-        shape = _output_shape(modules[0], shape, where)
-        for module in modules:
-            net.append(module)
-        rows.append(LayerRow(f"{kind}_{i + 1}", type(modules[0]).__name__, shape, *_counts(modules[0])))
+    builder = _Builder(activation, init, {"eps": bn_eps, "momentum": bn_momentum, "debias": bn_debias})
+    net, shape, rows = builder.build(layers, INPUT_SHAPE, "layer ", ends=True)
     if shape != (classes,):
         raise LayerError(f"the last layer gives {_text(shape)}; needed: {classes} logits, e.g. from flatten or dense")
     return net, rows
 
 
-def _parse(layer: Any, where: str) -> tuple[str, dict[str, Any]]:
-    given: Any
-    if isinstance(layer, str):
-        kind, given = layer, {}
-    elif isinstance(layer, dict) and len(layer) == 1:
-        kind, given = next(iter(layer.items()))
-    else:
-        raise LayerError(f"{where}: must be a name or one `name: arguments`")
-    if kind not in KINDS:
-        raise LayerError(f"{where}: unknown layer{nearest(kind, KINDS)}")
-    main, defaults = KINDS[kind]
-    if given is None:
-        given = {}
-    if not isinstance(given, dict):
-        if main is None:
-            raise LayerError(f"{where}: takes no argument")
-        given = {main: given}
-    allowed = [*([main] if main else []), *defaults]
-    for name in given:
-        if name not in allowed:
-            raise LayerError(f"{where}: unknown argument {name!r}{nearest(name, allowed)}")
-    arguments = {**defaults, **given}
-    if main and main not in arguments:
-        raise LayerError(f"{where}: needs {main!r}, e.g. `{kind}: {0.1 if kind == 'dropout' else 16}`")
-    wrong = [found for name, value in given.items() if (found := problem(name, value, TYPES[name]))]
-    if wrong:
-        raise LayerError(f"{where}: {wrong[0]}")
-    return kind, arguments
+@dataclass
+class _Builder:
+    """What all layers of a net have in common, and the convolutions that later ones may share."""
 
+    activation: str
+    init: str
+    batch_norm: dict[str, Any]
+    shared: dict[str, nn.Conv2d] = field(default_factory=dict)
 
-def _module(
-    kind: str, arguments: dict[str, Any], shape: tuple[int, ...], where: str, batch_norm: dict[str, Any]
-) -> Any:
-    flat = len(shape) == 1
-    if kind in ("conv", "pool", "gap", "gmp") and flat:
-        raise LayerError(f"{where}: needs an image (channels, height, width), but its input is {_text(shape)}")
-    if kind == "dense" and not flat:
-        raise LayerError(
-            f"{where}: needs a flat input, but its input is {_text(shape)}; put flatten, gap or gmp before it"
-        )
-    if kind == "conv":
-        padding = "same" if arguments["padding"] == "same" else 0
-        return nn.Conv2d(shape[0], arguments["filters"], arguments["kernel"], padding=padding, bias=arguments["bias"])
-    if kind == "dense":
-        return nn.Linear(shape[0], arguments["units"], bias=arguments["bias"])
-    if kind == "batch_norm":
-        return (BatchNorm1d if flat else BatchNorm2d)(shape[0], **batch_norm)
-    if kind == "activation":
-        return _activation(arguments["name"], where) or nn.Identity()
-    if kind == "pool":
-        return nn.MaxPool2d(arguments["size"])
-    others = {"dropout": nn.Dropout, "flatten": nn.Flatten, "gap": GlobalAveragePooling, "gmp": GlobalMaxPooling}
-    return others[kind](*arguments.values())
+    def build(
+        self, layers: Sequence[Any], shape: tuple[int, ...], place: str, ends: bool
+    ) -> tuple[nn.Sequential, tuple[int, ...], list[LayerRow]]:
+        """The modules of a list with their rows, and the shape of one image after them.
+
+        Args:
+            ends: the last convolution or dense layer gives the logits.
+        """
+        parsed = [parse(layer, f"{place}{i} ({short(layer)})") for i, layer in enumerate(layers, 1)]
+        weighted = [i for i, (kind, _) in enumerate(parsed) if kind in ("conv", "dense")]
+        net, rows = nn.Sequential(), []
+        for i, (kind, arguments) in enumerate(parsed):
+            where = f"{place}{i + 1} ({short(layers[i])})"
+            last = ends and i in weighted[-1:]
+            follows = arguments.pop("activation", None) or ("none" if last else self.activation)
+            if kind == "activation":
+                arguments["name"] = arguments["name"] or self.activation
+            known = set(map(id, self.shared.values()))
+            module = self._module(kind, arguments, shape, where)
+            net.append(module)
+            if kind in ("conv", "dense") and (after := _activation(follows, where)) is not None:
+                net.append(after)
+            shape = _output_shape(module, shape, where)
+            counts = (0, 0) if id(module) in known else _counts(module)
+            rows.append(LayerRow(f"{kind}_{i + 1}", type(module).__name__, shape, *counts))
+        return net, shape, rows
+
+    def _module(self, kind: str, arguments: dict[str, Any], shape: tuple[int, ...], where: str) -> Any:
+        flat = len(shape) == 1
+        if kind in ("conv", "pool", "gap", "gmp", "squeeze_excite", "residual") and flat:
+            raise LayerError(f"{where}: needs an image (channels, height, width), but its input is {_text(shape)}")
+        if kind == "dense" and not flat:
+            raise LayerError(
+                f"{where}: needs a flat input, but its input is {_text(shape)}; put flatten, gap or gmp before it"
+            )
+        if kind == "conv":
+            return self._conv(arguments, shape[0], where)
+        if kind == "dense":
+            return self._initialised(nn.Linear(shape[0], arguments["units"], bias=arguments["bias"]))
+        if kind == "batch_norm":
+            return (BatchNorm1d if flat else BatchNorm2d)(shape[0], **self.batch_norm)
+        if kind == "activation":
+            return _activation(arguments["name"], where) or nn.Identity()
+        if kind == "pool":
+            return nn.MaxPool2d(arguments["size"])
+        if kind == "squeeze_excite":
+            return SqueezeExcite(shape[0], arguments["units"])
+        if kind == "residual":
+            inner, after, _ = self.build(arguments["layers"], shape, f"{where}: its layer ", ends=False)
+            if after != shape:
+                raise LayerError(f"{where}: its layers give {_text(after)}, which cannot be added to {_text(shape)}")
+            return Residual(inner)
+        others = {"dropout": nn.Dropout, "flatten": nn.Flatten, "gap": GlobalAveragePooling, "gmp": GlobalMaxPooling}
+        return others[kind](*arguments.values())
+
+    def _conv(self, arguments: dict[str, Any], channels: int, where: str) -> nn.Conv2d:
+        filters, kernel, stride = arguments["filters"], arguments["kernel"], arguments["stride"]
+        groups = channels if arguments["groups"] == "depthwise" else arguments["groups"]
+        if channels % groups or filters % groups:
+            raise LayerError(f"{where}: {groups} groups must divide its {channels} channels and its {filters} filters")
+        padding: Any = 0 if arguments["padding"] == "valid" else "same" if stride == 1 else (kernel - 1) // 2
+        conv = nn.Conv2d(channels, filters, kernel, stride, padding, groups=groups, bias=arguments["bias"])
+        name = arguments["share"]
+        if name is None:
+            return self._initialised(conv)
+        first = self.shared.setdefault(name, conv)
+        if first is conv:
+            return self._initialised(conv)
+        if repr(first) != repr(conv):
+            raise LayerError(f"{where}: is {conv}, but the first that shares {name!r} is {first}")
+        return first
+
+    def _initialised(self, module: Any) -> Any:
+        if self.init == "glorot_uniform":
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        return module
 
 
 def _output_shape(module: nn.Module, shape: tuple[int, ...], where: str) -> tuple[int, ...]:
@@ -221,12 +205,6 @@ def _activation(name: Any, where: str) -> nn.Module | None:
         raise LayerError(f"{where}: unknown activation {name!r}{nearest(str(name), ACTIVATIONS)}")
     kind = ACTIVATIONS[name]
     return kind() if kind is not None else None
-
-
-def _short(layer: Any) -> str:
-    if isinstance(layer, dict):
-        return ", ".join(f"{k}: {v}" for k, v in layer.items())
-    return str(layer)
 
 
 def _text(shape: tuple[int, ...]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 from mnist_cnn.config.call import Call, CheckedJob
+from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.runs.directory import RUN_VARIABLE, Run, dated, is_first_process
 from mnist_cnn.runs.resume import Start, find_resumption
@@ -37,5 +38,7 @@ def _place(job: CheckedJob) -> Run:
 
 
 def _require_a_name(override: str) -> None:
-    if any(each.detect() and each().world_size() > 1 for each in (TorchElasticEnvironment, SLURMEnvironment)):
+    with quiet_libraries():  # where there is an srun, Lightning would have every command begin with it
+        several = [each for each in (TorchElasticEnvironment, SLURMEnvironment) if each.detect()]
+    if any(each().world_size() > 1 for each in several):
         raise ConfigError([f"torchrun and srun start all processes of a run at once: name its directory, {override}"])

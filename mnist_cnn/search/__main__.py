@@ -10,17 +10,21 @@ if __name__ == "__main__":  # before the imports, which take seconds, and make t
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import yaml
 from omegaconf import DictConfig
 
 from mnist_cnn import cli
+from mnist_cnn.config.build import build_model
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.metrics import OURS
 from mnist_cnn.config.python_values import command
+from mnist_cnn.errors import RunError
 from mnist_cnn.files import write_atomically
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
+from mnist_cnn.search.finals import run_finals
 from mnist_cnn.search.settings import KEYS, check_training, find_directory, leaves, read_settings
 from mnist_cnn.signals import stopping
 from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
@@ -30,6 +34,7 @@ from mnist_cnn.sweep.progress import SweepDisplay
 from mnist_cnn.sweep.summary import write_summary
 from mnist_cnn.train import train
 
+DRAWS = 1000
 USAGE = """\
 Searches for the values with the best validation accuracy, by Optuna.
 
@@ -38,6 +43,9 @@ Searches for the values with the best validation accuracy, by Optuna.
       'space.model.dropout={low: 0.0, high: 0.3}'      one more value
   python -m mnist_cnn.search directory=runs/search/TIME trials=60
                                                        go on, also beside it
+  python -m mnist_cnn.search model=small space=small_nets budget=3000 \\
+      pruner=halving trials=100 finalists=4            nets, then the best
+                                                       four with six seeds
   python -m mnist_cnn.sweep runs/search/TIME           the summary again
   optuna-dashboard sqlite:///runs/search/TIME/study.db in a browser
 
@@ -67,13 +75,27 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
     at_once = jobs_at_once(base, cfg.trials, cfg.jobs)
     print(f"search: {len(found)} of {cfg.trials} trials, {at_once} at once, in {directory}", flush=True)
 
+    draws: list[int] = []  # sizes of too large nets in a row
+
+    def with_values(values: dict[str, Any]) -> list[str]:
+        return [*asked, *(f"++{key}={value}" for key, value in values.items()), "figures=false"]
+
     def jobs() -> Iterator[Job]:
         for number, values in found.to_run(cfg.trials, distributions):
-            chosen = [*asked, *(f"++{key}={value}" for key, value in values.items()), "figures=false"]
+            chosen = with_values(values)
+            if cfg.budget is not None and (size := trained_parameters(compose_run(chosen).cfg)) > cfg.budget:
+                found.reject(number, size)
+                draws.append(size)
+                if len(draws) >= DRAWS:
+                    raise RunError(
+                        f"budget={cfg.budget}: none of {DRAWS} draws is as small, the smallest has {min(draws)}"
+                    )
+                continue
+            draws.clear()
             if cfg.prune:
                 pruning = {"_target_": "'mnist_cnn.search.pruning.PruneTrial'", "storage": f"'{found.url}'",
                            "study": STUDY, "trial_id": found.trial_id(number),
-                           "startup_trials": cfg.startup_trials, **ranked_by}  # fmt: skip
+                           "startup_trials": cfg.startup_trials, "pruner": cfg.pruner, **ranked_by}  # fmt: skip
                 chosen += [f"++callbacks.pruning.{key}={value}" for key, value in pruning.items()]
             run, log_file = Run(directory / str(number)), directory / f"{number}.log"
             composed = compose_run(chosen).cfg
@@ -89,7 +111,16 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
             failed += found.tell(ended.job.about.number, ended.killed)
             display.ended(ended.job.about, ended.error)
     print(write_summary(Sweep.load(directory)))
+    if cfg.finalists:
+        best = {number: with_values(values) for number, values in found.best(cfg.finalists)}
+        with stopping(lambda: GO_ON.format(again)):
+            failed += run_finals(directory, best, base, cfg.final_seeds, at_once)
     return 1 if failed else 0
+
+
+def trained_parameters(cfg: DictConfig) -> int:
+    """Of the net of a configuration."""
+    return sum(weights.numel() for weights in build_model(cfg).parameters() if weights.requires_grad)
 
 
 def main() -> None:

@@ -15,6 +15,8 @@ class PruneTrial(pl.Callback):
         study: its name.
         trial_id: the database's own number of the trial.
         startup_trials: complete trials before any is stopped.
+        pruner: `median` stops what is below the median of the others after as many epochs, `halving` all but the best
+            third after 1, 3, 9, ... epochs (asynchronous successive halving: Li et al., 2020).
         monitor, mode: the figure, as the record of a run has them (`Record.rank`).
     """
 
@@ -26,14 +28,17 @@ class PruneTrial(pl.Callback):
         startup_trials: int,
         monitor: str = "val/acc",
         mode: Literal["min", "max"] = "max",
+        pruner: Literal["median", "halving"] = "median",
     ) -> None:
         import optuna
 
         self.monitor, self.mode = monitor, mode
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=startup_trials)
-        loaded = optuna.load_study(study_name=study, storage=storage, pruner=pruner)
+        median = optuna.pruners.MedianPruner(n_startup_trials=startup_trials)
+        halving = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+        chosen = median if pruner == "median" else halving
+        loaded = optuna.load_study(study_name=study, storage=storage, pruner=chosen)
         self.trial = optuna.trial.Trial(loaded, trial_id)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -45,4 +50,4 @@ class PruneTrial(pl.Callback):
         if epoch < (trainer.max_epochs or 0) and self.trial.should_prune():
             named = {"val/acc": f"validation accuracy {float(figure):.2%}"}
             shown = named.get(self.monitor, f"{self.monitor} {float(figure):.4f}")
-            raise Pruned(f"pruned: {shown} in epoch {epoch} is worse than the median")
+            raise Pruned(f"pruned: {shown} in epoch {epoch} is not among the best so far")

@@ -20,7 +20,7 @@ from mnist_cnn.files import require_folder
 from mnist_cnn.runs.directory import dated
 from mnist_cnn.runs.layout import CONFIG, PLAN
 from mnist_cnn.sweep.plan import read_plan
-from mnist_cnn.values import Count, PathName, Seed, problem
+from mnist_cnn.values import Count, NotNegativeInt, PathName, Seed, problem
 
 KEYS: dict[str, Any] = {
     "trials": Count,
@@ -29,6 +29,10 @@ KEYS: dict[str, Any] = {
     "sampler_seed": Seed | None,
     "prune": bool,
     "startup_trials": Count,
+    "pruner": Literal["median", "halving"],
+    "budget": Count | None,
+    "finalists": NotNegativeInt,
+    "final_seeds": Count,
     "directory": PathName | None,
     "space": dict,
 }

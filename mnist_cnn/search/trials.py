@@ -19,6 +19,7 @@ from mnist_cnn.runs.directory import Run
 
 STUDY = "search"
 DATABASE = "study.db"
+TOO_LARGE = "trained parameters above the budget"
 OWNER = "process"  # that asked for a trial and tells its outcome
 
 
@@ -58,7 +59,20 @@ class Trials:
             self._lock_of(self.own).unlink(missing_ok=True)
 
     def __len__(self) -> int:
-        return len(self.study.get_trials(deepcopy=False))
+        """Trials that ran, run or wait to; those of too large nets are none."""
+        return sum(TOO_LARGE not in trial.user_attrs for trial in self.study.get_trials(deepcopy=False))
+
+    def reject(self, number: int, parameters: int) -> None:
+        """A trial whose net is too large ends before it begins; the sampler learns nothing from it."""
+        self.storage.set_trial_user_attr(self.trial_id(number), TOO_LARGE, parameters)
+        self.study.tell(number, state=TrialState.FAIL)
+
+    def best(self, count: int) -> list[tuple[int, dict[str, Any]]]:
+        """Numbers and values of the best complete trials, each setting once, the best first."""
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        ordered = sorted(complete, key=lambda trial: -(trial.value or 0.0))
+        once = {str(sorted(trial.params.items())): trial for trial in reversed(ordered)}
+        return [(trial.number, trial.params) for trial in reversed(once.values())][:count]
 
     def to_run(self, count: int, distributions: dict[str, BaseDistribution]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Number and values of trials that a killed process left, then of new ones until there are `count`."""

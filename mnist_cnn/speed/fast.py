@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_cnn.models.batch_norm import BatchNorm1d, BatchNorm2d
-from mnist_cnn.models.layers import GlobalAveragePooling
+from mnist_cnn.models.blocks import GlobalAveragePooling
 from mnist_cnn.speed.convolution import Convolve, padding
 from mnist_cnn.speed.lists import Step
 from mnist_cnn.speed.plans import Stretch

@@ -73,6 +73,32 @@ def test_a_killed_search_continues_its_half_done_trial(tiny_overrides, tmp_path)
 
 
 @pytest.mark.slow
+def test_nets_within_a_budget_and_the_best_again_with_fresh_seeds(cli, tiny_overrides, tmp_path, capsys):
+    call = ["model=small", "space=small_nets", "budget=2500", "trials=3", "pruner=halving", "finalists=2",
+            "final_seeds=2", "jobs=2", "trainer.max_epochs=1", f"directory={tmp_path}/nets", *tiny_overrides]  # fmt: skip
+    assert cli(*call, main=search.main) == 0
+    told, folder = capsys.readouterr().out, tmp_path / "nets"
+    ran = [trial for trial in trials_of(folder) if (folder / str(trial.number)).is_dir()]
+    assert len(ran) == 3 < len(trials_of(folder))  # most draws are larger
+    sizes = [metrics_of(Run(folder / str(trial.number)))["parameters"]["trainable"] for trial in ran]
+    assert max(sizes) <= 2500
+    finals = [metrics_of(Run(file.parent)) for file in sorted(folder.glob("final/*/seed_*/metrics.json"))]
+    assert [final["seed"] for final in finals] == [2, 3, 2, 3]
+    assert all(final["protocol"]["test"] == "never" for final in finals)
+    assert "2 settings with 2 fresh seeds each, 4 runs to do" in told
+    assert f"python -m mnist_cnn.compare {folder}/final/" in told
+    assert cli(*call, main=search.main) == 0
+    assert "4 runs to do" not in capsys.readouterr().out
+
+
+def test_a_budget_that_no_net_keeps_is_an_error(cli, tiny_overrides, monkeypatch, capsys):
+    monkeypatch.setattr(search, "DRAWS", 3)
+    call = ["model=small", "space=none", "space.model.width={low: 30, high: 40}", "budget=100", *tiny_overrides]
+    assert cli(*call, main=search.main) == 2
+    assert "budget=100: none of 3 draws is as small, the smallest has" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_two_processes_share_a_search(tiny_overrides, tmp_path):
     shared = [*FAST, "trials=4", "jobs=1", f"directory={tmp_path}/shared", *tiny_overrides]
     both = [start(shared, tmp_path, "mnist_cnn.search.__main__") for _ in range(2)]

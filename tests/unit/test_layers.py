@@ -8,6 +8,7 @@ from mnist_cnn.models.bn_dropout import BNDropoutCNN
 from mnist_cnn.models.gap import GAPCNN
 from mnist_cnn.models.layers import build_sequential
 from mnist_cnn.models.sequential import SequentialCNN
+from mnist_cnn.models.small import SmallCNN
 from mnist_cnn.models.vanilla import VanillaCNN
 from mnist_cnn.report.tables import count, layer_table
 
@@ -72,6 +73,50 @@ def test_batch_norm_and_activation_options_reach_the_layers():
     assert isinstance(net[3], torch.nn.Sigmoid)
 
 
+def test_strides_groups_and_shared_convolutions():
+    conv = {"filters": 8, "padding": "same", "bias": False, "activation": "none"}
+    layers = [
+        {"conv": {"filters": 8, "stride": 2}}, {"conv": conv | {"groups": "depthwise"}}, {"conv": conv | {"groups": 2}},
+        {"conv": conv | {"share": "a"}}, {"conv": conv | {"share": "a"}}, "gap", {"dense": 10},
+    ]  # fmt: skip
+    net, rows = build_sequential(layers, **OPTIONS)
+    assert [row.output_shape for row in rows[:5]] == [(8, 13, 13)] * 5
+    assert [row.trainable for row in rows] == [8 * 9 + 8, 8 * 9, 8 * 4 * 9, 8 * 8 * 9, 0, 0, 90]
+    assert net[4] is net[5]
+    assert sum(p.numel() for p in net.parameters()) == count(rows)[1]
+
+
+def test_a_residual_adds_its_input_and_squeeze_excite_scales_channels():
+    inner = [{"conv": {"filters": 4, "padding": "same", "bias": False}}, "batch_norm"]
+    net, rows = build_sequential(
+        [{"conv": 4}, {"residual": inner}, {"squeeze_excite": 2}, "gmp", {"dense": 10}], **OPTIONS
+    )
+    assert [row.kind for row in rows[1:3]] == ["Residual", "SqueezeExcite"]
+    assert [row.trainable for row in rows[1:3]] == [4 * 4 * 9 + 8, 4 * 2 + 2 + 2 * 4 + 4]
+    x = torch.rand(2, 4, 26, 26)
+    with torch.no_grad():
+        net[2].layers[0].weight.zero_()
+        torch.testing.assert_close(net[2](x), x)  # what batch norm makes of zeros is 0
+        scaled = net[3](x) / x
+    torch.testing.assert_close(scaled, scaled[:, :, :1, :1].expand_as(x))
+    assert ((scaled > 0) & (scaled < 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "trained"),
+    [
+        ({}, 200 + 16 + 1008 + 1764 + 28 * 2 + 14 * 18 * 9 + 18 * 18 * 9 + 36 * 2 + 190),
+        ({"block": "depthwise"}, 2012),
+        ({"depths": [3, 2], "shared": True}, 8490 + 28),  # one more batch norm alone
+        ({"residual": True}, 8490), ({"groups": 2}, 4512), ({"squeeze_excite": 4}, 8786), ({"padding": "valid"}, 8490),
+    ],
+)  # fmt: skip
+def test_small_nets_by_a_few_numbers(options, trained):
+    net = SmallCNN(**{"first": 8, "width": 14, "growth": 1.3, "depths": [2, 2]} | options)
+    assert count(net.layer_rows)[1] == sum(p.numel() for p in net.net.parameters()) == trained
+    assert net.eval()(torch.rand(2, 1, 28, 28)).shape == (2, 10)
+
+
 @pytest.mark.parametrize(("kind", "expected"), [("gap", 0.5), ("gmp", 3.0)])
 def test_global_pooling_takes_the_mean_or_the_maximum_of_each_channel(kind, expected):
     net, rows = build_sequential([kind, {"dense": 10}], **OPTIONS)
@@ -98,6 +143,12 @@ def test_global_pooling_takes_the_mean_or_the_maximum_of_each_channel(kind, expe
         ([{"conv": 0}], ["filters = 0", ">= 1"]),
         ([{"conv": {"filters": 8, "padding": "sam"}}], ["padding = 'sam'", "same"]),
         ([{"flatten": 3}], ["takes no argument"]),
+        ([{"conv": {"filters": 8, "groups": 2}}], ["2 groups", "its 1 channels"]),
+        ([{"conv": {"filters": 8, "groups": "depthwize"}}], ["groups", "depthwise"]),
+        ([{"conv": {"filters": n, "share": "a"}} for n in (8, 9)], ["layer 2", "shares 'a'"]),
+        ([{"residual": [{"conv": 8}]}, "gap", {"dense": 10}], ["layer 1", "8 x 26 x 26", "1 x 28 x 28"]),
+        ([{"residual": [{"convv": 8}]}], ["its layer 1 (convv: 8)"]),
+        ([{"residual": []}], ["layers = []"]),
         ([{"activation": "relo"}], ["'relo'", "did you mean 'relu'"]),
         ([3], ["must be a name"]),
         ([], ["10 logits"]),

@@ -1,0 +1,63 @@
+"""The last round of a search: its best settings again, each with the same fresh seeds."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from mnist_cnn.config.compose import compose_run
+from mnist_cnn.config.python_values import command
+from mnist_cnn.report.spread import Spread
+from mnist_cnn.runs.directory import Run
+from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
+from mnist_cnn.train import train
+
+FINAL = "final"
+
+
+def run_finals(
+    directory: Path, finalists: Mapping[int, Sequence[str]], base: DictConfig, seeds: int, at_once: int
+) -> int:
+    """Runs what is missing, prints how each finalist does, the best in the mean first; returns how many runs failed.
+
+    Args:
+        finalists: overrides by number of the trial.
+        base: whose seed the trials had; the finals have the next ones.
+    """
+    wanted = [(number, overrides, base.seed + 1 + i) for i in range(seeds) for number, overrides in finalists.items()]
+    left = [each for each in wanted if _rank(_run(directory, each[0], each[2])) is None]
+    print(f"finals: {len(finalists)} settings with {seeds} fresh seeds each, {len(left)} runs to do", flush=True)
+    failed = 0
+    for ended in run_side_by_side(_jobs(directory, left), train, at_once):
+        failed += ended.error is not None
+        rank = _rank(ended.job.run)
+        print(f"{ended.job.run.path}: {f'{rank:.4f}' if rank is not None else ended.error}", flush=True)
+    print(_told(directory, list(finalists), {seed for _, _, seed in wanted}))
+    return failed
+
+
+def _jobs(directory: Path, left: Sequence[tuple[int, Sequence[str], int]]) -> Iterator[Job]:
+    for number, overrides, seed in left:
+        chosen = [*overrides, f"seed={seed}"]
+        run = _run(directory, number, seed)
+        yield start_or_continue(compose_run(chosen).cfg, run, chosen, run.path.with_suffix(".log"))
+
+
+def _run(directory: Path, number: int, seed: int) -> Run:
+    return Run(directory / FINAL / str(number) / f"seed_{seed}")
+
+
+def _rank(run: Run) -> float | None:
+    record = run.record()
+    return record.rank if record is not None and record.completed else None
+
+
+def _told(directory: Path, numbers: Sequence[int], seeds: set[int]) -> str:
+    found = {number: [_rank(_run(directory, number, seed)) for seed in sorted(seeds)] for number in numbers}
+    spreads = {number: Spread.of(values) for number, each in found.items() if (values := [v for v in each if v])}
+    order = sorted(spreads, key=lambda number: -spreads[number].mean)
+    lines = [f"trial {number}: {spreads[number].text(4)}, {spreads[number].n} seeds" for number in order]
+    if len(order) > 1:
+        names = [str(directory / FINAL / str(number)) for number in reversed(order[:2])]
+        lines.append(f"whether the first two differ: {command('compare')} {' '.join(names)}")
+    return "\n".join(lines)
