@@ -29,7 +29,7 @@ class Results:
 
     def all_of(self, entry: Entry, protocol: str) -> dict[Path, Record]:
         """The record of every seed, by file, in order."""
-        files = list((self.root / entry.key / protocol).glob("seed_*.json"))
+        files = list((self.root / entry.results(protocol)).glob("seed_*.json"))
         seeds = sorted(int(file.stem.removeprefix("seed_")) for file in files)
         runs = [StudyRun(entry, protocol, seed) for seed in seeds]
         found = {self.file(run): self.of(run) for run in runs}

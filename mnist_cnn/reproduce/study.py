@@ -34,6 +34,7 @@ class Entry:
         watched: whether the document read the test images after every epoch; else after the last alone.
         printed: what the document prints after each epoch, by the names of metrics.csv; empty where it prints nothing.
         confusion: the printed matrix, rows by true class; None where it prints none.
+        folder: of its results, where it is not named as the entry.
     """
 
     document: str
@@ -47,10 +48,15 @@ class Entry:
     seeds: int | None = None
     printed: dict[str, list[float]] = field(default_factory=dict)
     confusion: list[list[int]] | None = None
+    folder: str | None = None
 
     @property
     def key(self) -> str:
         return f"{self.document}/{self.name}"
+
+    def results(self, protocol: str) -> str:
+        """Where its results lie, below a results directory."""
+        return f"{self.document}/{self.folder or self.name}/{protocol}"
 
     def planned(self, protocol: str) -> int:
         """Seeds."""
@@ -85,7 +91,7 @@ class StudyRun:
 
     @property
     def path(self) -> str:
-        return f"{self.entry.key}/{self.protocol}/seed_{self.seed}"
+        return f"{self.entry.results(self.protocol)}/seed_{self.seed}"
 
     @property
     def overrides(self) -> list[str]:
@@ -154,7 +160,7 @@ def plan(entries: list[Entry], seeds: int | None, protocol: str | None) -> list[
 
 def _entry(document: str, name: str, node: dict[str, Any], printed: dict[str, Any]) -> Entry:
     node = dict(node)
-    own = {key: node.pop(key) for key in ("overrides", "probe", "chosen", "watched", "seeds") if key in node}
+    own = {key: node.pop(key) for key in ("overrides", "probe", "chosen", "watched", "seeds", "folder") if key in node}
     return Entry(document, name, node.pop("experiment", f"{document}/{name}"), reported=node, **printed, **own)
 
 

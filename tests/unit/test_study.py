@@ -11,7 +11,7 @@ from mnist_cnn.report.spread import Spread
 from mnist_cnn.reproduce.__main__ import Options, parse
 from mnist_cnn.reproduce.results import Results
 from mnist_cnn.reproduce.running import time_left
-from mnist_cnn.reproduce.study import Entry, StudyRun, chosen, composed, documents, plan
+from mnist_cnn.reproduce.study import PROTOCOLS, Entry, StudyRun, chosen, composed, documents, plan
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.record import VERSION, Record
 from mnist_cnn.runs.settings import settings_digest
@@ -42,12 +42,14 @@ def test_equal_nets_share_a_digest_and_protocols_do_not():
 
 def test_every_finished_run_in_git_was_made_with_the_settings_of_today():
     """Also those of version 1, whose digest hung on where the classes lay."""
-    entries = {entry.key: entry for document in documents() for entry in document.entries}
+    all_of = [entry for document in documents() for entry in document.entries]
+    entries = {entry.results(protocol): entry for entry in all_of for protocol in PROTOCOLS}
+    assert len(entries) == len(all_of) * len(PROTOCOLS)  # no two keep their results in one place
     files = [file for file in (ROOT / "results/reproduction").rglob("seed_*.json") if Record.load(file).completed]
     assert len(files) >= 144
     for file in files:
-        document, name, protocol = file.relative_to(ROOT / "results/reproduction").parts[:3]
-        entry = entries[f"{document}/{name}"]
+        folder = file.relative_to(ROOT / "results/reproduction").parent
+        entry, protocol = entries[str(folder)], folder.name
         today = settings_digest(composed(entry, protocol))
         record = Record.load(file)
         assert record.settings == today, file
