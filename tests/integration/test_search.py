@@ -75,7 +75,8 @@ def test_a_killed_search_continues_its_half_done_trial(tiny_overrides, tmp_path)
 @pytest.mark.slow
 def test_nets_within_a_budget_and_the_best_again_with_fresh_seeds(cli, tiny_overrides, tmp_path, capsys):
     call = ["model=small", "space=small_nets", "budget=2500", "trials=3", "pruner=halving", "finalists=2",
-            "final_seeds=2", "jobs=2", "trainer.max_epochs=1", f"directory={tmp_path}/nets", *tiny_overrides]  # fmt: skip
+            "final_seeds=2", "jobs=2", "trainer.max_epochs=1", f"directory={tmp_path}/nets",
+            *tiny_overrides]  # fmt: skip
     assert cli(*call, main=search.main) == 0
     told, folder = capsys.readouterr().out, tmp_path / "nets"
     ran = [trial for trial in trials_of(folder) if (folder / str(trial.number)).is_dir()]
