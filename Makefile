@@ -45,6 +45,7 @@ reproduce: setup
 
 pages: setup
 	$(VENV)/bin/python -m mnist_cnn.reproduce pages
+	$(VENV)/bin/python -m mnist_cnn.records book
 	$(VENV)/bin/python scripts/draw_results.py results docs/results.png
 
 # With Keras where `make peers` has put it, in an environment of its own.

@@ -79,14 +79,14 @@ def _against(base: Row | None, row: Row) -> list[str]:
     if base is None or base is row:
         return [] if base is None else [""] * len(WORDS)
     one = _difference(base, row)
-    return _words(one, one.p)
+    return words(one, one.p)
 
 
 def _pairs(rows: Sequence[Row]) -> str:
     """Each with each; p corrected over all of them."""
     found = {f"{b.entry.name} against {a.entry.name}": _difference(a, b) for a, b in combinations(rows, 2)}
     corrected = holm({name: one.p for name, one in found.items() if one.p is not None and one.enough})
-    lines = [[name, one.size, *_words(one, corrected.get(name))] for name, one in found.items()]
+    lines = [[name, one.size, *words(one, corrected.get(name))] for name, one in found.items()]
     return markdown_table([["", "n", *WORDS], *lines])
 
 
@@ -96,7 +96,7 @@ def _difference(a: Row, b: Row) -> Difference:
     return Difference.of(x, y, IMAGES)
 
 
-def _words(one: Difference, p: float | None) -> list[str]:
+def words(one: Difference, p: float | None) -> list[str]:
     """By how much, its interval, and p."""
     low, high = (f"{min(max(100 * end, -100), 100):+z.2f}" for end in one.interval) if one.interval else ("", "")
     interval = f"{low} to {high}" if one.interval else ""

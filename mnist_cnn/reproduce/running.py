@@ -33,7 +33,9 @@ def run_missing(missing: list[StudyRun], results: Results, run_root: Path, jobs:
             for twin in missing:
                 if twin is not run and (twin.digest, twin.seed) == (run.digest, run.seed):
                     results.share(run, twin)
-            outcome = f"test accuracy {known(ended.job.run.record()).results.test_acc:.2%}, {ended.seconds:.0f} s"
+            record = known(ended.job.run.record())
+            split, figure = ("test", record.test) if record.test is not None else ("validation", record.validation)
+            outcome = f"{split} accuracy {known(figure):.2%}, {ended.seconds:.0f} s"
         else:
             failed.append(run)
             outcome = f"failed: {ended.error} (log: {ended.job.log_file})"

@@ -17,7 +17,12 @@ from mnist_cnn.runs.settings import settings_digest
 
 HERE = Path(__file__).parent
 # As the documents ran them, and with the test images read once, after validation has chosen the epoch.
-PROTOCOLS = {"document": [], "holdout": ["data.validate_on=holdout", "test_weights=best"]}
+PROTOCOLS = ("document", "holdout")
+# For records: what is chosen between never reads the test images; what was chosen runs as its preset says.
+SETTINGS = {
+    "document": [], "holdout": ["data.validate_on=holdout", "test_weights=best"], "choosing": ["test=never"],
+    "record": [],
+}  # fmt: skip
 SEEDS = {"document": 5, "holdout": 3}  # unless the caller says otherwise
 PROBE_SEEDS = 3
 
@@ -39,7 +44,7 @@ class Entry:
 
     document: str
     name: str
-    experiment: str
+    experiment: str | None
     overrides: Sequence[str] = ()
     reported: dict[str, float] = field(default_factory=dict)
     probe: str | None = None
@@ -65,7 +70,8 @@ class Entry:
 
     def settings(self, protocol: str) -> list[str]:
         """As overrides."""
-        return [f"experiment={self.experiment}", *self.overrides, *PROTOCOLS[protocol]]
+        named = [f"experiment={self.experiment}"] if self.experiment else []
+        return [*named, *self.overrides, *SETTINGS[protocol]]
 
 
 @dataclass(frozen=True)
@@ -169,11 +175,11 @@ def composed(entry: Entry, protocol: str) -> DictConfig:
     """The configuration of an entry, checked; once for each."""
     if protocol != "document":  # composing takes a tenth of a second
         cfg = composed(entry, "document").copy()
-        cfg.merge_with_dotlist(PROTOCOLS[protocol])
+        cfg.merge_with_dotlist(SETTINGS[protocol])
         return cfg
     cfg = compose_run(entry.settings(protocol)).cfg
     if problems := find_problems(cfg):
-        raise ConfigError([f"{entry.experiment}: {problem}" for problem in problems])
+        raise ConfigError([f"{entry.key}: {problem}" for problem in problems])
     return cfg
 
 

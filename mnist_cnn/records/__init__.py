@@ -1,0 +1,1 @@
+"""The book of records: the best honest accuracy at every size."""

@@ -1,0 +1,114 @@
+"""Runs what is missing of the records and of what was measured while choosing, and writes the book."""
+
+if __name__ == "__main__":  # before the imports, which take seconds, and make tensors
+    from mnist_cnn.signals import leave_at_once
+    from mnist_cnn.speed import huge_pages
+
+    leave_at_once()
+    huge_pages.ask_for()
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_cnn import cli
+from mnist_cnn.config.tiny import is_tiny
+from mnist_cnn.errors import RunError
+from mnist_cnn.files import require_folder
+from mnist_cnn.records.book import write_book
+from mnist_cnn.records.entries import ablations, budgets, wanted
+from mnist_cnn.reproduce.results import Results
+from mnist_cnn.reproduce.running import run_missing
+from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.environment import git_state
+from mnist_cnn.signals import stopping
+from mnist_cnn.sweep.multirun import GO_ON
+from mnist_cnn.values import Count, PathName
+
+USAGE = """\
+Runs the records that are missing from the results, ten fresh seeds of each,
+and writes the book: docs/records/README.md.
+
+  python -m mnist_cnn.records                        all: many hours
+  python -m mnist_cnn.records under_8k               the records of a size
+  python -m mnist_cnn.records 4 seeds=3              one of them, by its number
+  python -m mnist_cnn.records {ablation}                    what was measured while
+                                                     choosing, on validation
+  python -m mnist_cnn.records book                   the book alone
+
+  seeds=N              so many of each
+  jobs=N               runs side by side (default 1), each with one thread
+  run_root=FOLDER      where runs go (default runs/records)
+  results=FOLDER       where figures are kept (default results)
+  book=FOLDER          where the book goes (default docs/records)
+  dry_run=true         only say what would run
+
+Sizes: {budgets}
+It can be stopped and started again, as python -m mnist_cnn.reproduce."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may say; see `USAGE`."""
+
+    seeds: int | None = None
+    jobs: int = 1
+    run_root: Path = Path("runs/records")
+    results: Path = Path("results")
+    book: Path = Path("docs/records")
+    dry_run: bool = False
+
+
+FOLDERS = ("run_root", "results", "book")
+TYPES: dict[str, Any] = {"seeds": Count, "jobs": Count, "dry_run": bool, **dict.fromkeys(FOLDERS, PathName)}
+
+
+def run(names: Sequence[str], options: Options) -> int:
+    """Returns how many runs failed."""
+    results = Results(options.results / "records")
+    runs = wanted(names, options.seeds)
+    missing = [one for one in runs if results.of(one) is None]
+    print(f"{len(runs)} runs: {len(runs) - len(missing)} done, {len(missing)} to do", flush=True)
+    if options.dry_run:
+        print("\n".join(str(one) for one in missing))
+        return 0
+    if (code := git_state()) and code["dirty"]:
+        print("warning: the code has changes that are not committed, so that what runs now does not stand", flush=True)
+    again = "the same command: finished runs are skipped"
+    with Run(options.run_root).held(), stopping(lambda: GO_ON.format(again)):
+        failed = run_missing(missing, results, options.run_root, options.jobs)
+    write_book(options.results, options.book)
+    print(f"book: {options.book}")
+    return failed
+
+
+def parse(arguments: Sequence[str]) -> tuple[list[str], Options]:
+    """Names and `key=value` options.
+
+    Raises:
+        ConfigError: an unknown option or a value that does not fit.
+    """
+    names, given = cli.read_options(arguments, TYPES)
+    if is_tiny():  # its figures must not come among the kept ones
+        given = {key: f"runs/tiny/{key}" for key in FOLDERS} | given | {"seeds": 1}
+    folders: dict[str, Any] = {key: Path(given[key]) for key in FOLDERS if key in given}
+    for folder in folders.values():
+        require_folder(folder, RunError)
+    return names, Options(**(given | folders))
+
+
+def main() -> None:
+    with cli.user_errors(trains=True):
+        usage = USAGE.format(budgets=", ".join(budgets()), ablation=next(iter(ablations())))
+        names, options = parse(cli.arguments(usage))
+        if names == ["book"]:
+            write_book(options.results, options.book)
+            print(f"book: {options.book}")
+        elif run(names, options):
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""The tables of docs/records: every record with its interval and its price, and what single changes of a recipe do."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mnist_cnn.config.build import build_model
+from mnist_cnn.config.compose import compose_run
+from mnist_cnn.config.python_values import command
+from mnist_cnn.inspect.layers import inspected_layers
+from mnist_cnn.records.entries import Ingredient, RecordEntry, ablations, budgets, records
+from mnist_cnn.records.plots import draw
+from mnist_cnn.records.seeds import Seeds
+from mnist_cnn.report.difference import Difference
+from mnist_cnn.report.spread import Spread
+from mnist_cnn.report.text import markdown_table
+from mnist_cnn.reproduce.claims import WORDS, words
+from mnist_cnn.reproduce.pages import refresh
+from mnist_cnn.runs.record import known
+
+TEST_IMAGES, VALIDATION_IMAGES = 10_000, 5_000
+HEADING = "# The book of records\n"
+
+
+def write_book(results: Path, book: Path, pictures: bool = True) -> None:
+    """README.md between its marks, and the pictures."""
+    book.mkdir(parents=True, exist_ok=True)
+    found = {one.number: Seeds(results / one.folder) for one in records()}
+    parts = ["## Records", _best(found), "## In the order in which they were set", _all(found)]
+    for name, ingredients in ablations().items():
+        table = _ablation(ingredients, results)
+        parts += [f"## Single changes: {name}", table] if table else []
+    refresh(book / "README.md", HEADING, "\n\n".join(parts) + "\n")
+    if pictures:
+        draw({number: seeds for number, seeds in found.items() if seeds.runs}, results, book)
+
+
+def _best(found: dict[int, Seeds]) -> str:
+    """Of each budget the record that stands: the best mean of those with finished runs."""
+    lines = [["budget", "record", "test accuracy", "95 % interval of the mean", "seeds", "trained parameters"]]
+    for budget in budgets():
+        own = [one for one in records() if fits(one, budget, found) and found[one.number].runs]
+        if not own:
+            lines.append([budget, "none yet", "", "", "", ""])
+            continue
+        best = max(own, key=lambda one: found[one.number].accuracy.mean)
+        lines.append([budget, f"{best.number}", *_accuracy(found[best.number]), f"{found[best.number].parameters:,}"])
+    return markdown_table(lines)
+
+
+def fits(record: RecordEntry, budget: str, found: dict[int, Seeds]) -> bool:
+    """Whether a record keeps a budget: a small net may hold that of a larger one too."""
+    most = budgets()[budget]
+    return bool(found[record.number].runs) and (most is None or found[record.number].parameters <= most)
+
+
+def _all(found: dict[int, Seeds]) -> str:
+    head = ["number", "date", "budget", "test accuracy", "95 % interval of the mean", "seeds", "trained parameters",
+            "all stored numbers", "multiply-adds", "training seconds", "what changed", "from the record before", "p",
+            "command", "commit", "results"]  # fmt: skip
+    return markdown_table([head, *(_line(one, found) for one in records() if found[one.number].runs)])
+
+
+def _line(one: RecordEntry, found: dict[int, Seeds]) -> list[str]:
+    seeds = found[one.number]
+    first = next(iter(seeds.runs.values()))
+    difference, p = "", ""
+    if one.against is not None and found[one.against].runs:
+        compared = Difference.of(found[one.against].of("test/acc"), seeds.of("test/acc"), TEST_IMAGES)
+        value, interval, p = words(compared, compared.p)
+        difference = f"{value} ({interval}) from {one.against}"
+    commits = sorted({known(run.git).commit[:7] for run in seeds.runs.values()})
+    return [
+        str(one.number), one.date, one.budget, *_accuracy(seeds), f"{seeds.parameters:,}",
+        f"{known(first.parameters).total:,}", f"{_multiply_adds(one.overrides):,}", seeds.seconds.text(0), one.changed,
+        difference, p, f"`{command('train', *one.overrides)}`", ", ".join(commits),
+        f"[{one.folder}](../../results/{one.folder})",
+    ]  # fmt: skip
+
+
+def _accuracy(seeds: Seeds) -> list[str]:
+    spread = seeds.accuracy
+    half = spread.half_width
+    ends = f"{spread.mean - half:.3f}–{spread.mean + half:.3f}" if half is not None else ""
+    return [f"{spread.text(3)} %", ends, str(spread.n)]
+
+
+def _multiply_adds(overrides: Sequence[str]) -> int:
+    """For one image."""
+    net: Any = build_model(compose_run(list(overrides)).cfg).eval()
+    with torch.random.fork_rng():
+        return sum(layer.multiply_adds for layer in inspected_layers(net.net))
+
+
+def _ablation(ingredients: Sequence[Ingredient], results: Path) -> str:
+    """Empty where the recipe as it is has not run."""
+    seeds = {one.name: Seeds(results / "records" / one.runs.results("choosing")) for one in ingredients}
+    base, *changes = ingredients
+    if not seeds[base.name].runs:
+        return ""
+    lines = [["change", "validation accuracy", "n", *WORDS]]
+    as_it_is = seeds[base.name].of("val/acc")
+    lines.append([base.what, Spread.of(list(as_it_is.values())).in_percent.text(2), str(len(as_it_is)), "", "", ""])
+    for one in changes:
+        own = seeds[one.name].of("val/acc")
+        if own:
+            compared = Difference.of(as_it_is, own, VALIDATION_IMAGES)
+            lines.append([one.what, Spread.of(list(own.values())).in_percent.text(2), str(len(own)),
+                          *words(compared, compared.p)])  # fmt: skip
+        else:
+            lines.append([one.what, "no run yet", "0", "", "", ""])
+    return markdown_table(lines)

@@ -1,0 +1,109 @@
+"""What records.yaml says: records in their order, what was measured while choosing, and the runs of each."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from mnist_cnn.errors import ConfigError, nearest
+from mnist_cnn.reproduce.study import Entry, StudyRun
+
+HERE = Path(__file__).parent
+SEEDS = 10  # of a record
+FIRST_CHOOSING = 101  # seeds while choosing; those of records begin at 1
+
+
+@dataclass(frozen=True)
+class RecordEntry:
+    """One line of the book; see records.yaml."""
+
+    number: int
+    budget: str
+    date: str
+    changed: str
+    overrides: Sequence[str]
+    results: str | None = None
+    against: int | None = None
+
+    @property
+    def folder(self) -> str:
+        """Of its results, below `results`."""
+        return self.results or f"records/{self.runs.results('record')}"
+
+    @property
+    def runs(self) -> Entry:
+        return Entry(self.budget, str(self.number), None, self.overrides)
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """One change of a recipe: that alone, or the recipe as it is, which has no `overrides`."""
+
+    ablation: str
+    name: str
+    base: Sequence[str]
+    overrides: Sequence[str]
+    what: str
+    seeds: int
+
+    @property
+    def runs(self) -> Entry:
+        return Entry("choosing", f"{self.ablation}_{self.name}", None, [*self.base, *self.overrides])
+
+
+@cache
+def budgets() -> dict[str, int | None]:
+    """Most trained parameters of each; None for no limit."""
+    found: dict[str, int | None] = _tree()["budgets"]
+    return found
+
+
+@cache
+def records() -> list[RecordEntry]:
+    """In the order in which they were set."""
+    return [RecordEntry(**node) for node in _tree()["records"]]
+
+
+@cache
+def ablations() -> dict[str, list[Ingredient]]:
+    """By name; the first of each is the recipe that the others change."""
+    found = {}
+    for name, node in _tree()["ablations"].items():
+        changes = {"as_it_is": {"what": node["what"], "overrides": []}, **node["changes"]}
+        found[name] = [
+            Ingredient(name, key, node["base"], one["overrides"], one["what"], node["seeds"])
+            for key, one in changes.items()
+        ]
+    return found
+
+
+def wanted(names: Sequence[str], seeds: int | None) -> list[StudyRun]:
+    """The runs of the named budgets, record numbers and ablations, all for no name; first seeds first.
+
+    Raises:
+        ConfigError: a name that is none of them.
+    """
+    allowed = [*budgets(), *(str(one.number) for one in records()), *ablations()]
+    if problems := [f"{name}: no such record{nearest(name, allowed)}" for name in names if name not in allowed]:
+        raise ConfigError(problems)
+    return sorted(_runs(set(names), seeds), key=lambda run: run.seed)
+
+
+def _runs(names: set[str], seeds: int | None) -> Iterator[StudyRun]:
+    for name, ingredients in ablations().items():
+        for one in ingredients if not names or name in names else []:
+            for seed in range(seeds or one.seeds):
+                yield StudyRun(one.runs, "choosing", FIRST_CHOOSING + seed)
+    for record in records():
+        if record.results is None and (not names or {record.budget, str(record.number)} & names):
+            for seed in range(seeds or SEEDS):
+                yield StudyRun(record.runs, "record", seed + 1)
+
+
+@cache
+def _tree() -> dict[str, Any]:
+    tree: Any = OmegaConf.to_container(OmegaConf.load(HERE / "records.yaml"))
+    return tree

@@ -1,0 +1,46 @@
+"""The pictures of the book: accuracy against size, and against what training takes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mnist_cnn.records.seeds import Seeds
+from mnist_cnn.reproduce.plots import UNDATED
+from mnist_cnn.reproduce.ticks import set_ticks
+
+
+def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
+    """Writes size.png and seconds.png; the same bytes from the same figures, by the same version of matplotlib."""
+    documents = [Seeds(folder) for folder in sorted(results.glob("reproduction/*/*/holdout"))]
+    others = [seeds for seeds in documents if len(seeds.runs) > 1]
+    size = {number: (seeds.parameters, seeds) for number, seeds in records.items()}
+    seconds = {number: (seeds.seconds.mean, seeds) for number, seeds in records.items()}
+    for name, marks, apart, label in (
+        ("size", size, [(seeds.parameters, seeds) for seeds in others], "trained parameters (log scale)"),
+        ("seconds", seconds, [(seeds.seconds.mean, seeds) for seeds in others], "seconds of training (log scale)"),
+    ):
+        figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        for x, seeds in apart:
+            _mark(axes, x, seeds, marker="^", color="0.6", label="nets of the 2019 documents, held out")
+        for number, (x, seeds) in marks.items():
+            _mark(axes, x, seeds, marker="o", color="tab:blue", label="records, by number")
+            place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9}
+            axes.annotate(str(number), (x, seeds.accuracy.mean), (7, 4), **place)
+        places = [x for x, _ in [*marks.values(), *apart]]
+        axes.set_xscale("log")
+        set_ticks(axes.xaxis, min(places) / 1.5, max(places) * 1.5, "{:,.0f}")
+        axes.set_xlabel(label)
+        axes.set_ylabel("test accuracy, %")
+        axes.set_title("Mean over seeds, with its 95 % interval", fontsize=11)
+        axes.grid(alpha=0.3)
+        named = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+        axes.legend(named.values(), named.keys(), loc="lower right", fontsize=9)
+        figure.savefig(book / f"{name}.png", dpi=110, metadata=UNDATED)
+
+
+def _mark(axes: Axes, x: float, seeds: Seeds, **style: Any) -> None:
+    axes.errorbar(x, seeds.accuracy.mean, seeds.accuracy.half_width or 0.0, capsize=3, linestyle="none", **style)

@@ -1,0 +1,83 @@
+"""The book of records: what it says is what the runs say, and the runs kept to its rules."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mnist_cnn.errors import ConfigError
+from mnist_cnn.records.__main__ import Options, parse
+from mnist_cnn.records.book import fits, write_book
+from mnist_cnn.records.entries import FIRST_CHOOSING, SEEDS, ablations, budgets, records, wanted
+from mnist_cnn.records.seeds import Seeds
+from mnist_cnn.reproduce.study import composed
+from mnist_cnn.runs.provenance import is_shallow
+from mnist_cnn.runs.record import Record
+from mnist_cnn.runs.settings import settings_digest
+
+ROOT = Path(__file__).parents[2]
+KEPT = sorted((ROOT / "results/records").rglob("*.json"))
+
+
+def test_the_book_is_what_the_results_make(tmp_path):
+    shutil.copy(ROOT / "docs/records/README.md", tmp_path)
+    write_book(ROOT / "results", tmp_path, pictures=False)
+    assert (tmp_path / "README.md").read_text() == (ROOT / "docs/records/README.md").read_text()
+
+
+def test_records_stand_in_order_within_their_budgets_and_never_among_watched_test_images():
+    assert [one.number for one in records()] == list(range(1, len(records()) + 1))
+    assert [one.date for one in records()] == sorted(one.date for one in records())
+    found = {one.number: Seeds(ROOT / "results" / one.folder) for one in records()}
+    for one in records():
+        if not found[one.number].runs:
+            continue
+        assert fits(one, one.budget, found), one
+        for run in found[one.number].runs.values():
+            assert (run.protocol.test, run.protocol.test_images_watched) == ("once", False)
+            assert run.settings == settings_digest(composed(one.runs, "record")), one
+
+
+def test_runs_made_while_choosing_never_read_the_test_images():
+    choosing = [file for file in KEPT if "record" not in file.parent.name]
+    for file in choosing:
+        record = Record.load(file)
+        assert record.protocol.test == "never", file
+        assert record.seed >= FIRST_CHOOSING or "search" in file.parts, file
+
+
+def test_recipes_are_older_than_their_runs():
+    if is_shallow(ROOT):
+        pytest.skip("no history: a shallow clone, or no checkout")
+    ours = {one.number: one for one in records() if one.results is None}
+    for file in [file for file in KEPT if file.parent.name == "record"]:
+        commit, number = Record.load(file).git.commit, int(file.parent.parent.name)
+        then = yaml.safe_load(_show(commit, "mnist_cnn/records/records.yaml"))["records"]
+        [named] = [one for one in then if one["number"] == number]
+        assert named["overrides"] == list(ours[number].overrides), file
+        assert not _shows(commit, str(file.relative_to(ROOT))), file
+
+
+def _show(commit: str, file: str) -> str:
+    return subprocess.run(
+        ["git", "show", f"{commit}:{file}"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def _shows(commit: str, file: str) -> bool:
+    return subprocess.run(["git", "cat-file", "-e", f"{commit}:{file}"], cwd=ROOT, capture_output=True).returncode == 0
+
+
+def test_the_plan_has_fresh_seeds_for_records_and_others_for_choosing():
+    runs = wanted([], None)
+    assert {run.seed for run in runs if run.protocol == "choosing"} == set(range(FIRST_CHOOSING, FIRST_CHOOSING + 6))
+    assert {run.seed for run in runs if run.protocol == "record"} <= set(range(1, SEEDS + 1))
+    [first, *_] = ablations()
+    assert {run.entry.name.partition("_")[0] for run in wanted([first], 1)} == {first}
+    assert all("test=never" in run.overrides for run in wanted([first], 1))
+    with pytest.raises(ConfigError, match="under_8kk: no such record; did you mean 'under_8k'"):
+        wanted(["under_8kk"], None)
+    assert list(budgets()) == ["under_1k", "under_3k", "under_6k", "under_8k", "under_15k", "under_100k", "any"]
+    assert parse(["under_8k", "seeds=3"]) == (["under_8k"], Options(seeds=3))
