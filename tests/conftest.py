@@ -38,9 +38,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path.stem not in PROCESSES) + (item.path.stem in SHORT))
 
 
+# What is imported stays: half a million objects, which the collector would look through again and again meanwhile, and
+# afterwards in every test.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """What has been imported stays: half a million objects that the collector need not look through in every test."""
     gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish() -> None:

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra import compose, initialize_config_dir
+from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.version import VersionBase
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_cnn.config.build import with_defaults
+from mnist_cnn.config.chosen import compose_chosen
 from mnist_cnn.config.place import config_dir
 from mnist_cnn.config.protocol import data_class
 from mnist_cnn.config.python_values import TEXT, quoted
@@ -61,7 +62,7 @@ def compose_run(overrides: Sequence[str], whole: bool = False) -> Composed:
         ConfigError: what Hydra refuses.
     """
     with hydra_in_conf():
-        cfg = _compose("train", overrides if whole else _shrunk(overrides), return_hydra_config=True)
+        cfg = _compose("train", overrides if whole else _shrunk(overrides))
         HydraConfig.instance().set_config(cfg)
         settings, choices = cfg.hydra, cfg.hydra.runtime.choices
         OmegaConf.set_struct(cfg, False)
@@ -94,13 +95,16 @@ def _leave_own_data_whole(cfg: DictConfig) -> None:
 def compose_named(config_name: str, overrides: Sequence[str]) -> DictConfig:
     """The configuration of another entry point, from conf/<config_name>.yaml."""
     with hydra_in_conf():
-        return _compose(config_name, overrides)
+        cfg = _compose(config_name, overrides)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
 
 
-def _compose(config_name: str, overrides: Sequence[str], **options: Any) -> DictConfig:
+def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
     """Only Hydra's own code and the files that it reads are at work here: whatever it says is about those."""
     try:
-        return compose(config_name, list(overrides), **options)
+        return compose_chosen(config_name, overrides)
     except Exception as error:
         raise ConfigError([in_one_line(error)]) from error
 
