@@ -49,6 +49,7 @@ from mnist_cnn.sweep.multirun import launch_sweep, run_sweep
 from mnist_cnn.training.batches import check_batches
 from mnist_cnn.training.measure import measure
 from mnist_cnn.training.rehearsal import rehearse_late_kinds
+from mnist_cnn.training.teacher import learn_from
 from mnist_cnn.training.trainer import assemble
 from mnist_cnn.training.waiting import Waiting, threads_for
 
@@ -111,6 +112,7 @@ def train(
             data.prepare_data()
             data.setup("fit")
             check_batches(cfg, data, overrides)
+            learn_from(cfg, data)
             forecast = Forecast(keeper, earlier_epoch(find_siblings(run.path), cfg, threads))
             parts = assemble(cfg, run, data, speed, checkpoint, began, keeper.begin, [forecast, Waiting()])
             model, trainer = parts.model, parts.trainer

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
+from mnist_cnn.config.place import NETS
 from mnist_cnn.files import write_atomically
 from mnist_cnn.runs.checkpoint import OWN, load_checkpoint
 from mnist_cnn.runs.directory import Run
-from mnist_cnn.runs.shipped import NETS
 
 KEPT = ("state_dict", "epoch", "global_step", "pytorch-lightning_version")
 

@@ -16,6 +16,7 @@ from mnist_cnn.config.instantiate import build, problems_of
 from mnist_cnn.config.memory import check_sizes
 from mnist_cnn.config.metrics import OURS, try_metrics
 from mnist_cnn.config.module import blank_module, is_classifier, try_module
+from mnist_cnn.config.place import NETS
 from mnist_cnn.config.protocol import check_protocol, classes_of, no_validation
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.tries import try_augmentation, try_callbacks, try_mixed_labels, try_optimizer
@@ -76,12 +77,22 @@ def _check_model(tree: dict[str, Any]) -> list[str]:
     if tree["weights"] is not None and not Path(tree["weights"]).exists():
         problems.append(f"weights = {tree['weights']!r}: no such run directory or checkpoint")
     loss = tree["model"].get("loss", "cross_entropy")
+    problems += _check_teacher(tree["teacher"], loss)
     if loss != "cross_entropy" and tree["model"].get("label_smoothing"):
         problems.append(f"model.label_smoothing: is for cross_entropy; with {_named(loss)} it must be 0")
     if loss != "cross_entropy" and tree["model"].get("class_weights") is not None:
         problems.append(f"model.class_weights: are for cross_entropy; with {_named(loss)} they must be null")
     if tree["trainer"].get("sync_batchnorm") and tree["model"].get("bn_debias"):
         problems.append("trainer.sync_batchnorm: torch's has no bn_debias; it needs model.bn_debias=false")
+    return problems
+
+
+def _check_teacher(teacher: str | list[str] | None, loss: Any) -> list[str]:
+    names = [teacher] if isinstance(teacher, str) else teacher or []
+    lost = [name for name in names if not (NETS / name).is_dir() and not Path(name).exists()]
+    problems = [f"teacher = {name!r}: no such run directory or checkpoint" for name in lost]
+    if names and isinstance(loss, dict):
+        problems.append(f"teacher: its answers are probabilities; with {_named(loss)} it must be null")
     return problems
 
 

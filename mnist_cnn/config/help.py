@@ -20,7 +20,9 @@ USED_MOST = {
     "trainer": ("trainer/auto.yaml", ["max_epochs", "precision"]),
     "data": ("data/common.yaml", ["batch_size", "validate_on", "limit_train"]),
 }
-LEFT_OUT = ("learning_rates", "weights", "freeze", "bad_jobs", "rehearse")  # of conf/train.yaml
+LEFT_OUT = (  # of conf/train.yaml
+    "learning_rates", "weights", "freeze", "teacher", "teacher_share", "teacher_temperature", "bad_jobs", "rehearse",
+)  # fmt: skip
 COMMENTED = re.compile(r"^(\w+): (.*?) +# (.+)$", re.MULTILINE)
 VALIDATING = """\
 Checks what a training or a sweep is asked for, and rehearses it: a step of

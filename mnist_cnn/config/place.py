@@ -3,6 +3,7 @@
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
+NETS = PACKAGE / "nets"  # trained ones, with the package
 
 
 def config_dir() -> Path:

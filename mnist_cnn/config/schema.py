@@ -20,7 +20,7 @@ from mnist_cnn.config.protocol import own_module_elsewhere
 from mnist_cnn.config.signatures import check_keys, check_node
 from mnist_cnn.errors import ConfigError, closest, nearest
 from mnist_cnn.speed.measures import Speed
-from mnist_cnn.values import Count, PathName, Positive, Seed, problem
+from mnist_cnn.values import Count, PathName, Positive, Seed, Some, Unit, problem
 
 ROOT_KEYS: dict[str, Any] = {
     "seed": Seed,
@@ -37,6 +37,9 @@ ROOT_KEYS: dict[str, Any] = {
     "metrics": dict,
     "weights": PathName | None,
     "freeze": list[str] | None,
+    "teacher": PathName | Some[PathName] | None,
+    "teacher_share": Unit,
+    "teacher_temperature": Positive,
 }
 # What a group's `_target_` must be: a configuration file that came with a run cannot name anything else to be called.
 GROUPS: dict[str, type | None] = {

@@ -13,26 +13,31 @@ UNKNOWN = -1  # the label of a test image that has none
 
 
 class ImageSet(Dataset[Batch]):
-    """Images (N, 1, 28, 28) uint8 and labels (N,) int64 in memory; hands out a whole batch for a list of indices."""
+    """Images (N, 1, 28, 28) uint8 and labels (N,) int64 in memory; hands out a whole batch for a list of indices.
 
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
+    Args:
+        targets: handed out for the labels: probabilities (N, classes), by a teacher; None for the labels themselves.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
         self.images, self.labels = images, labels
+        self.targets = labels if targets is None else targets
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> Batch:
-        return self.images[index], self.labels[index]
+        return self.images[index], self.targets[index]
 
     def __getitems__(self, indices: list[int]) -> Batch:
         chosen = torch.tensor(indices)
-        return self.images[chosen], self.labels[chosen]
+        return self.images[chosen], self.targets[chosen]
 
     def first(self, count: int | None) -> "ImageSet":
         return ImageSet(self.images[:count], self.labels[:count])
 
     def to(self, device: torch.device) -> "ImageSet":
-        return ImageSet(self.images.to(device), self.labels.to(device))
+        return ImageSet(self.images.to(device), self.labels.to(device), self.targets.to(device))
 
     def chosen(self, indices: Tensor) -> "ImageSet":
         return ImageSet(self.images[indices], self.labels[indices])

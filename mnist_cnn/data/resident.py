@@ -28,7 +28,7 @@ class ResidentLoader:
     def __iter__(self) -> Iterator[Batch]:
         order = torch.tensor(list(self.sampler), device=self.images.labels.device)
         for chosen in order.split(self.batch_size):
-            yield self.images.images[chosen], self.images.labels[chosen]
+            yield self.images.images[chosen], self.images.targets[chosen]
 
 
 def fits(images: ImageSet, device: torch.device) -> bool:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-NETS = Path(__file__).parent.parent / "nets"
+from mnist_cnn.config.place import NETS
+
 DEFAULT = "gap"
 
 

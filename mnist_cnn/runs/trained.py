@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn.config.module import build_module, check_module
+from mnist_cnn.config.place import NETS
 from mnist_cnn.config.python_values import setting
 from mnist_cnn.config.signatures import check_keys
 from mnist_cnn.errors import ConfigError, RunError
@@ -15,7 +16,7 @@ from mnist_cnn.models.reading import Scale
 from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
-from mnist_cnn.runs.shipped import NETS, run_path
+from mnist_cnn.runs.shipped import run_path
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 import mnist_cnn as mc
+from mnist_cnn.config.place import NETS
 from mnist_cnn.errors import RunError
-from mnist_cnn.runs.shipped import NETS, shipped
+from mnist_cnn.runs.shipped import shipped
 
 
 def digits() -> np.ndarray:
