@@ -40,6 +40,12 @@ def test_records_stand_in_order_within_their_budgets_and_never_among_watched_tes
             assert run.settings == settings_digest(composed(one.runs, "record")), one
 
 
+def test_everything_that_is_planned_can_run():
+    """`composed` checks it."""
+    nets = [one.runs for one in records()] + [one.runs for ingredients in ablations().values() for one in ingredients]
+    assert len({settings_digest(composed(net, "choosing")) for net in nets}) == len(nets) - 1  # gap as it is, a record
+
+
 def test_runs_made_while_choosing_never_read_the_test_images():
     choosing = [file for file in KEPT if "record" not in file.parent.name]
     for file in choosing:
