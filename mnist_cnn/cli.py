@@ -52,6 +52,12 @@ def answer_at_once(config_name: str, header: str | None = None) -> None:
             arguments(help_text(config_name, header))
 
 
+def usage_at_once(usage: str) -> None:
+    """As `answer_at_once`, for a program that composes nothing."""
+    with user_errors():
+        arguments(usage)
+
+
 def read_options(given: Sequence[str], allowed: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
     """Names, and `key=value` options by the type of each: the command line of the entry points without Hydra.
 

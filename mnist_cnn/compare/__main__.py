@@ -5,6 +5,10 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
     leave_at_once()
 
+    from mnist_cnn.cli import usage_at_once
+    from mnist_cnn.compare.usage import USAGE
+
+    usage_at_once(USAGE)
 
 import json
 from typing import Literal
@@ -12,26 +16,8 @@ from typing import Literal
 from mnist_cnn import cli
 from mnist_cnn.compare.comparison import settings_table
 from mnist_cnn.compare.judge import compare_runs, compare_settings
+from mnist_cnn.compare.usage import USAGE
 from mnist_cnn.errors import ConfigError
-
-USAGE = """\
-Is B better than A, by runs over several seeds?
-
-  python -m mnist_cnn.compare A B                    two settings, on test/acc;
-                                                     val/acc where the test
-                                                     images were not read
-  python -m mnist_cnn.compare A B figure=val/acc     to choose one of them
-  python -m mnist_cnn.compare SWEEP                  its best setting against
-                                                     every other, on val/acc
-
-A and B: a run directory, a folder of runs, a sweep over seeds, a file such as
-metrics.json, or a quoted pattern: 'results/recipes/gap_seed*.json'.
-
-  figure=test/loss    or val/..., train/...; val/... is that of the tested
-                      weights
-  format=json         instead of a table
-
-Fewer than six pairs, or six runs of each, and no winner is called."""
 
 
 def main() -> None:

@@ -5,6 +5,9 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
     leave_at_once()
 
+    from mnist_cnn.cli import answer_at_once
+
+    answer_at_once("inspect")
 
 import io
 import logging

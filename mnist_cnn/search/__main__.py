@@ -7,6 +7,11 @@ if __name__ == "__main__":  # before the imports, which take seconds, and make t
     leave_at_once()
     huge_pages.ask_for()
 
+    from mnist_cnn.cli import answer_at_once
+    from mnist_cnn.search.usage import USAGE
+
+    answer_at_once("search", USAGE)
+
 import contextlib
 import sys
 from collections.abc import Iterator
@@ -18,6 +23,7 @@ from omegaconf import DictConfig
 from mnist_cnn import cli
 from mnist_cnn.config.build import build_model
 from mnist_cnn.config.compose import compose_run
+from mnist_cnn.config.help import help_text
 from mnist_cnn.config.metrics import OURS
 from mnist_cnn.config.python_values import command
 from mnist_cnn.errors import RunError
@@ -25,7 +31,8 @@ from mnist_cnn.files import write_atomically
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
 from mnist_cnn.search.finals import run_finals
-from mnist_cnn.search.settings import KEYS, check_training, find_directory, leaves, read_settings
+from mnist_cnn.search.settings import check_training, find_directory, leaves, read_settings
+from mnist_cnn.search.usage import USAGE
 from mnist_cnn.signals import stopping
 from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
 from mnist_cnn.sweep.multirun import GO_ON, jobs_at_once
@@ -35,23 +42,6 @@ from mnist_cnn.sweep.summary import write_summary
 from mnist_cnn.train import train
 
 DRAWS = 1000
-USAGE = """\
-Searches for the values with the best validation accuracy, by Optuna.
-
-  python -m mnist_cnn.search model=gap trials=30       over conf/space/
-  python -m mnist_cnn.search model=bn_dropout trials=30 \\
-      'space.model.dropout={low: 0.0, high: 0.3}'      one more value
-  python -m mnist_cnn.search directory=runs/search/TIME trials=60
-                                                       go on, also beside it
-  python -m mnist_cnn.search model=small space=small_nets budget=3000 \\
-      pruner=halving trials=100 finalists=4            nets, then the best
-                                                       four with six seeds
-  python -m mnist_cnn.sweep runs/search/TIME           the summary again
-  optuna-dashboard sqlite:///runs/search/TIME/study.db in a browser
-
-Its own settings, from conf/search.yaml:
-  {keys}
-All others are those of python -m mnist_cnn.train."""
 
 
 def search(cfg: DictConfig, overrides: list[str]) -> int:
@@ -125,7 +115,7 @@ def trained_parameters(cfg: DictConfig) -> int:
 
 def main() -> None:
     with cli.user_errors(trains=True):
-        sys.exit(search(*read_settings(cli.arguments(USAGE.replace("{keys}", ", ".join(KEYS))))))
+        sys.exit(search(*read_settings(cli.arguments(help_text("search", USAGE)))))
 
 
 if __name__ == "__main__":

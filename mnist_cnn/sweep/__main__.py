@@ -5,6 +5,10 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
     leave_at_once()
 
+    from mnist_cnn.cli import usage_at_once
+    from mnist_cnn.sweep.usage import USAGE
+
+    usage_at_once(USAGE)
 
 from pathlib import Path
 from typing import Literal
@@ -13,15 +17,7 @@ from mnist_cnn import cli
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.sweep.plan import Sweep
 from mnist_cnn.sweep.summary import write_summary
-
-USAGE = """\
-Sums up a sweep, finished or not: every job, and mean and spread over seeds,
-best validation accuracy first.
-
-  python -m mnist_cnn.sweep DIRECTORY             tests of what validation chose
-  python -m mnist_cnn.sweep DIRECTORY tests=all   of everything
-
-Writes summary.csv, summary.md and summary.png into the directory."""
+from mnist_cnn.sweep.usage import USAGE
 
 
 def main() -> None:

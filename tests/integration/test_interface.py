@@ -6,7 +6,6 @@ import pkgutil
 import random
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import warnings
@@ -54,43 +53,6 @@ def test_fit_gives_the_figures_of_the_command_also_twice_in_a_process(cli, here,
         assert metrics_of(result.run)["timing"]["start_seconds"] < 60  # not the age of this process
         trained, loaded = result.model.state_dict(), mc.load(result.run.path).state_dict()
         assert all(torch.equal(trained[name], loaded[name]) for name in trained)
-
-
-SCRIPT = """
-import os, sys
-before = dict(os.environ)
-import mnist_cnn as mc
-
-assert dict(os.environ) == before
-assert not {{"torch", "hydra", "pytorch_lightning", "pydantic"}} & set(sys.modules)
-import logging, socket, warnings
-handlers = logging.getLogger().handlers[:]
-import matplotlib, pytorch_lightning, torch
-filters = list(warnings.filters)
-import mnist_cnn.interface
-assert [f for f in warnings.filters if f not in filters] == [], warnings.filters
-assert logging.getLogger().handlers == handlers
-assert socket.getdefaulttimeout() is None
-assert os.environ.get("THP_MEM_ALLOC_ENABLE") is None
-print("the import changed nothing")
-
-common = {common!r}
-result = mc.fit("model=sequential", "trainer.max_epochs=1", *common, seed=2)
-rows = mc.fit_many("model=sequential", "trainer.max_epochs=1", *common, seed=[2, 3])
-assert [row["state"] for row in rows] == ["completed", "completed"], rows
-[same] = [row for row in rows if row["seed"] == 2]
-assert same["test_acc"] == result.figures["test/acc"], (same, result.figures)
-assert mc.summarize(rows[0]["sweep_directory"]) == rows
-print("ran once")
-"""
-
-
-def test_a_script_without_a_main_guard_imports_without_a_trace_fits_and_sweeps(here, tiny_overrides):
-    (here / "script.py").write_text(SCRIPT.format(common=tiny_overrides))
-    done = subprocess.run([sys.executable, "script.py"], cwd=here, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("the import changed nothing") == done.stdout.count("ran once") == 1
-    assert not done.stderr
 
 
 def global_state() -> dict[str, object]:

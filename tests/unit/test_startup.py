@@ -21,7 +21,10 @@ def imported(*command: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("module", ["train", "validate", "evaluate", "export.__main__", "predict.__main__"])
+PACKAGES = ["export", "predict", "inspect", "sweep", "search", "compare"]
+
+
+@pytest.mark.parametrize("module", ["train", "validate", "evaluate", *(f"{name}.__main__" for name in PACKAGES)])
 def test_help_comes_before_what_takes_seconds(module):
     assert imported(f"mnist_cnn.{module}", "--help") & {*NEVER_FOR_HELP} == set()
 
