@@ -10,12 +10,13 @@ from mnist_cnn.values import Count, NotNegativeInt, Positive, Some
 class SmallCNN(Classifier):
     """One convolution on the whole image, stages of 3x3 convolutions on smaller ones, a global pooling, a linear head.
 
-    All convolutions are without bias, before batch norm and activation; 2 x 2 pooling comes after the first one and
-    between stages, before batch norm: the same function for ReLU, on a quarter of the numbers.
+    All convolutions are without bias, before batch norm and activation; 2 x 2 pooling comes between stages, before
+    batch norm: the same function for ReLU, on a quarter of the numbers.
 
     Args:
         first: filters of the first convolution, which has no padding.
         first_kernel: its side in pixels.
+        first_pool: pooling after it: a quarter of the computing, for some accuracy.
         width: filters of the first stage.
         growth: how many times those of the one before each further stage has, rounded.
         depths: convolutions of each stage.
@@ -37,6 +38,7 @@ class SmallCNN(Classifier):
         growth: Positive,
         depths: Some[Count],
         first_kernel: Count = 5,
+        first_pool: bool = True,
         padding: Literal["valid", "same"] = "same",
         block: Literal["plain", "depthwise"] = "plain",
         groups: Count = 1,
@@ -49,8 +51,8 @@ class SmallCNN(Classifier):
         super().__init__(**options)
         self.block, self.groups, self.shared, self.residual = block, groups, shared, residual
         plain = {"bias": False, "activation": "none"}
-        layers: list[Any] = [{"conv": {"filters": first, "kernel": first_kernel, **plain}}, "pool"]
-        layers += ["batch_norm", "activation"]
+        layers: list[Any] = [{"conv": {"filters": first, "kernel": first_kernel, **plain}}]
+        layers += [*(["pool"] if first_pool else []), "batch_norm", "activation"]
         channels = first
         for i, depth in enumerate(depths):
             filters = max(1, round(width * growth**i))
