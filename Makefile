@@ -6,6 +6,7 @@
 # make attack [ARGS="1000 seed=7"]                     wrong calls, generated: how many are refused well
 # make test-chaos [ARGS="200 seed=1"]                  kill -9 at every moment: what is resumed equals the uninterrupted
 # make test-use                                        exports in a real browser, under sanitizers, on a chip (QEMU)
+# make test-cluster                                    sweeps on a real SLURM on this machine, jobs lost in every way
 # make test-oldest                                     the tests with the oldest versions that pyproject.toml allows
 PYTHON ?= python3
 VENV   := .venv
@@ -13,7 +14,7 @@ READY  := $(VENV)/.ready
 BEGUN  := $(VENV)/.begun
 ARGS   ?=
 
-.PHONY: train test test-slow test-use test-oldest attack test-chaos reproduce pages benchmark peers lint format wheel setup clean
+.PHONY: train test test-slow test-use test-cluster test-oldest attack test-chaos reproduce pages benchmark peers lint format wheel setup clean
 
 train: setup
 	$(VENV)/bin/python -m mnist_cnn.train $(ARGS)
@@ -27,6 +28,10 @@ test-slow: setup
 # Needs Chromium, QEMU for ARM, gcc, node and ziglang, and says which is missing; leaves results/use/log.md.
 test-use: setup
 	$(VENV)/bin/python -m pytest -m use --numprocesses 0 tests/use $(ARGS)
+
+# Needs root and Debian's slurm-wlm and munge, and says which is missing; leaves results/cluster/log.md.
+test-cluster: setup
+	$(VENV)/bin/python -m pytest -m cluster --numprocesses 0 tests/cluster $(ARGS)
 
 attack: setup
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(VENV)/bin/python tests/wrong_calls.py $(ARGS)

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
@@ -16,6 +16,7 @@ _WORDS = {
     143: "by SIGTERM",
     129: "by SIGHUP, as when a terminal closes",
     141: "as nobody reads its output any more",
+    140: "by SIGUSR2, as before a time limit",
 }
 _shields = 0  # `shielded` blocks that the main thread is in
 _pending: int | None = None  # what came meanwhile
@@ -32,13 +33,16 @@ def ignore() -> None:
 
 
 @contextlib.contextmanager
-def raising() -> Iterator[None]:
+def raising(*further: int) -> Iterator[None]:
     """From here to the end of `with`, each signal to stop raises `Interrupted`, with the exit code that shells expect.
 
     A signal that the caller ignores, as nohup ignores SIGHUP, stays ignored. Elsewhere than in the main thread, which
     alone gets signals, nothing changes.
+
+    Args:
+        further: signals that stop this program too.
     """
-    before = _handle(_raise)
+    before = _handle(_raise, [*_NUMBERS, *further])
     try:
         yield
     finally:
@@ -77,10 +81,10 @@ def shielded() -> Iterator[None]:
             signal.raise_signal(number)
 
 
-def _handle(handler: Any) -> dict[int, Any]:
+def _handle(handler: Any, numbers: Sequence[int] = _NUMBERS) -> dict[int, Any]:
     if threading.current_thread() is not threading.main_thread():
         return {}
-    heard = [number for number in _NUMBERS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    heard = [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
     return {number: signal.signal(number, handler) for number in heard}
 
 

@@ -33,7 +33,7 @@ from mnist_cnn.models.net import NetClassifier
 from mnist_cnn.report.console import logging_to
 from mnist_cnn.report.forecast import Forecast, earlier_epoch
 from mnist_cnn.report.tables import count, final_table, start_report
-from mnist_cnn.runs.claim import claimed
+from mnist_cnn.runs.claim import Fence, claimed
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.environment import environment
 from mnist_cnn.runs.history import Epoch
@@ -45,7 +45,7 @@ from mnist_cnn.runs.record import Record, known
 from mnist_cnn.runs.settings import settings_digest
 from mnist_cnn.runs.start import find_start
 from mnist_cnn.runs.stopping import foreign_errors, stoppable
-from mnist_cnn.sweep.multirun import launch_sweep, run_sweep
+from mnist_cnn.sweep.multirun import run_sweep
 from mnist_cnn.training.batches import check_batches
 from mnist_cnn.training.measure import measure
 from mnist_cnn.training.rehearsal import rehearse_late_kinds
@@ -114,7 +114,9 @@ def train(
             check_batches(cfg, data, overrides)
             learn_from(cfg, data)
             forecast = Forecast(keeper, earlier_epoch(find_siblings(run.path), cfg, threads))
-            parts = assemble(cfg, run, data, speed, checkpoint, began, keeper.begin, [forecast, Waiting()])
+            parts = assemble(
+                cfg, run, data, speed, checkpoint, began, keeper.begin, [forecast, Waiting(), Fence(claim)]
+            )
             model, trainer = parts.model, parts.trainer
             rows = layer_rows(model)
             keeper.add(**describe(cfg, overrides, data, model, rows, trainer))
@@ -177,8 +179,6 @@ def main() -> None:
         if not call.multirun:
             start = find_start(call)
             train(start.cfg, start.run, start.overrides, start.checkpoint)
-        elif call.has_launcher():
-            launch_sweep(call, train)
         else:
             sys.exit(run_sweep(call, train, rehearse_late_kinds))
 

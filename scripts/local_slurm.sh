@@ -1,7 +1,7 @@
 #!/bin/sh
 # local_slurm.sh start|stop|status|env: a real SLURM on this machine alone, to try sweeps on, and for `make test-cluster`.
 #
-# It has two nodes, each a slurmd, of 2 processors and 2000 MB; the partitions `main`, and `urgent`, whose jobs put those
+# It has two nodes, each a slurmd, of 4 processors and 8400 MB, whatever the machine has; the partitions `main`, and `urgent`, whose jobs put those
 # of `main` back into the queue; no accounting. After `start`, `eval "$(scripts/local_slurm.sh env)"` lets sbatch, squeue
 # and this package find it. All it writes lies in one folder, $XDG_STATE_HOME/mnist_cnn/slurm (LOCAL_SLURM=... names
 # another), which `stop` removes.
@@ -101,7 +101,7 @@ END
     port=$first_port
     for node in $nodes; do
         port=$((port + 1))
-        echo "NodeName=$node NodeHostname=$host NodeAddr=127.0.0.1 Port=$port CPUs=2 RealMemory=2000" >>"$SLURM_CONF"
+        echo "NodeName=$node NodeHostname=$host NodeAddr=127.0.0.1 Port=$port CPUs=4 RealMemory=8400" >>"$SLURM_CONF"
     done
     cat >>"$SLURM_CONF" <<END
 PartitionName=main Nodes=ALL Default=YES PriorityTier=1 MaxTime=INFINITE State=UP

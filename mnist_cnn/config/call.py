@@ -100,6 +100,10 @@ class Call:
         """Whether a Hydra launcher runs the sweep, on a cluster for example, and not this package."""
         return self.value("hydra/launcher") not in (None, "basic")
 
+    def launcher(self) -> list[str]:
+        """What the call says of Hydra's launcher, which starts its jobs."""
+        return [line(o) for o in self.overrides if o.key_or_group.startswith(("hydra/launcher", "hydra.launcher"))]
+
     def check(self) -> list[CheckedJob]:
         """Composes and validates every job.
 
@@ -129,7 +133,7 @@ class Call:
             problems = problems or without_use(composed.cfg, parsed)
             if self.multirun and not problems and starts_processes(composed.cfg.trainer):
                 problems.append("trainer: ddp does not go with --multirun, nor several devices; start each run alone")
-            own = [o for o in parsed if not o.key_or_group.startswith("hydra.")]
+            own = [o for o in parsed if not o.key_or_group.startswith(("hydra.", "hydra/"))]
             asked, forced = ([way(o) for o in own] + self.searchpath() for way in (line, self.forced))
             jobs.append(CheckedJob(number, asked, forced, composed, problems))
         return jobs

@@ -43,6 +43,7 @@ class Composed:
         name: of the experiment if one was chosen, else of the model.
         run_dir, sweep_dir: what `hydra.run.dir` and `hydra.sweep.dir` ask for, if anything.
         swept: `hydra.sweeper.params` of the chosen files: the values of a sweep by key.
+        launcher: the settings of `hydra/launcher`.
     """
 
     cfg: DictConfig
@@ -50,6 +51,7 @@ class Composed:
     run_dir: Path | None
     sweep_dir: Path | None
     swept: dict[str, str]
+    launcher: dict[str, Any]
 
 
 def compose_run(overrides: Sequence[str], whole: bool = False) -> Composed:
@@ -72,9 +74,10 @@ def compose_run(overrides: Sequence[str], whole: bool = False) -> Composed:
             OmegaConf.resolve(plain)
         if is_tiny() and not whole:
             _leave_own_data_whole(plain)
+        launcher: Any = OmegaConf.to_container(settings.launcher, resolve=True)
         run_dir, sweep_dir = (Path(text).resolve() if text else None for text in (settings.run.dir, settings.sweep.dir))
     name = str(choices.get("experiment") or choices.get("model"))
-    return Composed(with_defaults(plain), name, run_dir, sweep_dir, swept)
+    return Composed(with_defaults(plain), name, run_dir, sweep_dir, swept, launcher)
 
 
 def _shrunk(overrides: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ USED_MOST = {
 }
 LEFT_OUT = (  # of conf/train.yaml
     "learning_rates", "weights", "freeze", "teacher", "teacher_share", "teacher_temperature", "bad_jobs", "rehearse",
+    "detach",
 )  # fmt: skip
 COMMENTED = re.compile(r"^(\w+): (.*?) +# (.+)$", re.MULTILINE)
 VALIDATING = """\

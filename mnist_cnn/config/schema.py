@@ -33,6 +33,7 @@ ROOT_KEYS: dict[str, Any] = {
     "jobs": Literal["auto"] | Count,
     "bad_jobs": Literal["refuse", "skip"],
     "rehearse": bool,
+    "detach": bool,
     "learning_rates": dict,
     "metrics": dict,
     "weights": PathName | None,

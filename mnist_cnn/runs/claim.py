@@ -3,21 +3,30 @@
 import contextlib
 import os
 import shutil
+import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from mnist_cnn.config.python_values import setting
 from mnist_cnn.errors import ForeignError, RunError, UserError
-from mnist_cnn.files import LOCK, require_replaceable
+from mnist_cnn.files import LOCK, require_replaceable, write_atomically
 from mnist_cnn.runs.directory import Run, is_first_process
 from mnist_cnn.runs.layout import PLAN
 from mnist_cnn.runs.settings import changed, lasting
 
+WAIT_SECONDS = 1.0  # between two looks at a lock
+
 
 class Claim:
     """What is known of a directory while a training has it.
+
+    A cluster that has lost a node, whose processes may live on, starts a job again elsewhere, and not every shared file
+    system knows the locks of other machines. So whoever claims a run that a cluster has started writes a name of its
+    own beside it, and who finds another there has lost the run.
 
     Args:
         found: whether it held a run before, whose files stay as they are until the first step of this one is done.
@@ -26,11 +35,51 @@ class Claim:
     def __init__(self, run: Run, found: bool) -> None:
         self.run, self.found = run, found
         self.begun = False  # the first step is done
+        self.name = uuid.uuid4().hex
+
+    def sign(self) -> None:
+        write_atomically(self.run.owner_file, self.name.encode())
+
+    @property
+    def ours(self) -> bool:
+        """Whether nobody has claimed it since."""
+        try:
+            return self.run.owner_file.read_text() == self.name
+        except FileNotFoundError:
+            return True
 
     @property
     def writes(self) -> bool:
         """Whether the files of the run are this training's by now."""
-        return self.begun or not self.found
+        return (self.begun or not self.found) and self.ours
+
+
+class Fence(pl.Callback):
+    """Ends a training, before it saves an epoch, whose run another process has claimed."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self.claim.ours:
+            raise RunError(f"{self.claim.run.path}: another process goes on with this run; this one leaves it alone")
+
+
+def take_over(run: Run) -> bool:
+    """For a job that a cluster starts, perhaps again: tells an earlier process to stop, and waits until it has.
+
+    Returns:
+        whether there was one.
+    """
+    run.path.mkdir(parents=True, exist_ok=True)
+    Claim(run, found=True).sign()
+    waited = False
+    while run.busy:
+        if not waited:
+            print(f"{run.path}: an earlier process still trains this run; it stops at the end of its epoch", flush=True)
+        waited = True
+        time.sleep(WAIT_SECONDS)
+    return waited
 
 
 @contextlib.contextmanager
@@ -64,12 +113,14 @@ def claimed(run: Run, cfg: DictConfig, new: bool) -> Iterator[Claim]:
     with lock:
         there = {file: file.stat().st_size for file in {*files} - lock_file if file.exists()}
         claim = Claim(run, found=run.config_file in there)
+        if run.owner_file.exists():
+            claim.sign()
         try:
             if new:
                 _require_free(run, cfg)
             yield claim
         except (UserError, OSError) as error:
-            if not (claim.begun or (isinstance(error, ForeignError) and error.in_log)):
+            if claim.ours and not (claim.begun or (isinstance(error, ForeignError) and error.in_log)):
                 _undo(run, files, there, missing)
             raise
 

@@ -42,6 +42,8 @@ class Keeper:
         self._save()
 
     def _save(self) -> None:
+        if not self.claim.ours:
+            return
         interrupted = self.record.status == "interrupted" and not self.was_complete
         if self.claim.writes and not self.saved:
             self.run.save_config(self.cfg, self.overrides)

@@ -47,6 +47,11 @@ class Layout:
         return self.path / "train.log"
 
     @property
+    def owner_file(self) -> Path:
+        """Who trains it, by a name of its own; only where a cluster has started it."""
+        return self.path / ".owner"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

@@ -14,8 +14,8 @@ from mnist_cnn.runs.listing import leaves
 # most; `speed` draws other random numbers as well.
 WITHOUT_EFFECT = [
     "seed", "data.seed", "data.fold", "resume", "run_root", "figures", "threads", "jobs", "bad_jobs", "rehearse",
-    "learning_rates", "speed", "logger", "data.root", "data.class_names", "data.num_workers", "data.pin_memory",
-    "data.eval_batch_size", "trainer.accelerator", "trainer.benchmark", "trainer.deterministic",
+    "detach", "learning_rates", "speed", "logger", "data.root", "data.class_names", "data.num_workers",
+    "data.pin_memory", "data.eval_batch_size", "trainer.accelerator", "trainer.benchmark", "trainer.deterministic",
     "trainer.log_every_n_steps", "trainer.num_sanity_val_steps", "trainer.profiler", "callbacks.lr_monitor",
     "callbacks.pruning", "metrics",
 ]  # fmt: skip
@@ -37,7 +37,8 @@ MAY_CHANGE = [
     "run_root",
     "figures",
 ]
-NOT_KEPT = [*MAY_CHANGE, "resume", "jobs", "bad_jobs", "rehearse", "logger"]  # the last has no effect, and passwords
+OF_CALL = ["resume", "jobs", "bad_jobs", "rehearse", "detach"]
+NOT_KEPT = [*MAY_CHANGE, *OF_CALL, "logger"]  # the last has no effect, and passwords
 
 
 def lasting(cfg: DictConfig) -> dict[str, Any]:

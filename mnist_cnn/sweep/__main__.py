@@ -15,7 +15,9 @@ from typing import Literal
 
 from mnist_cnn import cli
 from mnist_cnn.errors import ConfigError
+from mnist_cnn.sweep.cluster import look
 from mnist_cnn.sweep.plan import Sweep
+from mnist_cnn.sweep.slurm import NoAnswer
 from mnist_cnn.sweep.summary import write_summary
 from mnist_cnn.sweep.usage import USAGE
 
@@ -29,7 +31,12 @@ def main() -> None:
         folders, options = cli.read_options(given, {"tests": Literal["all", "chosen"]})
         if len(folders) != 1:
             raise ConfigError([f"{' '.join(given)}: needed: one sweep directory, and tests=all or tests=chosen"])
-        print(write_summary(Sweep.load(Path(folders[0]).resolve()), all_tests=options.get("tests") == "all"))
+        sweep = Sweep.load(Path(folders[0]).resolve())
+        try:
+            look(sweep)
+        except NoAnswer as error:
+            print(f"its jobs are on SLURM, which does not answer ({error}); this is what their files say\n")
+        print(write_summary(sweep, all_tests=options.get("tests") == "all"))
 
 
 if __name__ == "__main__":

@@ -172,12 +172,21 @@ def _train(task: Task, job: Job, threads: int, environment: dict[str, str]) -> N
     torch.set_num_threads(threads)
     try:
         with user_errors():
-            validate(job.cfg)  # files of a sweep or a run may have changed, and must not name what is to be called
-            found = find_checkpoint(job.run) if job.goes_on else None
-            task(job.cfg, job.run, job.overrides, found[0] if found else None)
+            train_job(task, job)
     except Exception:
         traceback.print_exc()
         sys.exit(1)
+
+
+def train_job(task: Task, job: Job) -> None:
+    """In this process.
+
+    Raises:
+        UserError: its own; ConfigError before anything is built.
+    """
+    validate(job.cfg)  # files of a sweep or a run may have changed, and must not name what is to be called
+    found = find_checkpoint(job.run) if job.goes_on else None
+    task(job.cfg, job.run, job.overrides, found[0] if found else None)
 
 
 def _stop_with_caller() -> None:
@@ -193,6 +202,11 @@ def _error(job: Job, exit_code: int) -> str | None:
         return None
     if exit_code < 0:
         return f"{KILLED} {signal.Signals(-exit_code).name}"
-    text = job.log_file.read_text(errors="replace") if job.log_file.exists() else ""
+    return last_line(job.log_file) or f"exit code {exit_code}"
+
+
+def last_line(log_file: Path) -> str:
+    """What a job printed last, which is what ended it; empty where there is nothing."""
+    text = log_file.read_text(errors="replace") if log_file.exists() else ""
     lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].removeprefix("error: ") if lines else f"exit code {exit_code}"
+    return lines[-1].removeprefix("error: ") if lines else ""

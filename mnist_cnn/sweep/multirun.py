@@ -1,18 +1,15 @@
 """`--multirun`: plans a sweep, runs its jobs side by side, shows them, survives their failures, sums them up."""
 
 import contextlib
-import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from mnist_cnn.config.build import with_defaults
 from mnist_cnn.config.call import Call, CheckedJob
-from mnist_cnn.config.compose import compose_run, launch
+from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.python_values import command
 from mnist_cnn.config.schema import validate
 from mnist_cnn.errors import ConfigError, RunError, UserError
@@ -21,13 +18,16 @@ from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.listing import find_runs
 from mnist_cnn.signals import stopping
 from mnist_cnn.speed.threads import free_cores
+from mnist_cnn.sweep.cluster import run_on_slurm, settings_of
 from mnist_cnn.sweep.jobs import Job, Task, run_side_by_side, start_or_continue, threads_each
+from mnist_cnn.sweep.launcher import launch
 from mnist_cnn.sweep.plan import COMPLETED, Sweep, SweepJob, new_directory, newest_unfinished
 from mnist_cnn.sweep.progress import SweepDisplay
 from mnist_cnn.sweep.summary import write_summary
 
 log = logging.getLogger(__name__)
 GO_ON = "every complete epoch is saved. Continue with:\n  {}"
+OF_THE_CALL = ("hydra.", "hydra/", "resume=", "jobs=", "rehearse=", "detach=")  # say how, not what
 SHARING_A_GPU = 4  # jobs side by side on one GPU: these nets leave most of it idle
 
 
@@ -45,14 +45,36 @@ def run_sweep(call: Call, task: Task, rehearse: Rehearsal) -> int:
         RunError: nothing to resume.
         Interrupted: Ctrl-C or SIGTERM; the running jobs have saved their last complete epoch.
     """
-    sweep = perform(call, task, rehearse)
+    sweep, known = _sweep_of(call, rehearse)
+    if sweep.elsewhere and call.has_launcher():
+        launch(sweep, call, task)
+        return 0
+    settings, detach = settings_of(sweep.launcher), bool(call.setting("detach"))
+    if settings is not None:
+        run_on_slurm(sweep, task, settings, call.value("resume") is None, detach)
+        if detach:
+            return 0
+    else:
+        run_here(sweep, known, call, task)
     print(write_summary(sweep))
     return int(any(sweep.progress(job).state != COMPLETED for job in sweep.jobs))
 
 
 def perform(call: Call, task: Task, rehearse: Rehearsal) -> Sweep:
-    """Runs the jobs of a sweep; raises as `run_sweep`."""
-    sweep, known = plan_sweep(call, rehearse) if call.value("resume") is None else (resumed_sweep(call), {})
+    """Runs the jobs of a sweep side by side on this machine; raises as `run_sweep`."""
+    sweep, known = _sweep_of(call, rehearse)
+    run_here(sweep, known, call, task)
+    return sweep
+
+
+def _sweep_of(call: Call, rehearse: Rehearsal) -> tuple[Sweep, dict[int, DictConfig]]:
+    """A new sweep, or the one to be resumed; with the configurations that are known by now."""
+    if call.value("resume") is not None:
+        return resumed_sweep(call), {}
+    return plan_sweep(call, None if call.has_launcher() else rehearse)
+
+
+def run_here(sweep: Sweep, known: dict[int, DictConfig], call: Call, task: Task) -> None:
     cfg = _first_sound(sweep, known)
     if call.value("jobs") is not None:
         cfg.jobs = call.value("jobs")
@@ -70,7 +92,6 @@ def perform(call: Call, task: Task, rehearse: Rehearsal) -> Sweep:
                 for ended in run_side_by_side(jobs, task, at_once, display.tick, display.started):
                     sweep.note_error(ended.job.about, ended.error)
                     display.ended(ended.job.about, ended.error)
-    return sweep
 
 
 def _first_sound(sweep: Sweep, known: dict[int, DictConfig]) -> DictConfig:
@@ -131,55 +152,18 @@ def plan_sweep(call: Call, rehearse: Rehearsal | None = None) -> tuple[Sweep, di
     skip = settings.get("bad_jobs") == "skip"
     if bad and (not skip or all(job.problems for job in checked)):
         raise ConfigError(bad)
-    if skip and call.has_launcher():
-        raise ConfigError(["bad_jobs=skip: does not go with hydra/launcher"])
+    on_slurm = settings_of(call.launcher()) is not None
+    elsewhere = call.has_launcher() and not on_slurm
+    if skip and elsewhere:
+        raise ConfigError([f"bad_jobs=skip: does not go with {call.launcher()[0]}"])
+    if settings.get("detach") and not on_slurm:
+        raise ConfigError(["detach=true: only SLURM goes on alone (hydra/launcher=slurm)"])
     root, asked = Path(settings.run_root).resolve(), first.composed.sweep_dir
     missing = [folder for folder in ((asked or root), *(asked or root).parents) if not folder.exists()]
     path = asked or new_directory(root)
-    sweep = Sweep.create(path, _own(call), checked, elsewhere=call.has_launcher())
+    sweep = Sweep.create(path, _own(call), checked, elsewhere, call.launcher() if on_slurm else ())
     sweep.made = missing if asked else [path, path.parent, *missing]
     return sweep, {job.number: job.cfg for job in checked}
-
-
-def launch_sweep(call: Call, task: Task) -> None:
-    """Runs a new sweep by the Hydra launcher that the call names, and sums it up, however it ends.
-
-    Raises:
-        ConfigError: something is wrong with a job, or `resume=` was given.
-        UserError: a job's own; or the launcher's, which leaves nothing where no job has begun.
-    """
-    if call.value("resume") is not None:
-        raise ConfigError(["resume: does not go with hydra/launcher; resume the runs of such a sweep one by one"])
-    sweep, _ = plan_sweep(call)
-    overrides = [call.forced(o) for o in call.overrides if o.key_or_group != "hydra.sweep.dir"]
-    try:
-        to_launch = [*overrides, *call.searchpath(), f"hydra.sweep.dir='{sweep.path}'"]
-        errors = [error for error in launch(to_launch, functools.partial(_on_cluster, task)) if error is not None]
-    except BaseException as error:
-        if not (isinstance(error, UserError) and sweep.withdraw()):
-            print(write_summary(sweep))
-        raise
-    print(write_summary(sweep))
-    if errors:
-        raise errors[0]
-
-
-def _on_cluster(task: Task, cfg: DictConfig) -> UserError | None:
-    """What a Hydra launcher calls for each job, perhaps on another machine: it must be picklable.
-
-    Returns:
-        the user's mistake, which Hydra would show in a form of its own if it were raised.
-    """
-    settings = HydraConfig.get()
-    cfg = with_defaults(cfg)
-    try:
-        validate(cfg)
-        searchpath = [text for text in settings.overrides.hydra if text.startswith("hydra.searchpath=")]
-        task(cfg, Run(Path(settings.runtime.output_dir)), [*settings.overrides.task, *searchpath], None)
-    except UserError as error:
-        log.error(str(error))  # at once, not when the whole sweep has ended
-        return error
-    return None
 
 
 def resumed_sweep(call: Call) -> Sweep:
@@ -188,6 +172,18 @@ def resumed_sweep(call: Call) -> Sweep:
     Raises:
         RunError, ConfigError: there is none, or the call asks for something else.
     """
+    if call.has_launcher() and settings_of(call.launcher()) is None:
+        words = "does not resume a sweep; resume its runs one by one, or all of them here without it"
+        raise ConfigError([f"{call.launcher()[0]}: {words}"])
+    sweep = _found_sweep(call)
+    if any(text.startswith("hydra/launcher") for text in call.launcher()):
+        sweep.launcher = call.launcher()
+    elif sweep.launcher:
+        sweep.launcher += call.launcher()
+    return sweep
+
+
+def _found_sweep(call: Call) -> Sweep:
     arguments = _own(call)
     resume = str(call.value("resume"))
     if resume == "auto":
@@ -205,7 +201,7 @@ def resumed_sweep(call: Call) -> Sweep:
 
 def _own(call: Call) -> list[str]:
     """The arguments that make the sweep what it is."""
-    return [text for text in call.texts if not text.startswith(("hydra.", "resume=", "jobs=", "rehearse="))]
+    return [text for text in call.texts if not text.startswith(OF_THE_CALL)]
 
 
 def jobs_at_once(cfg: DictConfig, count: int, jobs: str | int | None = None) -> int:

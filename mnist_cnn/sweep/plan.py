@@ -50,12 +50,14 @@ class Plan(BaseModel):
 
     Args:
         elsewhere: a Hydra launcher runs the jobs.
+        launcher: the words that name it where it is SLURM, whose jobs this package puts into the queue itself.
     """
 
     arguments: list[str]
     jobs: list[SweepJob] | None = None
     space: dict[str, Any] | None = None
     elsewhere: bool = False
+    launcher: list[str] = []
 
 
 def read_plan(path: Path) -> Plan:
@@ -90,16 +92,29 @@ class Sweep:
     """A sweep on disk; each job has the directory of its number, with a log of all it printed beside it."""
 
     def __init__(
-        self, path: Path, arguments: list[str], jobs: list[SweepJob], is_search: bool = False, elsewhere: bool = False
+        self,
+        path: Path,
+        arguments: list[str],
+        jobs: list[SweepJob],
+        is_search: bool = False,
+        elsewhere: bool = False,
+        launcher: Sequence[str] = (),
     ) -> None:
         self.path, self.arguments, self.jobs = path, arguments, jobs
         self.is_search = is_search
         self.elsewhere = elsewhere  # a Hydra launcher runs the jobs, perhaps on other machines
+        self.launcher = list(launcher)  # of SLURM
+        self.in_queue: dict[int, str] = {}  # states of the jobs that SLURM has, as far as it was asked
         self.made: list[Path] = []  # folders that were not there before it was planned, the innermost first
 
     @classmethod
     def create(
-        cls, path: Path, arguments: list[str], checked: Sequence[CheckedJob], elsewhere: bool = False
+        cls,
+        path: Path,
+        arguments: list[str],
+        checked: Sequence[CheckedJob],
+        elsewhere: bool = False,
+        launcher: Sequence[str] = (),
     ) -> "Sweep":
         """Plans a sweep in a new directory.
 
@@ -119,16 +134,17 @@ class Sweep:
             for job in checked
         ]  # fmt: skip
         path.mkdir(parents=True, exist_ok=True)
-        plan = {"arguments": arguments, "elsewhere": elsewhere, "jobs": [vars(job) for job in jobs]}
+        how = {"elsewhere": elsewhere} | ({"launcher": list(launcher)} if launcher else {})
+        plan = {"arguments": arguments, **how, "jobs": [vars(job) for job in jobs]}
         write_atomically(path / PLAN, yaml.safe_dump(plan, sort_keys=False).encode())
-        return cls(path, arguments, jobs, elsewhere=elsewhere)
+        return cls(path, arguments, jobs, elsewhere=elsewhere, launcher=launcher)
 
     @classmethod
     def load(cls, path: Path) -> "Sweep":
         """Raises RunError if there is no sweep, or a plan that cannot be read."""
         plan = read_plan(path)
         jobs = plan.jobs if plan.jobs is not None else _found_in(path)
-        return cls(path, plan.arguments, jobs, is_search=plan.jobs is None, elsewhere=plan.elsewhere)
+        return cls(path, plan.arguments, jobs, plan.jobs is None, plan.elsewhere, plan.launcher)
 
     def withdraw(self) -> bool:
         """Takes the plan back, and the folders made for it, unless a job or a launcher left something."""
@@ -158,12 +174,14 @@ class Sweep:
         run = self.run(job)
         record, rows = run.record(), run.history()
         state = _state(record, run, self.log_file(job))
+        if job.number in self.in_queue and state in (*TO_RUN, RUNNING):
+            state = self.in_queue[job.number]
         best = max((row["val/acc"] for row in rows if "val/acc" in row), default=None)
         expected = record.expected_epoch_seconds if record is not None else None
         seconds = mean(row["seconds"] for row in rows) if rows else expected
         error = record.error if record is not None else None
-        if error is None and state in (FAILED, KILLED) and self._error_file(job).is_file():
-            error = self._error_file(job).read_text(errors="replace")
+        if (error is None or self.launcher) and state in (FAILED, KILLED, STOPPED):
+            error = self.noted_error(job) or error
         return Progress(state, len(rows), best, seconds, error)
 
     def note_error(self, job: SweepJob, error: str | None) -> None:
@@ -171,10 +189,19 @@ class Sweep:
         if error is not None:
             write_atomically(self._error_file(job), error.encode())
 
+    def noted_error(self, job: SweepJob) -> str | None:
+        file = self._error_file(job)
+        return file.read_text(errors="replace") if file.is_file() else None
+
+    def forget_error(self, job: SweepJob) -> None:
+        """Before it is started again."""
+        self._error_file(job).unlink(missing_ok=True)
+
     def _error_file(self, job: SweepJob) -> Path:
         return self.path / f"{job.number}.error"
 
     def unfinished(self) -> list[SweepJob]:
+        """Those that are still to be started, by this call or by SLURM."""
         return [job for job in self.jobs if self.progress(job).state in TO_RUN]
 
     def swept(self) -> list[str]:

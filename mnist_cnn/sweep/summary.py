@@ -138,7 +138,11 @@ def notes_on(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_
             state = row.progress.state
             error = row.progress.error.splitlines()[0].removeprefix(f"{state}: ")
             notes.append(f"{sweep.noun} {row.job.number} {state}: {error}")
-    if sweep.unfinished():
+    if sweep.in_queue:
+        states = list(sweep.in_queue.values())
+        words = f"{states.count(RUNNING)} running and {states.count(WAITING)} waiting on SLURM"
+        notes.append(f"{words}; watch them: {command('train', '-m', resume=sweep.path)}")
+    if any(job.number not in sweep.in_queue for job in sweep.unfinished()):
         again = (
             command("search", directory=sweep.path) if sweep.is_search else command("train", "-m", resume=sweep.path)
         )
