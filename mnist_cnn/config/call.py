@@ -18,6 +18,7 @@ from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.values import PathName, problem
 
 RECIPE = ("optimizer", "scheduler", "learning_rates")
+LAUNCHER = ("hydra/launcher", "hydra.launcher")
 NO_VALUES = "a sweep needs values, such as 1,2,3, choice(...) or range(...)"
 
 
@@ -93,8 +94,7 @@ class Call:
 
     def setting(self, key: str) -> Any:
         """What the call, or else conf/ and the chosen files, say of a key of the root."""
-        own = [o for o in self.overrides if not o.is_sweep_override() and o.key_or_group != "resume"]
-        return self._compose([self.forced(o) for o in own]).cfg.get(key)
+        return self._without_launcher().cfg.get(key)
 
     def has_launcher(self) -> bool:
         """Whether a Hydra launcher runs the sweep, on a cluster for example, and not this package."""
@@ -102,7 +102,7 @@ class Call:
 
     def launcher(self) -> list[str]:
         """What the call says of Hydra's launcher, which starts its jobs."""
-        return [line(o) for o in self.overrides if o.key_or_group.startswith(("hydra/launcher", "hydra.launcher"))]
+        return [line(o) for o in self.overrides if o.key_or_group.startswith(LAUNCHER)]
 
     def check(self) -> list[CheckedJob]:
         """Composes and validates every job.
@@ -170,11 +170,16 @@ class Call:
 
         Hydra would run such values beside those of the call instead of giving way to them.
         """
-        swept = self._compose([self.forced(o) for o in self.overrides if not o.is_sweep_override()]).swept
+        swept = self._without_launcher().swept
         given = {o.key_or_group for o in self.overrides}
         self.texts += [f"{key}={values}" for key, values in swept.items() if key not in given]
         self.texts += ["hydra.sweeper.params=null"] if swept else []
         self.overrides = parse(self.texts)
+
+    def _without_launcher(self) -> Composed:
+        """What the call says once for all its jobs; a resumed sweep knows itself which launcher the settings are of."""
+        once = [o for o in self.overrides if not o.is_sweep_override()]
+        return self._compose([self.forced(o) for o in once if not o.key_or_group.startswith((*LAUNCHER, "resume"))])
 
     def _compose(self, overrides: list[str]) -> Composed:
         return compose_run(overrides + self.searchpath())

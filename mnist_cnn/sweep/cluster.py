@@ -69,6 +69,18 @@ def run_on_slurm(sweep: Sweep, task: Task, settings: dict[str, Any], new: bool, 
         _watch(sweep)
 
 
+def require_none_there(sweep: Sweep) -> None:
+    """Before its jobs are run on this machine.
+
+    Raises:
+        RunError: SLURM still has some of them, or does not answer.
+    """
+    look(sweep, strict=True)
+    if sweep.in_queue:
+        again = command("train", "-m", resume=sweep.path)
+        raise RunError(f"{sweep.path}: SLURM has {len(sweep.in_queue)} of its jobs; end them with scancel, or: {again}")
+
+
 def look(sweep: Sweep, strict: bool = False) -> dict[int, Standing]:
     """Asks SLURM for the jobs of a sweep that are still open, and notes why those ended that did not complete.
 

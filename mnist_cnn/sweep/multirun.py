@@ -18,7 +18,7 @@ from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.listing import find_runs
 from mnist_cnn.signals import stopping
 from mnist_cnn.speed.threads import free_cores
-from mnist_cnn.sweep.cluster import run_on_slurm, settings_of
+from mnist_cnn.sweep.cluster import require_none_there, run_on_slurm, settings_of
 from mnist_cnn.sweep.jobs import Job, Task, run_side_by_side, start_or_continue, threads_each
 from mnist_cnn.sweep.launcher import launch
 from mnist_cnn.sweep.plan import COMPLETED, Sweep, SweepJob, new_directory, newest_unfinished
@@ -75,6 +75,8 @@ def _sweep_of(call: Call, rehearse: Rehearsal) -> tuple[Sweep, dict[int, DictCon
 
 
 def run_here(sweep: Sweep, known: dict[int, DictConfig], call: Call, task: Task) -> None:
+    """Runs what is left of a sweep side by side on this machine."""
+    require_none_there(sweep)
     cfg = _first_sound(sweep, known)
     if call.value("jobs") is not None:
         cfg.jobs = call.value("jobs")

@@ -180,8 +180,9 @@ class Sweep:
         expected = record.expected_epoch_seconds if record is not None else None
         seconds = mean(row["seconds"] for row in rows) if rows else expected
         error = record.error if record is not None else None
-        if (error is None or self.launcher) and state in (FAILED, KILLED, STOPPED):
-            error = self.noted_error(job) or error
+        noted = self.noted_error(job) if state in TO_RUN and job.number not in self.in_queue else None
+        if noted and (error is None or self.launcher):
+            error, state = noted, FAILED if state == WAITING else state
         return Progress(state, len(rows), best, seconds, error)
 
     def note_error(self, job: SweepJob, error: str | None) -> None:

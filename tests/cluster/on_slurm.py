@@ -40,8 +40,8 @@ class Slurm:
 
     def hurry(self) -> None:
         """What was put back into the queue waits there for two minutes; not in a test."""
-        lines = self.ask("squeue", "--array", "--noheader", "--states=PENDING", "--format=%i %r").splitlines()
-        for job, reason in (line.split() for line in lines):
+        lines = self.ask("squeue", "--array", "--noheader", "--states=PENDING", "--format=%i|%r").splitlines()
+        for job, reason in (line.split("|") for line in lines):
             if reason == "BeginTime":
                 self.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
 

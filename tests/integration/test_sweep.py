@@ -13,6 +13,7 @@ from conftest import metrics_of
 from program import start
 
 import mnist_cnn.sweep.__main__ as sweep_entry
+from mnist_cnn.config import compose
 from mnist_cnn.config.call import Call
 from mnist_cnn.errors import Diverged
 from mnist_cnn.runs.directory import Run
@@ -222,7 +223,7 @@ def test_a_ready_made_sweep_and_a_value_of_ones_own(cli, tiny_overrides, tmp_pat
 
 def test_the_first_error_of_a_launchers_jobs_ends_the_call_in_one_line(cli, tiny_overrides, capsys, monkeypatch):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    monkeypatch.setattr(multirun, "launch", lambda overrides, task: [None, Diverged("loss is nan"), Diverged("too")])
+    monkeypatch.setattr(compose, "launch", lambda overrides, task: [None, Diverged("loss is nan"), Diverged("too")])
     assert cli("-m", "hydra/launcher=submitit_local", *FAST, "seed=1,2", *tiny_overrides) == 1
     assert capsys.readouterr().err == "error: loss is nan\n"
 
