@@ -94,6 +94,8 @@ PreemptMode=REQUEUE
 SchedulerParameters=sched_interval=5,batch_sched_delay=1,bf_interval=5,requeue_delay=1
 SlurmdTimeout=20
 KillWait=5
+# A machine that others keep busy takes its time to end a process; a node is not given up for that.
+UnkillableStepTimeout=600
 InactiveLimit=0
 ReturnToService=2
 DefMemPerCPU=500
