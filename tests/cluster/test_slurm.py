@@ -195,7 +195,7 @@ def test_what_sbatch_refuses_is_said_in_a_line_and_leaves_nothing(commands):
 
 
 def test_one_run_over_two_tasks_is_that_of_one_process_and_resumes(commands, slurm, log):
-    words = [*commands.overrides, "trainer.max_epochs=3", "test_weights=last"]
+    words = ["model=vanilla", *commands.overrides[1:], "trainer.max_epochs=3", "test_weights=last"]
     two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=16"]
     # No network knows the nodes of this SLURM by name, so the tasks are told where the first of them is.
     call = "srun --ntasks-per-node=2 --nodes=1 --mem-per-cpu=2G env SLURM_NODELIST=localhost"
@@ -211,20 +211,20 @@ def test_one_run_over_two_tasks_is_that_of_one_process_and_resumes(commands, slu
     commands.run(*words, "hydra.run.dir=one")
     jobs = [together(*words, *two, "hydra.run.dir=two")]
     one, two_tasks = (Run(Path(commands.folder) / name) for name in ("one", "two"))
-    compare(one, two_tasks)
+    difference = compare(one, two_tasks, 1e-5)
     commands.run("resume=one", "trainer.max_epochs=5")
     jobs.append(together("resume=two", "trainer.max_epochs=5"))
-    difference = compare(one, two_tasks)
+    later = compare(one, two_tasks, 1e-3)
     log(
         f"- one run over two tasks (ddp, gloo): {jobs[0]}, resumed as {jobs[1]}: COMPLETED; figures within "
-        f"{difference:.0e} of those of one process"
+        f"{difference:.0e}, after the resume {later:.0e}, of those of one process"
     )
 
 
-def compare(one: Run, two: Run) -> float:
+def compare(one: Run, two: Run, most: float) -> float:
     """The largest relative difference of their figures, which is that of rounding."""
     first, second = (run.record().results.model_dump(exclude_none=True) for run in (one, two))
     assert first.keys() == second.keys()
     largest = max(abs(first[name] - second[name]) / max(abs(first[name]), 1e-9) for name in first)
-    assert largest < 1e-3
+    assert largest < most
     return largest
