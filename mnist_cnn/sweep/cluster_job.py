@@ -38,6 +38,9 @@ class ClusterJob:
         return DelayedSubmission(self, number)
 
     def __call__(self, number: int) -> None:
+        from submitit import JobEnvironment
+
+        signal.signal(signal.SIGCONT, signal.SIG_DFL)  # submitit would write a line, perhaps in the middle of another
         put_back: Any = signal.getsignal(signal.SIGUSR2)  # submitit's, which comes before the time limit
         if not self.goes_back:
             signal.signal(signal.SIGUSR2, signal.SIG_IGN)
@@ -65,7 +68,7 @@ class ClusterJob:
                 if limit and len(run.history()) == epochs:
                     raise RunError("not one epoch fits into its time limit: raise hydra.launcher.timeout_min") from None
                 # SLURM puts back what it preempts only if it had to kill it: one that stops when told has ended.
-                if limit or is_running(os.environ["SLURM_JOB_ID"]):
+                if limit or is_running(JobEnvironment().job_id):
                     print(f"{stop}\nback into the queue of SLURM", flush=True)
                     put_back(signal.SIGUSR2, None)  # ends this process
                 raise

@@ -60,7 +60,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 
 @pytest.fixture
 def commands(tmp_path: Path, slurm: Slurm, tiny_overrides: list[str]) -> Commands:
-    shutil.copy(HERE / "pauses.py", tmp_path)
+    shutil.copy(HERE / "gates.py", tmp_path)
     return Commands(tmp_path, slurm, ["model=sequential", *tiny_overrides])
 
 

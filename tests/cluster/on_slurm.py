@@ -77,6 +77,10 @@ class Commands:
         assert process.returncode == code, output
         return output
 
+    def go(self) -> None:
+        """Opens the gate at which the trainings wait."""
+        (self.folder / "go").touch()
+
     def submit(self, name: str, *arguments: str) -> Sweep:
         """A sweep that goes on by itself."""
         self.run("-m", "hydra/launcher=slurm", f"hydra.sweep.dir={name}", "detach=true", *self.overrides, *arguments)

@@ -13,8 +13,8 @@ from on_slurm import complete, epochs_of, ids_of, left_by, printed_by
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.sweep.plan import Sweep
 
-EPOCHS = 12
-LONG = [f"trainer.max_epochs={EPOCHS}", "++callbacks.pause._target_=pauses.Pause", "++callbacks.pause.seconds=1.5"]
+EPOCHS, BEFORE = 6, 3  # in all, and before the gate
+LONG = [f"trainer.max_epochs={EPOCHS}", "++callbacks.gate._target_=gates.Gate", f"++callbacks.gate.epoch={BEFORE}"]
 
 
 def assert_as_uninterrupted(sweep: Sweep, uninterrupted, epochs: int = EPOCHS) -> None:
@@ -39,7 +39,7 @@ def test_a_sweep_of_eight_is_the_same_as_on_this_machine(commands, slurm, uninte
 def test_cancelled_jobs_are_named_and_go_on_when_the_sweep_is_resumed(commands, slurm, uninterrupted, log):
     sweep = commands.submit("runs/multirun/first", *LONG, "seed=1,2,3")
     first = ids_of(sweep)
-    slurm.wait(lambda: all(epochs_of(sweep, n) >= 2 for n in (0, 1, 2)), "two epochs of all")
+    slurm.wait(lambda: all(epochs_of(sweep, n) == BEFORE for n in (0, 1, 2)), "all to come to the gate")
     shown = commands.run(str(sweep.path), module="mnist_cnn.sweep")
     assert "3 running and 0 waiting on SLURM" in shown
     slurm.ask("scancel", first[0])
@@ -48,8 +48,10 @@ def test_cancelled_jobs_are_named_and_go_on_when_the_sweep_is_resumed(commands, 
     slurm.wait(lambda: ids_of(sweep)[0] != first[0], "the new job")
     again = ids_of(sweep)
     assert again[1:] == first[1:]  # those that SLURM still had were left alone
-    shown = commands.run(str(sweep.path), module="mnist_cnn.sweep")
+    slurm.wait(lambda: slurm.states()[again[0]] == "RUNNING", "its start")
     slurm.ask("scancel", again[0])
+    slurm.wait(lambda: slurm.states()[again[0]] == "CANCELLED", "its end")
+    commands.go()
     output, _ = watching.communicate(timeout=200)
     assert watching.returncode == 1
     assert "sweep: 3 jobs, 1 put into the queue of SLURM" in output
@@ -71,13 +73,14 @@ def test_a_preempted_job_goes_on_by_itself(commands, slurm, uninterrupted, log, 
     slurm.ask("scontrol", "update", "PartitionName=main", f"GraceTime={grace}")
     sweep = commands.submit("preempted", *LONG, "seed=4,5")
     ids = ids_of(sweep)
-    slurm.wait(lambda: all(epochs_of(sweep, n) >= 2 for n in (0, 1)), "two epochs of both")
+    slurm.wait(lambda: all(epochs_of(sweep, n) == BEFORE for n in (0, 1)), "both to come to the gate")
     before = [epochs_of(sweep, n) for n in (0, 1)]
     urgent = ["--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"]
     slurm.ask("sbatch", *urgent)
+    slurm.wait(lambda: [slurm.restarts_of(job) for job in ids] == [1, 1], "both to be put back")
+    commands.go()
     slurm.wait(lambda: complete(sweep), "the sweep")
     slurm.ask("scontrol", "update", "PartitionName=main", "GraceTime=0")
-    assert [slurm.restarts_of(job) for job in ids] == [1, 1]
     assert_as_uninterrupted(sweep, uninterrupted)
     log(
         f"- preempted, GraceTime={grace}, after {before} of {EPOCHS} epochs: {', '.join(ids)} put back into the queue, "
@@ -88,10 +91,11 @@ def test_a_preempted_job_goes_on_by_itself(commands, slurm, uninterrupted, log, 
 def test_a_requeued_job_goes_on_by_itself(commands, slurm, uninterrupted, log):
     sweep = commands.submit("requeued", *LONG, "seed=4")
     [job] = ids_of(sweep)
-    slurm.wait(lambda: epochs_of(sweep, 0) >= 2, "two epochs")
+    slurm.wait(lambda: epochs_of(sweep, 0) == BEFORE, "the gate")
     slurm.ask("scontrol", "requeue", job)
+    slurm.wait(lambda: slurm.restarts_of(job) == 1, "SLURM to put it back")
+    commands.go()
     slurm.wait(lambda: complete(sweep), "the sweep")
-    assert slurm.restarts_of(job) == 1
     assert_as_uninterrupted(sweep, uninterrupted)
     log(f"- scontrol requeue: {job} put back, COMPLETED; figures and weights as uninterrupted")
 
@@ -100,39 +104,28 @@ def test_a_job_whose_node_is_lost_goes_on_elsewhere_and_its_old_process_writes_n
     commands, slurm, uninterrupted, log
 ):
     """The node's daemons die, the processes of its jobs live on: the worst that a lost network can do."""
-    epochs = 60  # still at work when the other node takes over
-    words = [f"trainer.max_epochs={epochs}", *LONG[1:]]
-    sweep = commands.submit("lost", *words, "seed=6")
+    sweep = commands.submit("lost", *LONG, "seed=6")
     [job] = ids_of(sweep)
-    slurm.wait(lambda: epochs_of(sweep, 0) >= 2, "two epochs")
+    slurm.wait(lambda: epochs_of(sweep, 0) == BEFORE, "the gate")
     node = slurm.node_of(job)
     slurm.script("kill-node", node)
     slurm.wait(lambda: slurm.restarts_of(job) == 1 and slurm.states()[job] == "RUNNING", "another node to take over")
     assert slurm.node_of(job) != node
-    run = sweep.run(sweep.jobs[0])
-    slurm.wait(lambda: "another process goes on with this run" in printed_by(sweep, 0), "the old process to stop")
-    handed_over = epochs_of(sweep, 0)
-    assert 2 <= handed_over < epochs
-    assert "an earlier process still trains this run" in printed_by(sweep, 0)
-    assert not run.completed
-    slurm.script("start-node", node)
+    slurm.wait(lambda: "an earlier process still trains this run" in printed_by(sweep, 0), "the new process to wait")
+    commands.go()
     slurm.wait(lambda: complete(sweep), "the sweep")
-    assert_as_uninterrupted(sweep, uninterrupted, epochs)
+    assert "another process goes on with this run; this one leaves it alone" in printed_by(sweep, 0)
+    slurm.script("start-node", node)
+    assert_as_uninterrupted(sweep, uninterrupted)
     log(
-        f"- node lost: {job} on {node} put back and started on the other while its old process, alive, was in epoch "
-        f"{handed_over + 1}, which wrote nothing more; COMPLETED; figures and weights as uninterrupted"
+        f"- node lost: {job} on {node} put back and started on the other while its old process was alive in epoch "
+        f"{BEFORE + 1}, which wrote nothing more; COMPLETED; figures and weights as uninterrupted"
     )
 
 
 def test_a_job_that_meets_its_time_limit_goes_back_or_is_named_and_resumed(commands, slurm, uninterrupted, log):
     """SLURM looks at time limits every half minute, and warns of them up to a minute early."""
-    epochs = 80
-    words = [
-        f"trainer.max_epochs={epochs}",
-        *LONG[1:],
-        "hydra.launcher.timeout_min=2",
-        "hydra.launcher.signal_delay_s=10",
-    ]
+    words = [*LONG, "hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=10"]
     back = commands.submit("back", *words, "seed=7")
     ends = commands.submit("ends", *words, "seed=8", "hydra.launcher.max_num_timeout=0")
     [back_id], [ends_id] = ids_of(back), ids_of(ends)
@@ -144,12 +137,13 @@ def test_a_job_that_meets_its_time_limit_goes_back_or_is_named_and_resumed(comma
     shown = commands.run(str(ends.path), module="mnist_cnn.sweep")
     assert "job 0 stopped: ended by its time limit (hydra.launcher.timeout_min)" in " ".join(shown.split())
     killed_in = epochs_of(ends, 0)
+    commands.go()
     commands.run("-m", f"resume={ends.path}", "hydra.launcher.timeout_min=10")
     slurm.wait(lambda: complete(back), "the requeued job")
     for sweep in (back, ends):
-        assert_as_uninterrupted(sweep, uninterrupted, epochs)
+        assert_as_uninterrupted(sweep, uninterrupted)
     log(
-        f"- time limit of 2 min: {back_id} put back after {stopped_in} of {epochs} epochs, COMPLETED; with "
+        f"- time limit of 2 min: {back_id} put back after {stopped_in} of {EPOCHS} epochs, COMPLETED; with "
         f"max_num_timeout=0 {ends_id}: {state} after {killed_in}, resumed as {ids_of(ends)[0]}: COMPLETED; figures and "
         "weights as uninterrupted"
     )
@@ -180,6 +174,7 @@ def test_closing_the_command_leaves_the_jobs_alone(commands, slurm, uninterrupte
     assert watching.returncode == 130
     assert "the jobs go on. Watch them:" in output
     sweep = Sweep.load(plan.parent)
+    commands.go()
     slurm.wait(lambda: complete(sweep), "the jobs")
     assert_as_uninterrupted(sweep, uninterrupted)
     assert "completed" in commands.run(str(sweep.path), module="mnist_cnn.sweep")
@@ -191,7 +186,7 @@ def test_what_sbatch_refuses_is_said_in_a_line_and_leaves_nothing(commands):
     assert output.startswith("error: hydra/launcher: ")
     assert "invalid partition" in output
     assert len(output.splitlines()) == 1
-    assert [file.name for file in commands.folder.iterdir() if file.name != "__pycache__"] == ["pauses.py"]
+    assert [file.name for file in commands.folder.iterdir() if file.name != "__pycache__"] == ["gates.py"]
 
 
 def test_one_run_over_two_tasks_is_that_of_one_process_and_resumes(commands, slurm, log):
