@@ -38,7 +38,7 @@ def log(request: pytest.FixtureRequest) -> Iterator[Callable[[str], None]]:
     yield log
     if request.session.testsfailed or request.config.getoption("-k") or not log.lines:
         return
-    version = subprocess.run(["sbatch", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    version = subprocess.run(["slurmd", "-V"], capture_output=True, text=True, check=True).stdout.strip()
     head = ["# make test-cluster", "", "What the tests in `tests/cluster` saw when all of them last passed.", ""]
     system = f"{platform.system()} {platform.machine()}"
     about = ["", f"With {version}, two nodes on one machine (`scripts/local_slurm.sh`); {system}.", ""]

@@ -223,3 +223,22 @@ def compare(one: Run, two: Run, most: float) -> float:
     largest = max(abs(first[name] - second[name]) / max(abs(first[name]), 1e-9) for name in first)
     assert largest < most
     return largest
+
+
+def test_a_thousand_jobs_are_queued_and_summed_up_in_seconds(commands, slurm, log):
+    """They wait in the queue: what is timed is what the package does beside the jobs."""
+    held = "hydra.launcher.additional_parameters={requeue:true,hold:true}"
+    began = time.monotonic()
+    sweep = commands.submit("thousand", "seed=range(1,1001)", held)
+    queued = time.monotonic()
+    shown = commands.run(str(sweep.path), module="mnist_cnn.sweep")
+    summed_up = time.monotonic()
+    assert "0 running and 1000 waiting on SLURM" in " ".join(shown.split())
+    assert len(set(ids_of(sweep))) == 1000
+    slurm.ask("scancel", *{job.partition("_")[0] for job in ids_of(sweep)})
+    files = sum(1 for _ in sweep.path.rglob("*"))
+    assert files < 1100
+    log(
+        f"- 1,000 jobs: checked and queued in {queued - began:.0f} s, summed up in {summed_up - queued:.0f} s, "
+        f"starts of the programs included; {files:,} files"
+    )
