@@ -19,6 +19,7 @@ from mnist_cnn.values import PathName, problem
 
 RECIPE = ("optimizer", "scheduler", "learning_rates")
 LAUNCHER = ("hydra/launcher", "hydra.launcher")
+OPEN_TO_MORE = "hydra.launcher.additional_parameters"  # for sbatch
 NO_VALUES = "a sweep needs values, such as 1,2,3, choice(...) or range(...)"
 
 
@@ -102,7 +103,7 @@ class Call:
 
     def launcher(self) -> list[str]:
         """What the call says of Hydra's launcher, which starts its jobs."""
-        return [line(o) for o in self.overrides if o.key_or_group.startswith(LAUNCHER)]
+        return [self.forced(o) for o in self.overrides if o.key_or_group.startswith(LAUNCHER)]
 
     def check(self) -> list[CheckedJob]:
         """Composes and validates every job.
@@ -147,8 +148,9 @@ class Call:
         Validation can then name all unknown keys, with what was meant; and Hydra takes those that it accepted, such as
         `trainer.accumulate_grad_batches`, or those that only some jobs of a sweep have.
         """
-        text = line(override)
-        return text if override.is_delete() or self.is_group(override.key_or_group) else "++" + text.lstrip("+")
+        text, key = line(override), override.key_or_group
+        known = self.is_group(key) and not key.startswith(OPEN_TO_MORE)
+        return text if override.is_delete() or known else "++" + text.lstrip("+")
 
     def _split(self) -> list[list[str]]:
         """The overrides of every job: all combinations of what is swept, in the order of the call."""
