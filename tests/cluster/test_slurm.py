@@ -13,6 +13,8 @@ from on_slurm import complete, epochs_of, ids_of, left_by, printed_by
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.sweep.plan import Sweep
 
+pytestmark = pytest.mark.cluster
+pytest_plugins = ["cluster_fixtures"]
 EPOCHS, BEFORE = 6, 3  # in all, and before the gate
 LONG = [f"trainer.max_epochs={EPOCHS}", "++callbacks.gate._target_=gates.Gate", f"++callbacks.gate.epoch={BEFORE}"]
 

@@ -1,4 +1,7 @@
-"""A real SLURM on this machine for the tests, and the log that they leave."""
+"""A real SLURM on this machine for the tests, and the log that they leave.
+
+No conftest.py: the tests of the folders that come after this one import theirs by that name.
+"""
 
 import os
 import platform
@@ -13,12 +16,6 @@ from on_slurm import SCRIPT, Commands, Slurm, left_by
 
 HERE = Path(__file__).parent
 LOG = HERE.parents[1] / "results" / "cluster" / "log.md"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.cluster)
 
 
 class Log:
