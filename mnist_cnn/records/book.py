@@ -10,7 +10,7 @@ from mnist_cnn.config.build import build_model
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.python_values import command
 from mnist_cnn.inspect.layers import inspected_layers
-from mnist_cnn.records.entries import Ingredient, RecordEntry, ablations, budgets, records
+from mnist_cnn.records.entries import SEEDS, Ingredient, RecordEntry, ablations, budgets, records
 from mnist_cnn.records.plots import draw
 from mnist_cnn.records.seeds import Seeds
 from mnist_cnn.report.difference import Difference
@@ -38,10 +38,10 @@ def write_book(results: Path, book: Path, pictures: bool = True) -> None:
 
 
 def _best(found: dict[int, Seeds]) -> str:
-    """Of each budget the record that stands: the best mean of those with finished runs."""
+    """Of each budget the record that stands: the best mean of those that have all their seeds."""
     lines = [["budget", "record", "test accuracy", "95 % interval of the mean", "seeds", "trained parameters"]]
     for budget in budgets():
-        own = [one for one in records() if fits(one, budget, found) and found[one.number].runs]
+        own = [one for one in records() if fits(one, budget, found) and len(found[one.number].runs) >= SEEDS]
         if not own:
             lines.append([budget, "none yet", "", "", "", ""])
             continue
@@ -109,6 +109,5 @@ def _ablation(ingredients: Sequence[Ingredient], results: Path) -> str:
             compared = Difference.of(as_it_is, own, VALIDATION_IMAGES)
             lines.append([one.what, Spread.of(list(own.values())).in_percent.text(2), str(len(own)),
                           *words(compared, compared.p)])  # fmt: skip
-        else:
-            lines.append([one.what, "no run yet", "0", "", "", ""])
-    return markdown_table(lines)
+    left = [one.what for one in changes if not seeds[one.name].runs]
+    return markdown_table(lines) + (f"\n\nNo run yet: {'; '.join(left)}." if left else "")
