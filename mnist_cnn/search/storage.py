@@ -11,6 +11,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from mnist_cnn.errors import RunError, closest, nearest, without_passwords
 from mnist_cnn.files import require_file
@@ -80,8 +81,8 @@ def open_storage(url: str) -> BaseStorage:
         return RDBStorage(whole.render_as_string())
     for left in reversed(range(TABLES_TRIES)):
         try:
-            # A search takes hours, and a server may be started again meanwhile.
-            return RDBStorage(whole.render_as_string(), engine_kwargs={"pool_pre_ping": True})
+            # A connection for each question: a server has a hundred, and may be started again in the hours of a search.
+            return RDBStorage(whole.render_as_string(), engine_kwargs={"poolclass": NullPool})
         except (IntegrityError, ProgrammingError):  # another search made the same tables at the same moment
             if not left:
                 raise
