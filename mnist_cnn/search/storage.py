@@ -8,7 +8,7 @@ import optuna
 import sqlalchemy
 from optuna.exceptions import OptunaError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -75,7 +75,7 @@ def open_storage(url: str) -> BaseStorage:
     """Makes the file or the tables where there are none."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url.startswith(JOURNAL_URL):
-        return JournalStorage(JournalFileBackend(url.removeprefix(JOURNAL_URL)))
+        return _open_journal(Path(url.removeprefix(JOURNAL_URL)))
     whole = _with_driver(make_url(url))
     if whole.get_backend_name() == "sqlite":
         return RDBStorage(whole.render_as_string())
@@ -87,6 +87,20 @@ def open_storage(url: str) -> BaseStorage:
             if not left:
                 raise
     raise AssertionError("unreachable")
+
+
+def _open_journal(file: Path) -> BaseStorage:
+    """Optuna reads past a last line that was cut off, and what it adds behind it makes the whole file unreadable."""
+    if file.exists() and file.stat().st_size:
+        lock = JournalFileSymlinkLock(str(file))  # while it is held nobody is in the midst of a line
+        lock.acquire()
+        try:
+            whole = file.read_bytes().endswith(b"\n")
+        finally:
+            lock.release()
+        if not whole:
+            raise ValueError("its last line is cut off: without it the file is as good as before")
+    return JournalStorage(JournalFileBackend(str(file)))
 
 
 @contextmanager

@@ -32,6 +32,10 @@ class Server:
             self.port = free.getsockname()[1]
         self.url = f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
 
+    @property
+    def version(self) -> str:
+        return f"PostgreSQL {self.programs.parent.name}"
+
     def call(self, program: str, *arguments: str) -> None:
         as_user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
         with (self.folder / "printed").open("ab") as printed:  # a pipe would stay open as long as the server runs

@@ -15,7 +15,6 @@ from mnist_cnn.runs.directory import Run
 from mnist_cnn.search.storage import open_storage, storage_url
 from mnist_cnn.search.trials import OWNER
 
-pytestmark = pytest.mark.cluster
 TRIALS, EPOCHS = 6, 40
 CALL = ["model=sequential", "space.data=null", "jobs=1", "prune=false", "startup_trials=2"]
 MODULE = "mnist_cnn.search.__main__"
@@ -65,7 +64,8 @@ def kill_one_of_three(folder: Path, words: list[str]) -> tuple[int, list[Program
     return half_done[0], others
 
 
-def share(folder: Path, storage: str, overrides: list[str]) -> None:
+def share(folder: Path, storage: str, overrides: list[str]) -> str:
+    """Returns what happened."""
     words = [*CALL, f"storage={storage}", f"trials={TRIALS}", f"trainer.max_epochs={EPOCHS}", f"directory={folder}"]
     half_done, others = kill_one_of_three(folder, [*words, *overrides])
     for process in others:
@@ -83,16 +83,17 @@ def share(folder: Path, storage: str, overrides: list[str]) -> None:
         assert [row["epoch"] for row in run.history()] == list(range(1, EPOCHS + 1))
         assert ("resumed" in run.log_file.read_text()) == (trial.number == half_done)
     assert len(list(folder.glob("*/config.yaml"))) == TRIALS  # none was moved aside to be run again
+    return f"three processes, one killed in trial {half_done}, which another continued: {TRIALS} of {TRIALS} complete"
 
 
-def test_a_journal_file_loses_and_doubles_nothing_when_one_of_three_is_killed(tiny_overrides, tmp_path):
-    share(tmp_path / "shared", "journal", tiny_overrides)
+def test_a_journal_file_loses_and_doubles_nothing_when_one_of_three_is_killed(tiny_overrides, tmp_path, log):
+    log(f"- search, journal file: {share(tmp_path / 'shared', 'journal', tiny_overrides)}")
 
 
 def test_postgresql_loses_and_doubles_nothing_when_one_of_three_is_killed(
-    cli, server, tiny_overrides, tmp_path, capsys
+    cli, server, tiny_overrides, tmp_path, capsys, log
 ):
-    share(tmp_path / "shared", server.url, tiny_overrides)
+    log(f"- search, {server.version}: {share(tmp_path / 'shared', server.url, tiny_overrides)}")
     # Another search in the same database, and the first again: neither meets the other's trials.
     other = [*CALL, f"storage={server.url}", "trials=1", "trainer.max_epochs=1", f"directory={tmp_path}/other"]
     assert cli(*other, *tiny_overrides, main=search.main) == 0
