@@ -124,6 +124,12 @@ def in_one_line(error: BaseException) -> str:
     return f"{words} ({Path(own[-1].filename).name}, line {own[-1].lineno}: {own[-1].line})" if own else words
 
 
+def without_passwords(text: str) -> str:
+    """A text in which URLs may stand."""
+    text = re.sub(r"(//[^:/@\s]*):.*@", r"\1:***@", text)
+    return re.sub(r"(passw(?:or)?d|pwd)=[^&\s'\"]*", r"\1=***", text, flags=re.IGNORECASE)
+
+
 def os_words(error: OSError) -> str:
     """What the system says, with the file where there is one."""
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)

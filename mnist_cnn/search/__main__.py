@@ -1,4 +1,4 @@
-"""Searches for good values with Optuna: a study in a SQLite file, which resumes and which processes can share."""
+"""Searches for good values with Optuna: a study that resumes and that processes can share."""
 
 if __name__ == "__main__":  # before the imports, which take seconds, and make tensors
     from mnist_cnn.signals import leave_at_once
@@ -14,10 +14,10 @@ if __name__ == "__main__":  # before the imports, which take seconds, and make t
 
 import contextlib
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig
 
 from mnist_cnn import cli
@@ -25,16 +25,14 @@ from mnist_cnn.config.build import build_model
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.help import help_text
 from mnist_cnn.config.metrics import OURS
-from mnist_cnn.config.python_values import command
+from mnist_cnn.config.python_values import command, quoted
 from mnist_cnn.errors import RunError
-from mnist_cnn.files import write_atomically
 from mnist_cnn.runs.directory import Run
-from mnist_cnn.runs.layout import PLAN
 from mnist_cnn.search.finals import run_finals
-from mnist_cnn.search.settings import check_training, find_directory, leaves, read_settings
+from mnist_cnn.search.settings import agree, check_training, find_plan, leaves, read_settings
 from mnist_cnn.search.usage import USAGE
 from mnist_cnn.signals import stopping
-from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
+from mnist_cnn.sweep.jobs import POLL_SECONDS, Finished, Job, run_side_by_side, start_or_continue
 from mnist_cnn.sweep.multirun import GO_ON, jobs_at_once
 from mnist_cnn.sweep.plan import Sweep, SweepJob
 from mnist_cnn.sweep.progress import SweepDisplay
@@ -50,18 +48,21 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
     Raises:
         ConfigError: a setting, a space or a training configuration that cannot work.
     """
-    from mnist_cnn.search.trials import STUDY, Trials, distribution, ends  # Optuna need not be installed
+    from mnist_cnn.search.storage import require_reachable, storage_url, told  # Optuna need not be installed
+    from mnist_cnn.search.trials import Trials, distribution, ends
 
-    directory, overrides, space = find_directory(cfg, overrides)
-    distributions = {key: distribution(key, leaf) for key, leaf in leaves(space)}
+    directory, plan = find_plan(cfg, overrides)
+    overrides = plan.arguments
+    distributions = {key: distribution(key, leaf) for key, leaf in leaves(plan.space or {})}
     # Values are chosen by validation: no trial needs the test images, unless the call says so.
     asked = overrides if any(text.startswith("test=") for text in overrides) else ["test=never", *overrides]
     base = check_training(asked, {key: ends(found) for key, found in distributions.items()})
     followed = {key: base.callbacks.checkpoint[key] for key in ("monitor", "mode")}
     ranked_by = {} if followed["monitor"] in OURS else followed
+    require_reachable(storage_url(plan.storage, directory))
     directory.mkdir(parents=True, exist_ok=True)
-    write_atomically(directory / PLAN, yaml.safe_dump({"arguments": overrides, "space": space}).encode())
-    found = Trials(directory, cfg.sampler, cfg.sampler_seed, cfg.startup_trials)
+    plan = agree(directory, plan)
+    found = Trials(directory, cfg.sampler, cfg.sampler_seed, cfg.startup_trials, plan.storage, plan.study)
     at_once = jobs_at_once(base, cfg.trials, cfg.jobs)
     print(f"search: {len(found)} of {cfg.trials} trials, {at_once} at once, in {directory}", flush=True)
 
@@ -83,8 +84,8 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
                 continue
             draws.clear()
             if cfg.prune:
-                pruning = {"_target_": "'mnist_cnn.search.pruning.PruneTrial'", "storage": f"'{found.url}'",
-                           "study": STUDY, "trial_id": found.trial_id(number),
+                pruning = {"_target_": "'mnist_cnn.search.pruning.PruneTrial'", "storage": quoted(found.url),
+                           "study": quoted(found.name), "trial_id": found.trial_id(number),
                            "startup_trials": cfg.startup_trials, "pruner": cfg.pruner, **ranked_by}  # fmt: skip
                 chosen += [f"++callbacks.pruning.{key}={value}" for key, value in pruning.items()]
             run, log_file = Run(directory / str(number)), directory / f"{number}.log"
@@ -93,11 +94,19 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
             about = SweepJob(number, own, chosen, composed.trainer.max_epochs, composed.seed)
             yield start_or_continue(composed, run, chosen, log_file, about)
 
+    def rounds() -> Iterator[Finished]:
+        """Again while there are trials of processes that were killed meanwhile."""
+        yield from run_side_by_side(jobs(), train, at_once, display.tick, display.started)
+        while found.left_behind():
+            time.sleep(POLL_SECONDS)  # for the end of their runs
+            yield from run_side_by_side(jobs(), train, at_once, display.tick, display.started)
+
     failed = 0
     again = command("search", directory=directory, trials=cfg.trials)
     display = SweepDisplay(Sweep.load(directory), at_once, cfg.trials)
-    with found.owned(), stopping(lambda: GO_ON.format(again)), display.live or contextlib.nullcontext():
-        for ended in run_side_by_side(jobs(), train, at_once, display.tick, display.started):
+    live = display.live or contextlib.nullcontext()
+    with told(found.url), found.owned(), stopping(lambda: GO_ON.format(again)), live:
+        for ended in rounds():
             failed += found.tell(ended.job.about.number, ended.killed)
             display.ended(ended.job.about, ended.error)
     print(write_summary(Sweep.load(directory)))

@@ -1,10 +1,12 @@
 """What a search is told: its own settings, the space it searches, and the configuration of its trainings."""
 
 import importlib.util
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import yaml
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,12 +17,12 @@ from mnist_cnn.config.place import config_dir
 from mnist_cnn.config.protocol import no_validation
 from mnist_cnn.config.schema import ROOT_KEYS, find_problems
 from mnist_cnn.config.tiny import is_tiny
-from mnist_cnn.errors import ConfigError, RunError
-from mnist_cnn.files import require_folder
+from mnist_cnn.errors import ConfigError, RunError, without_passwords
+from mnist_cnn.files import locked, require_folder, write_atomically
 from mnist_cnn.runs.directory import dated
 from mnist_cnn.runs.layout import CONFIG, PLAN
-from mnist_cnn.sweep.plan import read_plan
-from mnist_cnn.values import Count, NotNegativeInt, PathName, Seed, problem
+from mnist_cnn.sweep.plan import STUDY, Plan, read_plan
+from mnist_cnn.values import Count, NotNegativeInt, PathName, Seed, fits, problem
 
 KEYS: dict[str, Any] = {
     "trials": Count,
@@ -34,6 +36,7 @@ KEYS: dict[str, Any] = {
     "finalists": NotNegativeInt,
     "final_seeds": Count,
     "directory": PathName | None,
+    "storage": str | None,
     "space": dict,
 }
 
@@ -42,8 +45,15 @@ def read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
     """The search's own settings, and the overrides for training.
 
     Raises:
-        ConfigError: a setting out of its range, or an override that does not parse.
+        ConfigError: a setting out of its range, or an override that does not parse; without passwords.
     """
+    try:
+        return _read_settings(texts)
+    except ConfigError as error:
+        raise ConfigError([without_passwords(each) for each in error.problems]) from None
+
+
+def _read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
     parsed = parse(texts)
     if problems := [_one_value(o) for o in parsed if o.is_sweep_override()]:
         raise ConfigError(problems)
@@ -54,6 +64,13 @@ def read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
     problems = [wrong for key, hint in KEYS.items() if (wrong := problem(key, plain[key], hint))]
     if importlib.util.find_spec("optuna") is None:
         problems.append('optuna is not installed; pip install "mnist-cnn[search]"')
+    elif fits(cfg.storage, KEYS["storage"]):
+        from mnist_cnn.search.storage import lasting, storage_problem
+
+        if wrong := storage_problem(cfg.storage):
+            problems.append(wrong)
+        else:
+            cfg.storage = lasting(cfg.storage)
     if problems := problems or _given_and_searched(cfg, parsed):
         raise ConfigError(problems)
     if is_tiny():
@@ -80,11 +97,13 @@ def _one_value(override: Override) -> str:
     key, values = override.key_or_group, ", ".join(override.sweep_string_iterator())
     if (config_dir() / key).is_dir():
         return f"{line(override)}: a search takes one {key}"
+    if key in KEYS:
+        return f"{line(override)}: takes one value; with a comma in it, write \"{key}='...'\""
     return f"{line(override)}: several values are searched as 'space.{key}={{choices: [{values}]}}'"
 
 
-def find_directory(cfg: DictConfig, overrides: list[str]) -> tuple[Path, list[str], dict[str, Any]]:
-    """Where a new search goes, with its overrides and space; a search that the settings name brings its own."""
+def find_plan(cfg: DictConfig, overrides: list[str]) -> tuple[Path, Plan]:
+    """Where a new search goes, and what it is; a search that the settings name brings its own plan."""
     space: Any = OmegaConf.to_container(cfg.space)
     directory = Path(str(cfg.directory)).resolve() if cfg.directory is not None else None
     if directory is None or not (directory / PLAN).is_file():
@@ -93,13 +112,28 @@ def find_directory(cfg: DictConfig, overrides: list[str]) -> tuple[Path, list[st
             if (directory / CONFIG).exists():
                 raise ConfigError([f"directory={directory}: a training run; name another folder for the search"])
         root = Path(compose_run(overrides).cfg.run_root)
-        return directory or dated(root / "search").resolve(), overrides, space
+        directory = directory or dated(root / "search").resolve()
+        shared = cfg.storage not in (None, "journal")  # a name that no other search has there
+        study = f"{directory.name}-{uuid.uuid4().hex[:8]}" if shared else STUDY
+        return directory, Plan(arguments=overrides, space=space, storage=cfg.storage, study=study)
     plan = read_plan(directory)
     if plan.space is None:
         raise ConfigError([f"directory={directory}: a sweep, no search; -m resume={directory} continues it"])
     if overrides and sorted(overrides) != sorted(plan.arguments):
         raise ConfigError([f"directory: this search continues as it was started: {' '.join(plan.arguments)}"])
-    return directory, plan.arguments, plan.space
+    if cfg.storage not in (None, plan.storage):
+        kept = f"its trials are in {plan.storage or 'a file of its own'}; leave storage out, or begin another search"
+        raise ConfigError([f"storage = {cfg.storage!r}: this search continues as it was started: {kept}"])
+    return directory, plan
+
+
+def agree(directory: Path, plan: Plan) -> Plan:
+    """Writes the plan of a new search; of several processes that begin it at once the first one says what it is."""
+    with locked(directory):
+        if not (directory / PLAN).is_file():
+            said = plan.model_dump(include={"arguments", "space", "storage", "study"}, exclude_defaults=True)
+            write_atomically(directory / PLAN, yaml.safe_dump(said).encode())
+        return read_plan(directory)
 
 
 def leaves(space: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,7 +1,7 @@
-"""The trials of a search in Optuna's database, which several processes can share and which outlives them."""
+"""The trials of a search in Optuna's storage, which several processes can share and which outlives them."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,35 +9,43 @@ from typing import Any
 import optuna
 from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import OptunaError
-from optuna.trial import TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from optuna.trial import FrozenTrial, Trial, TrialState
 
-from mnist_cnn.errors import ConfigError, RunError
-from mnist_cnn.files import is_locked, locked, require_file
+from mnist_cnn.errors import ConfigError
+from mnist_cnn.files import is_locked, locked
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.search.storage import open_storage, storage_url, told
+from mnist_cnn.sweep.plan import STUDY
 
-STUDY = "search"
-DATABASE = "study.db"
 TOO_LARGE = "trained parameters above the budget"
 OWNER = "process"  # that asked for a trial and tells its outcome
 
 
 class Trials:
-    """A study on disk.
+    """A study in a storage, and the directory of its runs.
 
     Args:
         sampler: `tpe` or `random`; `startup_trials` random ones come before tpe begins.
+        storage: as `lasting` gives it.
+        study: the name in the storage.
     """
 
-    def __init__(self, directory: Path, sampler: str, sampler_seed: int | None, startup_trials: int) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.directory, self.own = directory, uuid.uuid4().hex
-        self.url = f"sqlite:///{directory / DATABASE}"
-        with locked(directory), _readable(directory / DATABASE):  # two processes must not both make the database
-            self.storage = optuna.storages.RDBStorage(self.url)
+    def __init__(
+        self,
+        directory: Path,
+        sampler: str,
+        sampler_seed: int | None,
+        startup_trials: int,
+        storage: str | None = None,
+        study: str = STUDY,
+    ) -> None:
+        self.directory, self.own, self.name = directory, uuid.uuid4().hex, study
+        self.dropped: set[int] = set()  # killed while this process ran them: not again by the same
+        self.url = storage_url(storage, directory)
+        with locked(directory), told(self.url, opening=True):  # two processes must not both make the database
+            self.storage = open_storage(self.url)
             self.study = optuna.create_study(
-                storage=self.storage, study_name=STUDY, direction="maximize", load_if_exists=True
+                storage=self.storage, study_name=study, direction="maximize", load_if_exists=True
             )
             found = self.study.trials
         # a search that goes on must not draw its first values again
@@ -74,33 +82,46 @@ class Trials:
         once = {str(sorted(trial.params.items())): trial for trial in reversed(ordered)}
         return [(trial.number, trial.params) for trial in reversed(once.values())][:count]
 
-    def to_run(self, count: int, distributions: dict[str, BaseDistribution]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Number and values of trials that a killed process left, then of new ones until there are `count`."""
+    def to_run(self, count: int, distributions: Mapping[str, BaseDistribution]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Number and values of trials that killed processes left, and of new ones until there are `count`."""
+        while (found := self._next(count, distributions)) is not None:
+            yield found
+
+    def left_behind(self) -> list[FrozenTrial]:
+        """Unfinished trials of processes that have ended; their runs may take a moment longer to."""
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [each for each in running if each.number not in self.dropped and self._gone(each.user_attrs.get(OWNER))]
+
+    def _next(self, count: int, distributions: Mapping[str, BaseDistribution]) -> tuple[int, dict[str, Any]] | None:
         with locked(self.directory):
-            running = self.study.get_trials(states=(TrialState.RUNNING,))
-            adopted = [trial for trial in running if self._gone(trial.user_attrs.get(OWNER))]
-            for trial in adopted:
-                self.storage.set_trial_user_attr(self.trial_id(trial.number), OWNER, self.own)
-        for trial in adopted:
-            if not Run(self.directory / str(trial.number)).busy:
-                yield trial.number, trial.params
-        while len(self) < count:
-            with locked(self.directory):
-                asked = self.study.ask(distributions)
-                asked.set_user_attr(OWNER, self.own)
-            yield asked.number, asked.params
+            left = [trial.number for trial in self.left_behind() if not self._run(trial.number).busy]
+            # A process can be killed between the end of a run and telling of it.
+            ended = [number for number in left if self._has_ended(number)]
+            for number in ended:
+                self.tell(number)
+            adopted = next((number for number in left if number not in ended), None)
+            if adopted is not None:
+                trial = Trial(self.study, self.trial_id(adopted))
+            elif len(self) < count:
+                trial = self.study.ask()
+            else:
+                return None
+            trial.set_user_attr(OWNER, self.own)
+            # Of an adopted one the values that it has, and those that a killed process had not drawn yet.
+            return trial.number, {key: _value(trial, key, each) for key, each in distributions.items()}
 
     def trial_id(self, number: int) -> int:
-        """The database's own number of a trial."""
-        study = self.storage.get_study_id_from_name(STUDY)
+        """The storage's own number of a trial."""
+        study = self.storage.get_study_id_from_name(self.name)
         return self.storage.get_trial_id_from_study_id_trial_number(study, number)
 
     def tell(self, number: int, killed: bool = False) -> bool:
-        """Passes a trial's outcome on; whether it failed. One that was killed is left to the next call to take up."""
+        """Passes a trial's outcome on; whether it failed. One that was killed is left to another process to take up."""
         if killed:
+            self.dropped.add(number)
             self.storage.set_trial_user_attr(self.trial_id(number), OWNER, None)
             return True
-        record = Run(self.directory / str(number)).record()
+        record = self._run(number).record()
         if record is not None and record.completed:
             self.study.tell(number, record.rank, skip_if_finished=True)
             return False
@@ -108,24 +129,29 @@ class Trials:
         self.study.tell(number, state=TrialState.PRUNED if pruned else TrialState.FAIL, skip_if_finished=True)
         return not pruned
 
+    def _run(self, number: int) -> Run:
+        return Run(self.directory / str(number))
+
+    def _has_ended(self, number: int) -> bool:
+        record = self._run(number).record()
+        return record is not None and (record.completed or record.status == "pruned")
+
     def _gone(self, owner: str | None) -> bool:
         """Whether the process that asked for an unfinished trial has ended; one without a name was killed asking."""
-        return owner is None or not is_locked(self._lock_of(owner))
+        return owner is None or (owner != self.own and not is_locked(self._lock_of(owner)))
 
     def _lock_of(self, owner: str) -> Path:
         return self.directory / f".owner-{owner}"
 
 
-@contextmanager
-def _readable(file: Path) -> Iterator[None]:
-    """Raises RunError where the database of a search is something else, or damaged."""
-    if file.exists():
-        require_file(file, RunError)
-    try:
-        yield
-    except (SQLAlchemyError, OptunaError, LookupError, ValueError, RuntimeError, AssertionError) as error:
-        words = str(error.__cause__ or error).splitlines()[0]
-        raise RunError(f"{file}: not the study of a search ({words}); put back a copy, or begin a new one") from error
+def _value(trial: Trial, key: str, found: BaseDistribution) -> Any:
+    """Drawn, unless the trial has one."""
+    if isinstance(found, CategoricalDistribution):
+        return trial.suggest_categorical(key, found.choices)
+    if isinstance(found, IntDistribution):
+        return trial.suggest_int(key, found.low, found.high, log=found.log)
+    assert isinstance(found, FloatDistribution)
+    return trial.suggest_float(key, found.low, found.high, log=found.log)
 
 
 def distribution(key: str, leaf: dict[str, Any]) -> BaseDistribution:

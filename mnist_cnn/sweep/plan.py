@@ -23,6 +23,7 @@ COMPLETED, RUNNING, WAITING = "completed", "running", "waiting"
 DIVERGED, REFUSED, FAILED, KILLED, STOPPED = "diverged", "refused", "failed", "killed", "stopped"
 PRUNED = "pruned"  # by a search
 OF_SEARCH = ("callbacks.pruning", "figures=", "test=")  # given to every trial
+STUDY = "search"  # name of a study in a file of its own
 OF_HYDRA = "multirun.yaml"  # what its launchers begin with
 MOST = 16 * MIB  # of a plan: ten thousand jobs
 TO_RUN = (WAITING, FAILED, KILLED, STOPPED)
@@ -49,6 +50,7 @@ class Plan(BaseModel):
     """What sweep.yaml holds: of a sweep its jobs, of a search the space that its trials are of.
 
     Args:
+        storage: of a search, as its setting says; `study`: its name there.
         elsewhere: a Hydra launcher runs the jobs.
         launcher: the words that name it where it is SLURM, whose jobs this package puts into the queue itself.
     """
@@ -56,6 +58,8 @@ class Plan(BaseModel):
     arguments: list[str]
     jobs: list[SweepJob] | None = None
     space: dict[str, Any] | None = None
+    storage: str | None = None
+    study: str = STUDY
     elsewhere: bool = False
     launcher: list[str] = []
 

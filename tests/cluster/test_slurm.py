@@ -127,7 +127,7 @@ def test_a_job_whose_node_is_lost_goes_on_elsewhere_and_its_old_process_writes_n
 
 def test_a_job_that_meets_its_time_limit_goes_back_or_is_named_and_resumed(commands, slurm, uninterrupted, log):
     """SLURM looks at time limits every half minute, and warns of them up to a minute early."""
-    words = [*LONG, "hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=10"]
+    words = [*LONG, "hydra.launcher.timeout_min=3", "hydra.launcher.signal_delay_s=10"]
     back = commands.submit("back", *words, "seed=7")
     ends = commands.submit("ends", *words, "seed=8", "hydra.launcher.max_num_timeout=0")
     [back_id], [ends_id] = ids_of(back), ids_of(ends)
@@ -145,7 +145,7 @@ def test_a_job_that_meets_its_time_limit_goes_back_or_is_named_and_resumed(comma
     for sweep in (back, ends):
         assert_as_uninterrupted(sweep, uninterrupted)
     log(
-        f"- time limit of 2 min: {back_id} put back after {stopped_in} of {EPOCHS} epochs, COMPLETED; with "
+        f"- time limit of 3 min: {back_id} put back after {stopped_in} of {EPOCHS} epochs, COMPLETED; with "
         f"max_num_timeout=0 {ends_id}: {state} after {killed_in}, resumed as {ids_of(ends)[0]}: COMPLETED; figures and "
         "weights as uninterrupted"
     )

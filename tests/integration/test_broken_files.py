@@ -60,13 +60,17 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "metrics.csv": lambda path: Run(path.parent).history(),
     "sweep.yaml": lambda path: Sweep.load(path.parent),
     "study.db": lambda path: Trials(path.parent, "random", None, 1),
+    "study.journal": lambda path: Trials(path.parent, "random", None, 1, "journal"),
     "last.ckpt": load_checkpoint,
     NAMES[0]: lambda path: read_idx(path, 3),
     "train.csv": _layout,
     "train.npz": lambda path: mc_arrays(path),
     "picture.png": lambda path: _read(path, "resize"),
 }
-FINE = {("overrides.yaml", "empty"), ("metrics.csv", "empty"), ("study.db", "empty"), ("picture.png", "a picture")}
+FINE = {
+    ("overrides.yaml", "empty"), ("metrics.csv", "empty"), ("study.db", "empty"), ("study.journal", "empty"),
+    ("picture.png", "a picture"),
+}  # fmt: skip
 
 
 def mc_arrays(path: Path) -> Any:

@@ -33,7 +33,9 @@ def table(path: Path) -> Any:
     return data.labels("train"), data.pixels("train")
 
 
-USES: dict[str, list[Callable[[Path], Any]]] = {name: [read] for name, read in READERS.items() if name != "study.db"}
+USES: dict[str, list[Callable[[Path], Any]]] = {
+    name: [read] for name, read in READERS.items() if not name.startswith("study.")
+}
 USES["train.csv"] = [table]
 USES["last.ckpt"] += [mc.load]
 # What reads several files of a run may name another, or the key: it must say so in a line for each all the same.
