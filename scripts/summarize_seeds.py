@@ -101,7 +101,6 @@ def row(folders: Sequence[Sequence[Seed]]) -> list[str]:
     runs = folders[0]
     first = runs[0].record
     protocol = known(first.protocol)
-    tests = Spread.of([run.record.results.test_acc for run in runs]).in_percent
     return [
         ", ".join(seeds[0].folder for seeds in folders),
         protocol.dataset,
@@ -111,12 +110,19 @@ def row(folders: Sequence[Sequence[Seed]]) -> list[str]:
         protocol.summary,
         str(len(runs)),
         validation(runs),
-        tests.text(3, " %"),
-        tests.range(2, " %"),
-        Spread.of([run.record.results.test_loss for run in runs]).text(4),
+        *tests(runs),
         whole([run.images for run in runs]),
         Spread.of([run.seconds for run in runs]).text(1),
     ]
+
+
+def tests(runs: Sequence[Seed]) -> list[str]:
+    """Accuracy, its range, and loss; empty where the test images were not read."""
+    if any(run.record.results.test_acc is None for run in runs):
+        return ["", "", ""]
+    accuracy = Spread.of([run.record.results.test_acc for run in runs]).in_percent
+    loss = Spread.of([run.record.results.test_loss for run in runs])
+    return [accuracy.text(3, " %"), accuracy.range(2, " %"), loss.text(4)]
 
 
 def validation(runs: Sequence[Seed]) -> str:

@@ -20,7 +20,7 @@ from mnist_cnn.errors import ConfigError, DataError, nearest
 BEFORE: dict[str, Any] = {
     "test": "once", "data.fold": None, "data.folds": 5, "data.fraction": 1.0, "data.imbalance": None,
     "data.balanced": False, "data.prepare": "resize", "data.class_names": None, "speed.cuda_graph": False,
-    "teacher": None, "teacher_share": 0.5, "teacher_temperature": 2.0,
+    "teacher": None, "teacher_share": 0.5, "teacher_temperature": 2.0, "detach": False,
 }  # fmt: skip
 READ_HERE = ("validate_on", "fold", "folds", "imbalance", "class_names")  # keys of `data`
 MONITOR = "val/acc"  # of conf/callbacks/checkpoint.yaml
