@@ -84,6 +84,16 @@ def test_validation_is_that_of_the_weights_that_were_tested(summary):
     assert [row["validation accuracy"] for row in rows] == ["99.10 %", "90.00 %"]
 
 
+def test_runs_that_never_read_the_test_images_have_no_test_figures(summary):
+    one = metrics(1, 0.991)
+    del one["figures"]["test/acc"], one["figures"]["test/loss"]
+    [row] = summary(one=one)
+    assert (row["validation accuracy"], row["test accuracy"], row["test min–max"], row["test loss"]) == (
+        "99.10 %",
+        *[""] * 3,
+    )
+
+
 def test_images_seen_are_those_that_were_trained_on(tmp_path, summary):
     """An epoch may have been cut short, by trainer.limit_train_batches for example."""
     (tmp_path / "b.csv").write_text("epoch,images,train_seconds\n1,640,1.0\n2,640,1.0\n")
