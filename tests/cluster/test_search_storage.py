@@ -15,6 +15,7 @@ from mnist_cnn.runs.directory import Run
 from mnist_cnn.search.storage import open_storage, storage_url
 from mnist_cnn.search.trials import OWNER
 
+pytestmark = pytest.mark.cluster
 TRIALS, EPOCHS = 6, 40
 CALL = ["model=sequential", "space.data=null", "jobs=1", "prune=false", "startup_trials=2"]
 MODULE = "mnist_cnn.search.__main__"
