@@ -33,7 +33,7 @@ and writes the book: docs/records/README.md.
 
   python -m mnist_cnn.records                        all: many hours
   python -m mnist_cnn.records under_8k               the records of a size
-  python -m mnist_cnn.records 4 seeds=3              one of them, by its number
+  python -m mnist_cnn.records 3 seeds=6              one of them, by its number
   python -m mnist_cnn.records {ablation}                    what was measured while
                                                      choosing, on validation
   python -m mnist_cnn.records book                   the book alone

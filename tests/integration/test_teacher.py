@@ -60,6 +60,7 @@ def test_a_run_says_who_taught_it(cli, tiny_overrides, tmp_path, capsys):
     [
         (["teacher=runs/nowhere"], "teacher = 'runs/nowhere': no such run directory or checkpoint"),
         (["teacher=gap", "model.loss={_target_: torch.nn.MultiMarginLoss}"], "its answers are probabilities"),
+        (["teacher=gapp"], "did you mean 'gap'?"),
         (["teacher=gap", "teacher_share=1.5"], "teacher_share = 1.5"),
         (["teacher=gap", "augment=any", "augment._target_=torchvision.transforms.v2.MixUp"], "that mixes images"),
     ],
