@@ -40,6 +40,7 @@ def test_records_stand_in_order_within_their_budgets_and_never_among_watched_tes
             assert run.settings == settings_digest(composed(one.runs, "record")), one
 
 
+@pytest.mark.slow
 def test_everything_that_is_planned_can_run():
     """`composed` checks it."""
     nets = [one.runs for one in records()] + [one.runs for ingredients in ablations().values() for one in ingredients]
