@@ -20,11 +20,7 @@ from mnist_cnn.files import require_folder
 from mnist_cnn.records.book import write_book
 from mnist_cnn.records.entries import ablations, budgets, wanted
 from mnist_cnn.reproduce.results import Results
-from mnist_cnn.reproduce.running import run_missing
-from mnist_cnn.runs.directory import Run
-from mnist_cnn.runs.environment import git_state
-from mnist_cnn.signals import stopping
-from mnist_cnn.sweep.multirun import GO_ON
+from mnist_cnn.reproduce.running import run_what_is_left
 from mnist_cnn.values import Count, PathName
 
 USAGE = """\
@@ -70,15 +66,9 @@ def run(names: Sequence[str], options: Options) -> int:
     results = Results(options.results / "records")
     runs = wanted(names, options.seeds)
     missing = [one for one in runs if results.of(one) is None]
-    print(f"{len(runs)} runs: {len(runs) - len(missing)} done, {len(missing)} to do", flush=True)
-    if options.dry_run:
-        print("\n".join(str(one) for one in missing))
+    failed = run_what_is_left(runs, missing, results, options.run_root, options.jobs, options.dry_run)
+    if failed is None:
         return 0
-    if (code := git_state()) and code["dirty"]:
-        print("warning: the code has changes that are not committed, so that what runs now does not stand", flush=True)
-    again = "the same command: finished runs are skipped"
-    with Run(options.run_root).held(), stopping(lambda: GO_ON.format(again)):
-        failed = run_missing(missing, results, options.run_root, options.jobs)
     write_book(options.results, options.book)
     print(f"book: {options.book}")
     return failed

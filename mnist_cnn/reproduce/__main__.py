@@ -21,10 +21,8 @@ from mnist_cnn.files import require_folder
 from mnist_cnn.reproduce.check import changed_pages, differences, provenance, short_entries
 from mnist_cnn.reproduce.pages import write_pages
 from mnist_cnn.reproduce.results import Results
-from mnist_cnn.reproduce.running import run_missing
+from mnist_cnn.reproduce.running import run_missing, run_what_is_left
 from mnist_cnn.reproduce.study import chosen, documents, plan
-from mnist_cnn.runs.directory import Run
-from mnist_cnn.runs.environment import git_state
 from mnist_cnn.signals import stopping
 from mnist_cnn.sweep.multirun import GO_ON
 from mnist_cnn.values import Count, PathName
@@ -80,15 +78,9 @@ def reproduce(names: Sequence[str], options: Options) -> int:
     results = Results(options.results)
     missing = [run for run in runs if results.of(run) is None]
     missing.sort(key=lambda run: not results.superseded(run))
-    print(f"{len(runs)} runs: {len(runs) - len(missing)} done, {len(missing)} to do", flush=True)
-    if options.dry_run:
-        print("\n".join(str(run) for run in missing))
+    failed = run_what_is_left(runs, missing, results, options.run_root, options.jobs, options.dry_run)
+    if failed is None:
         return 0
-    if (code := git_state()) and code["dirty"]:
-        print("warning: the code has changes that are not committed, so that what runs now does not stand", flush=True)
-    again = "the same command: finished runs are skipped"
-    with Run(options.run_root).held(), stopping(lambda: GO_ON.format(again)):
-        failed = run_missing(missing, results, options.run_root, options.jobs)
     write_pages(documents(), results, options.pages)
     print(f"pages: {options.pages}")
     return failed

@@ -9,9 +9,32 @@ from mnist_cnn.reproduce.results import Results
 from mnist_cnn.reproduce.rows import typical_seconds
 from mnist_cnn.reproduce.study import StudyRun, composed
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.environment import git_state
 from mnist_cnn.runs.record import known
+from mnist_cnn.signals import stopping
 from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
+from mnist_cnn.sweep.multirun import GO_ON
 from mnist_cnn.train import train
+
+
+def run_what_is_left(
+    runs: Sequence[StudyRun], missing: list[StudyRun], results: Results, run_root: Path, jobs: int, dry_run: bool
+) -> int | None:
+    """As `run_missing`, for a command of a person: says how much there is to do, keeps other calls out, can be stopped.
+
+    Args:
+        runs: all that are wanted.
+        dry_run: only say it; returns None then.
+    """
+    print(f"{len(runs)} runs: {len(runs) - len(missing)} done, {len(missing)} to do", flush=True)
+    if dry_run:
+        print("\n".join(str(run) for run in missing))
+        return None
+    if (code := git_state()) and code["dirty"]:
+        print("warning: the code has changes that are not committed, so that what runs now does not stand", flush=True)
+    again = "the same command: finished runs are skipped"
+    with Run(run_root).held(), stopping(lambda: GO_ON.format(again)):
+        return run_missing(missing, results, run_root, jobs)
 
 
 def run_missing(missing: list[StudyRun], results: Results, run_root: Path, jobs: int) -> int:
