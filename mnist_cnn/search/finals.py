@@ -9,6 +9,7 @@ from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.python_values import command
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.record import Record, known
 from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
 from mnist_cnn.train import train
 
@@ -25,13 +26,13 @@ def run_finals(
         base: whose seed the trials had; the finals have the next ones.
     """
     wanted = [(number, overrides, base.seed + 1 + i) for i in range(seeds) for number, overrides in finalists.items()]
-    left = [each for each in wanted if _rank(_run(directory, each[0], each[2])) is None]
+    left = [each for each in wanted if _finished(_run(directory, each[0], each[2])) is None]
     print(f"finals: {len(finalists)} settings with {seeds} fresh seeds each, {len(left)} runs to do", flush=True)
     failed = 0
     for ended in run_side_by_side(_jobs(directory, left), train, at_once):
         failed += ended.error is not None
-        rank = _rank(ended.job.run)
-        print(f"{ended.job.run.path}: {f'{rank:.4f}' if rank is not None else ended.error}", flush=True)
+        record = _finished(ended.job.run)
+        print(f"{ended.job.run.path}: {record.shown(record.validation) if record else ended.error}", flush=True)
     print(_told(directory, list(finalists), {seed for _, _, seed in wanted}))
     return failed
 
@@ -47,16 +48,19 @@ def _run(directory: Path, number: int, seed: int) -> Run:
     return Run(directory / FINAL / str(number) / f"seed_{seed}")
 
 
-def _rank(run: Run) -> float | None:
+def _finished(run: Run) -> Record | None:
     record = run.record()
-    return record.rank if record is not None and record.completed else None
+    return record if record is not None and record.completed else None
 
 
 def _told(directory: Path, numbers: Sequence[int], seeds: set[int]) -> str:
-    found = {number: [_rank(_run(directory, number, seed)) for seed in sorted(seeds)] for number in numbers}
-    spreads = {number: Spread.of(values) for number, each in found.items() if (values := [v for v in each if v])}
-    order = sorted(spreads, key=lambda number: -spreads[number].mean)
-    lines = [f"trial {number}: {spreads[number].text(4)}, {spreads[number].n} seeds" for number in order]
+    runs = {number: [_finished(_run(directory, number, seed)) for seed in sorted(seeds)] for number in numbers}
+    finished = {number: done for number, each in runs.items() if (done := [run for run in each if run is not None])}
+    order = sorted(finished, key=lambda number: -Spread.of([run.rank for run in finished[number]]).mean)
+    lines = []
+    for number in order:
+        spread = Spread.of([known(run.validation) for run in finished[number]])
+        lines.append(f"trial {number}: {spread.text(4)}, {spread.n} seeds")
     if len(order) > 1:
         names = [str(directory / FINAL / str(number)) for number in reversed(order[:2])]
         lines.append(f"whether the first two differ: {command('compare')} {' '.join(names)}")

@@ -88,6 +88,8 @@ def test_nets_within_a_budget_and_the_best_again_with_fresh_seeds(cli, tiny_over
     assert all(final["protocol"]["test"] == "never" for final in finals)
     assert "2 settings with 2 fresh seeds each, 4 runs to do" in told
     assert f"python -m mnist_cnn.compare {folder}/final/" in told
+    for number in {file.parent.name for file in folder.glob("final/*/seed_2")}:
+        assert f"trial {number}: 0." in told
     assert cli(*call, main=search.main) == 0
     assert "4 runs to do" not in capsys.readouterr().out
 
