@@ -19,6 +19,7 @@ from mnist_cnn.errors import RunError
 from mnist_cnn.files import require_folder
 from mnist_cnn.records.book import write_book
 from mnist_cnn.records.entries import ablations, budgets, wanted
+from mnist_cnn.records.missed import keep_missed
 from mnist_cnn.reproduce.results import Results
 from mnist_cnn.reproduce.running import run_what_is_left
 from mnist_cnn.values import Count, PathName
@@ -69,6 +70,7 @@ def run(names: Sequence[str], options: Options) -> int:
     failed = run_what_is_left(runs, missing, results, options.run_root, options.jobs, options.dry_run)
     if failed is None:
         return 0
+    keep_missed(runs, results, options.run_root)
     write_book(options.results, options.book)
     print(f"book: {options.book}")
     return failed
