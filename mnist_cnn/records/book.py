@@ -10,7 +10,7 @@ from mnist_cnn.config.build import build_data, build_model
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.python_values import command
 from mnist_cnn.inspect.layers import inspected_layers
-from mnist_cnn.records.entries import SEEDS, Ingredient, RecordEntry, ablations, budgets, records
+from mnist_cnn.records.entries import SEEDS, Ingredient, RecordEntry, ablations, budgets, published, records
 from mnist_cnn.records.missed import Missed, draw_missed, missed_by_all
 from mnist_cnn.records.plots import draw
 from mnist_cnn.records.seeds import Seeds
@@ -32,6 +32,7 @@ def write_book(results: Path, book: Path, pictures: bool = True) -> None:
     book.mkdir(parents=True, exist_ok=True)
     found = {one.number: Seeds(results / one.folder) for one in records()}
     parts = ["## Records", _best(found), "## In the order in which they were set", _all(found)]
+    parts += ["## Figures of others", _published()]
     for name, ingredients in ablations().items():
         table = _ablation(ingredients, results)
         parts += [f"## Single changes: {name}", table] if table else []
@@ -103,6 +104,13 @@ def _multiply_adds(overrides: Sequence[str]) -> int:
     net: Any = build_model(compose_run(list(overrides)).cfg).eval()
     with torch.random.fork_rng():
         return sum(layer.multiply_adds for layer in inspected_layers(net.net))
+
+
+def _published() -> str:
+    head = ["trained parameters", "accuracy", "how", "where"]
+    lines = [[f"{one.parameters:,}", f"{one.accuracy:.2f} %", one.how,
+              f"[{one.where}](https://github.com/{one.where}), {one.year}"] for one in published()]  # fmt: skip
+    return markdown_table([head, *lines])
 
 
 def _missed(found: Sequence[Missed]) -> str:
