@@ -25,7 +25,8 @@ if "$python" -m pip install --quiet --constraint constraints.txt uv; then
     hand_on find-links UV_FIND_LINKS
     hand_on cert SSL_CERT_FILE
     [ -t 2 ] || export UV_NO_PROGRESS=1
-    if "$venv/bin/uv" pip install --quiet --python "$python" "$@" --editable ".[dev]"; then
+    # As pip does. Where Python may write no bytecode itself, as in many containers, each start would compile 7 s more.
+    if "$venv/bin/uv" pip install --quiet --compile-bytecode --python "$python" "$@" --editable ".[dev]"; then
         echo "Set up by uv in $(($(date +%s) - began)) s"
         exit
     fi

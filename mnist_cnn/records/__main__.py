@@ -5,6 +5,11 @@ if __name__ == "__main__":  # before the imports, which take seconds, and make t
     from mnist_cnn.speed import huge_pages
 
     leave_at_once()
+
+    from mnist_cnn.cli import usage_at_once
+    from mnist_cnn.records.usage import usage
+
+    usage_at_once(usage())
     huge_pages.ask_for()
 
 import sys
@@ -18,36 +23,17 @@ from mnist_cnn.config.tiny import is_tiny
 from mnist_cnn.errors import RunError
 from mnist_cnn.files import require_folder
 from mnist_cnn.records.book import write_book
-from mnist_cnn.records.entries import ablations, budgets, wanted
+from mnist_cnn.records.entries import wanted
+from mnist_cnn.records.missed import keep_missed
+from mnist_cnn.records.usage import usage
 from mnist_cnn.reproduce.results import Results
 from mnist_cnn.reproduce.running import run_what_is_left
 from mnist_cnn.values import Count, PathName
 
-USAGE = """\
-Runs the records that are missing from the results, ten fresh seeds of each,
-and writes the book: docs/records/README.md.
-
-  python -m mnist_cnn.records                        all: many hours
-  python -m mnist_cnn.records under_8k               the records of a size
-  python -m mnist_cnn.records 3 seeds=6              one of them, by its number
-  python -m mnist_cnn.records {ablation}                    what was measured while
-                                                     choosing, on validation
-  python -m mnist_cnn.records book                   the book alone
-
-  seeds=N              so many of each
-  jobs=N               runs side by side (default 1), each with one thread
-  run_root=FOLDER      where runs go (default runs/records)
-  results=FOLDER       where figures are kept (default results)
-  book=FOLDER          where the book goes (default docs/records)
-  dry_run=true         only say what would run
-
-Sizes: {budgets}
-It can be stopped and started again, as python -m mnist_cnn.reproduce."""
-
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line may say; see `USAGE`."""
+    """What the command line may say; see usage.py."""
 
     seeds: int | None = None
     jobs: int = 1
@@ -69,6 +55,7 @@ def run(names: Sequence[str], options: Options) -> int:
     failed = run_what_is_left(runs, missing, results, options.run_root, options.jobs, options.dry_run)
     if failed is None:
         return 0
+    keep_missed(runs, results, options.run_root)
     write_book(options.results, options.book)
     print(f"book: {options.book}")
     return failed
@@ -91,8 +78,7 @@ def parse(arguments: Sequence[str]) -> tuple[list[str], Options]:
 
 def main() -> None:
     with cli.user_errors(trains=True):
-        usage = USAGE.format(budgets=", ".join(budgets()), ablation=next(iter(ablations())))
-        names, options = parse(cli.arguments(usage))
+        names, options = parse(cli.arguments(usage()))
         if names == ["book"]:
             write_book(options.results, options.book)
             print(f"book: {options.book}")

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 
-from mnist_cnn.config.build import build_model
+from mnist_cnn.config.build import build_data, build_model
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.python_values import command
 from mnist_cnn.inspect.layers import inspected_layers
-from mnist_cnn.records.entries import SEEDS, Ingredient, RecordEntry, ablations, budgets, records
+from mnist_cnn.records.entries import SEEDS, Ingredient, RecordEntry, ablations, budgets, published, records
+from mnist_cnn.records.missed import Missed, draw_missed, missed_by_all
 from mnist_cnn.records.plots import draw
 from mnist_cnn.records.seeds import Seeds
 from mnist_cnn.report.difference import Difference
@@ -18,6 +19,8 @@ from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import markdown_table
 from mnist_cnn.reproduce.claims import WORDS, words
 from mnist_cnn.reproduce.pages import refresh
+from mnist_cnn.reproduce.plots import UNDATED
+from mnist_cnn.runs.provenance import MISSED
 from mnist_cnn.runs.record import known
 
 TEST_IMAGES, VALIDATION_IMAGES = 10_000, 5_000
@@ -29,12 +32,21 @@ def write_book(results: Path, book: Path, pictures: bool = True) -> None:
     book.mkdir(parents=True, exist_ok=True)
     found = {one.number: Seeds(results / one.folder) for one in records()}
     parts = ["## Records", _best(found), "## In the order in which they were set", _all(found)]
+    parts += ["## Figures of others", _published()]
     for name, ingredients in ablations().items():
         table = _ablation(ingredients, results)
         parts += [f"## Single changes: {name}", table] if table else []
+    counted = [results / one.folder for one in records() if len(found[one.number].runs) >= SEEDS]
+    missed = missed_by_all(counted)
+    parts += ["## What all records miss", _missed(missed)] if missed else []
     refresh(book / "README.md", HEADING, "\n\n".join(parts) + "\n")
     if pictures:
         draw({number: seeds for number, seeds in found.items() if seeds.runs}, results, book)
+        if missed:
+            data: Any = build_data(compose_run([]).cfg)
+            data.prepare_data()
+            figure = draw_missed(missed, data.read("test").images)
+            figure.savefig(book / f"{MISSED}.png", dpi=110, metadata=UNDATED)
 
 
 def _best(found: dict[int, Seeds]) -> str:
@@ -92,6 +104,22 @@ def _multiply_adds(overrides: Sequence[str]) -> int:
     net: Any = build_model(compose_run(list(overrides)).cfg).eval()
     with torch.random.fork_rng():
         return sum(layer.multiply_adds for layer in inspected_layers(net.net))
+
+
+def _published() -> str:
+    head = ["trained parameters", "accuracy", "how", "where"]
+    lines = [[f"{one.parameters:,}", f"{one.accuracy:.2f} %", one.how,
+              f"[{one.where}](https://github.com/{one.where}), {one.year}"] for one in published()]  # fmt: skip
+    return markdown_table([head, *lines])
+
+
+def _missed(found: Sequence[Missed]) -> str:
+    worst = [one for one in found if one.times == one.runs]
+    return (
+        f"Of the {TEST_IMAGES:,} test images more than half of the runs of every record that keeps its answers miss "
+        f"{len(found)}, all {found[0].runs} runs {len(worst)}; the picture shows those missed most often.\n\n"
+        f"![test images that most runs of every record miss]({MISSED}.png)"
+    )
 
 
 def _ablation(ingredients: Sequence[Ingredient], results: Path) -> str:

@@ -54,6 +54,17 @@ class Ingredient:
         return Entry("choosing", f"{self.ablation}_{self.name}", None, [*self.base, *self.overrides])
 
 
+@dataclass(frozen=True)
+class Published:
+    """A net of others: `accuracy` in percent, on images and by a choice that `how` tells; `where` on GitHub."""
+
+    parameters: int
+    accuracy: float
+    where: str
+    year: int
+    how: str
+
+
 @cache
 def budgets() -> dict[str, int | None]:
     """Most trained parameters of each; None for no limit."""
@@ -65,6 +76,11 @@ def budgets() -> dict[str, int | None]:
 def records() -> list[RecordEntry]:
     """In the order in which they were set."""
     return [RecordEntry(**node) for node in _tree()["records"]]
+
+
+@cache
+def published() -> list[Published]:
+    return [Published(**node) for node in _tree()["published"]]
 
 
 @cache

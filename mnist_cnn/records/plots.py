@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mnist_cnn.records.entries import published
 from mnist_cnn.records.seeds import Seeds
 from mnist_cnn.reproduce.plots import UNDATED
 from mnist_cnn.reproduce.ticks import set_ticks
@@ -30,7 +31,11 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
             _mark(axes, x, seeds, marker="o", color="tab:blue", label="records, by number")
             place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9}
             axes.annotate(str(number), (x, seeds.accuracy.mean), (7, 4), **place)
-        places = [x for x, _ in [*marks.values(), *apart]]
+        told = [(one.parameters, one.accuracy) for one in published()] if name == "size" else []
+        for x, accuracy in told:
+            hollow: dict[str, Any] = {"marker": "s", "linestyle": "none", "markerfacecolor": "none", "color": "tab:red"}
+            axes.plot(x, accuracy, **hollow, label="of others: one run, chosen by its figure")
+        places = [x for x, _ in [*marks.values(), *apart, *told]]
         axes.set_xscale("log")
         set_ticks(axes.xaxis, min(places) / 1.5, max(places) * 1.5, "{:,.0f}")
         axes.set_xlabel(label)

@@ -5,6 +5,11 @@ if __name__ == "__main__":  # before the imports, which take seconds, and make t
     from mnist_cnn.speed import huge_pages
 
     leave_at_once()
+
+    from mnist_cnn.cli import usage_at_once
+    from mnist_cnn.reproduce.usage import usage
+
+    usage_at_once(usage())
     huge_pages.ask_for()
 
 import sys
@@ -23,39 +28,15 @@ from mnist_cnn.reproduce.pages import write_pages
 from mnist_cnn.reproduce.results import Results
 from mnist_cnn.reproduce.running import run_missing, run_what_is_left
 from mnist_cnn.reproduce.study import chosen, documents, plan
+from mnist_cnn.reproduce.usage import usage
 from mnist_cnn.signals import stopping
 from mnist_cnn.sweep.multirun import GO_ON
 from mnist_cnn.values import Count, PathName
 
-USAGE = """\
-Runs the documents' experiments that are missing from the results, and writes
-the page that compares them.
-
-  python -m mnist_cnn.reproduce                            all: many hours
-  python -m mnist_cnn.reproduce ablation seeds=3 jobs=2    one document
-  python -m mnist_cnn.reproduce ablation/baseline          one experiment
-  python -m mnist_cnn.reproduce pages                      the pages alone
-  python -m mnist_cnn.reproduce check                      what does not stand
-
-  seeds=N              seeds 1 to N of each (default: 5; under holdout, and of
-                       probes, 3)
-  jobs=N               runs side by side, each with its share of the cores
-                       (default 1)
-  protocol=NAME        document or holdout (default: both, of probes document)
-  run_root=FOLDER      where runs go (default runs/reproduction)
-  results=FOLDER       where figures are kept (default results/reproduction)
-  pages=FOLDER         where the pages go (default docs/reproduction)
-  dry_run=true         only say what would run
-
-Documents: {documents}
-It can be stopped and started again: a finished run is skipped, a half-done one
-continues. Each run has one thread. First come those that results/superseded has
-from code that was not committed, then the documents' protocol, then holdout."""
-
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line may say; see `USAGE`."""
+    """What the command line may say; see usage.py."""
 
     seeds: int | None = None
     jobs: int = 1
@@ -129,7 +110,7 @@ def parse(arguments: Sequence[str]) -> tuple[list[str], Options]:
 
 def main() -> None:
     with cli.user_errors(trains=True):
-        given = cli.arguments(USAGE.format(documents=", ".join(document.name for document in documents())))
+        given = cli.arguments(usage())
         names, options = parse(given)
         command = COMMANDS.get(names[0]) if len(names) == 1 else None
         if command(options) if command else reproduce(names, options):

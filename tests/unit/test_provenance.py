@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mnist_cnn.runs.provenance import SUPERSEDED, is_shallow, unsound
+from mnist_cnn.runs.provenance import MISSED, SUPERSEDED, is_shallow, unsound
 from mnist_cnn.runs.record import Record
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +74,11 @@ def test_each_kind_of_unsound_file_is_found_with_its_reason(tmp_path):
     checkout.keep("wrong_seed1", seed=2)
     checkout.keep("stopped_seed1", status="interrupted")
     (checkout.results / "alone.csv").write_text("epoch\n")
+    checkout.keep("told_seed1", confusion=[[8, 0], [1, 1]])
+    checkout.keep("untold_seed1", confusion=[[8, 1], [0, 1]])
+    (checkout.results / MISSED).mkdir()
+    for name in ("told", "untold"):
+        (checkout.results / MISSED / f"{name}_seed1.csv").write_text("image,label,predicted\n7,1,0\n")
     checkout.commit()
     assert set(unsound(checkout.path)) & {"results/edited_seed1.json", "results/renamed_seed1.json"} == set()
 
@@ -103,6 +108,7 @@ def test_each_kind_of_unsound_file_is_found_with_its_reason(tmp_path):
     assert unsound(checkout.path) == {
         **{f"results/{name}_seed1{suffix}": [reason] for name, reason in pair.items() for suffix in (".csv", ".json")},
         "results/alone.csv": ["no record beside it"],
+        "results/missed/untold_seed1.csv": ["not what the confusion matrix of the record beside it counts"],
         "results/edited_seed1.json": [replaced],
         "results/mixed_seed1.csv": [changed, "of another run than the record beside it"],
         "results/open_seed1.json": [changed],
