@@ -17,7 +17,6 @@ from on_slurm import SCRIPT, Commands, Slurm, left_by
 HERE = Path(__file__).parent
 LOG = HERE.parents[1] / "results" / "cluster" / "log.md"
 
-
 PASSED: set[str] = set()
 
 
@@ -27,7 +26,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 class Log:
-    """Lines; written when all tests have passed."""
+    """Lines of one test file; written when all its tests have passed, beside those of the other files."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -36,24 +35,28 @@ class Log:
         print(words, flush=True)
         self.lines.append(words)
 
+    def write(self, title: str) -> None:
+        written = LOG.read_text().split("\n## ")[1:] if LOG.exists() else []
+        sections = dict(section.strip().split("\n\n", 1) for section in written)
+        sections[title] = "\n".join(self.lines)
+        head = "# make test-cluster\n\nWhat the tests in `tests/cluster` saw when all of a file last passed."
+        parts = [f"## {name}\n\n{lines}" for name, lines in sorted(sections.items())]
+        LOG.parent.mkdir(parents=True, exist_ok=True)
+        LOG.write_text("\n\n".join([head, *parts]) + "\n")
 
-@pytest.fixture(scope="session")
+
+@pytest.fixture(scope="module")
 def log(request: pytest.FixtureRequest) -> Iterator[Callable[[str], None]]:
     log = Log()
     yield log
-    partly = request.config.getoption("-k") or shutil.which("slurmd") is None
-    if len(PASSED) < request.session.testscollected or partly or not log.lines:  # interrupted, for example
-        return
-    version = subprocess.run(["slurmd", "-V"], capture_output=True, text=True, check=True).stdout.strip()
-    head = ["# make test-cluster", "", "What the tests in `tests/cluster` saw when all of them last passed.", ""]
-    system = f"{platform.system()} {platform.machine()}"
-    about = ["", f"With {version}, two nodes on one machine (`scripts/local_slurm.sh`); {system}.", ""]
-    LOG.parent.mkdir(parents=True, exist_ok=True)
-    LOG.write_text("\n".join([*head, *log.lines, *about]))
+    chosen = request.config.getoption("-k") or any("::" in argument for argument in request.config.args)
+    all_of_it = {item.nodeid for item in request.session.items if item.path == request.path}
+    if all_of_it <= PASSED and log.lines and not chosen:
+        log.write(request.path.name)
 
 
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+def running_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     state = tmp_path_factory.mktemp("slurm") / "state"
     environment = os.environ | {"LOCAL_SLURM": str(state), "SLURM_CONF": str(state / "slurm.conf"), "COLUMNS": "200"}
     started = subprocess.run([str(SCRIPT), "start"], env=environment, capture_output=True, text=True)
@@ -62,6 +65,13 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     assert started.returncode == 0, started.stderr
     yield Slurm(environment)
     subprocess.run([str(SCRIPT), "stop"], env=environment, check=True)
+
+
+@pytest.fixture(scope="module")
+def slurm(running_slurm: Slurm, log: Callable[[str], None]) -> Slurm:
+    system = f"{platform.system()} {platform.machine()}"
+    log(f"- {running_slurm.ask('slurmd', '-V')}, two nodes on one machine (`scripts/local_slurm.sh`); {system}")
+    return running_slurm
 
 
 @pytest.fixture

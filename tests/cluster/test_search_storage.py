@@ -16,6 +16,7 @@ from mnist_cnn.search.storage import open_storage, storage_url
 from mnist_cnn.search.trials import OWNER
 
 pytestmark = pytest.mark.cluster
+pytest_plugins = ["cluster_fixtures"]
 TRIALS, EPOCHS = 6, 40
 CALL = ["model=sequential", "space.data=null", "jobs=1", "prune=false", "startup_trials=2"]
 MODULE = "mnist_cnn.search.__main__"
