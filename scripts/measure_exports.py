@@ -9,7 +9,7 @@ from command_line import UsageError, read
 from omegaconf import OmegaConf
 
 from mnist_cnn.cli import user_errors
-from mnist_cnn.demo import SETTINGS
+from mnist_cnn.demo.__main__ import SETTINGS
 from mnist_cnn.errors import UserError
 from mnist_cnn.export.__main__ import KINDS
 from mnist_cnn.export.made import Measured, measure

@@ -11,7 +11,7 @@ from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.python_values import command
 from mnist_cnn.inspect.layers import inspected_layers
 from mnist_cnn.records.entries import SEEDS, Ingredient, RecordEntry, ablations, budgets, published, records
-from mnist_cnn.records.missed import Missed, draw_missed, missed_by_all
+from mnist_cnn.records.missed import Missed, draw_missed, missed_by_all, outvoted
 from mnist_cnn.records.plots import draw
 from mnist_cnn.records.seeds import Seeds
 from mnist_cnn.report.difference import Difference
@@ -70,8 +70,8 @@ def fits(record: RecordEntry, budget: str, found: dict[int, Seeds]) -> bool:
 
 def _all(found: dict[int, Seeds]) -> str:
     head = ["number", "date", "budget", "test accuracy", "95 % interval of the mean", "seeds", "trained parameters",
-            "all stored numbers", "multiply-adds", "training seconds", "what changed", "from the record before", "p",
-            "command", "commit", "results"]  # fmt: skip
+            "all stored numbers", "multiply-adds", "training seconds", "all ten vote", "what changed",
+            "from the record before", "p", "command", "commit", "results"]  # fmt: skip
     return markdown_table([head, *(_line(one, found) for one in records() if found[one.number].runs)])
 
 
@@ -86,8 +86,8 @@ def _line(one: RecordEntry, found: dict[int, Seeds]) -> list[str]:
     commits = sorted({known(run.git).commit[:7] for run in seeds.runs.values()})
     return [
         str(one.number), one.date, one.budget, *_accuracy(seeds), f"{seeds.parameters:,}",
-        f"{known(first.parameters).total:,}", f"{_multiply_adds(one.overrides):,}", seeds.seconds.text(0), one.changed,
-        difference, p, f"`{command('train', *one.overrides)}`", ", ".join(commits),
+        f"{known(first.parameters).total:,}", f"{_multiply_adds(one.overrides):,}", seeds.seconds.text(0), _vote(seeds),
+        one.changed, difference, p, f"`{command('train', *one.overrides)}`", ", ".join(commits),
         f"[{one.folder}](../../results/{one.folder})",
     ]  # fmt: skip
 
@@ -97,6 +97,12 @@ def _accuracy(seeds: Seeds) -> list[str]:
     half = spread.half_width
     ends = f"{spread.mean - half:.3f}–{spread.mean + half:.3f}" if half is not None else ""
     return [f"{spread.text(3)} %", ends, str(spread.n)]
+
+
+def _vote(seeds: Seeds) -> str:
+    """Of all seeds together, once there are all."""
+    wrong = outvoted(seeds.folder) if len(seeds.runs) == SEEDS else None
+    return "" if wrong is None else f"{100 * (1 - wrong / TEST_IMAGES):.2f} %"
 
 
 def _multiply_adds(overrides: Sequence[str]) -> int:

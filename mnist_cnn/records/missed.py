@@ -65,6 +65,20 @@ def missed_by_all(folders: Iterable[Path]) -> list[Missed]:
     return sorted(found, key=lambda one: (-one.times, one.image))
 
 
+def outvoted(folder: Path) -> int | None:
+    """How many test images the runs of a record get wrong together, each with one vote; None without kept rows.
+
+    A tie goes to the smaller digit.
+    """
+    runs = [{row["image"]: row for row in _rows(file)} for file in sorted((folder / MISSED).glob("*.csv"))]
+    rows = {image: row for run in runs for image, row in run.items()}
+    wrong = 0
+    for image, row in rows.items():
+        votes = Counter(run[image]["predicted"] if image in run else row["label"] for run in runs)
+        wrong += min(votes, key=lambda digit: (-votes[digit], digit)) != row["label"]
+    return wrong if runs else None
+
+
 def draw_missed(found: Sequence[Missed], pixels: Tensor) -> Figure:
     """The images, each with its class, what it was taken for, and by how many runs.
 

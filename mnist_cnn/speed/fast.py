@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mnist_cnn.models.batch_norm import BatchNorm1d, BatchNorm2d
 from mnist_cnn.models.blocks import GlobalAveragePooling
 from mnist_cnn.speed.convolution import Convolve, padding
+from mnist_cnn.speed.depthwise import Depthwise
 from mnist_cnn.speed.lists import Step
 from mnist_cnn.speed.plans import Stretch
 from mnist_cnn.speed.steps import Around, Flatten, Pool
@@ -104,9 +105,11 @@ def _step(modules: Sequence[nn.Module], i: int) -> tuple[Step | Flatten | None, 
     """What begins at a module, and how many modules it stands for."""
     kinds = [type(module) for module in modules[i:]] + [None] * 3
     module: Any = modules[i]
+    if kinds[0] is nn.Conv2d and module.groups == module.in_channels == module.out_channels > 1:
+        return (Depthwise(module) if _convolves(module) else None), 1
     if kinds[0] in (nn.Conv2d, nn.Linear):
         dense = kinds[0] is nn.Linear
-        if module.weight.numel() > LARGEST_DENSE if dense else not _convolves(module):
+        if module.weight.numel() > LARGEST_DENSE if dense else module.groups > 1 or not _convolves(module):
             return None, 1
         relu = kinds[1] is nn.ReLU and kinds[2] not in (nn.MaxPool2d, nn.Dropout, *NORMS)
         return Convolve(module, relu), 1 + relu
@@ -137,7 +140,7 @@ def _step(modules: Sequence[nn.Module], i: int) -> tuple[Step | Flatten | None, 
 
 def _convolves(conv: nn.Conv2d) -> bool:
     """By strides and paddings that the kernels know."""
-    ones = conv.stride == (1, 1) and conv.dilation == (1, 1) and conv.groups == 1 and conv.padding_mode == "zeros"
+    ones = conv.stride == (1, 1) and conv.dilation == (1, 1) and conv.padding_mode == "zeros"
     return ones and all(max(p) < k for p, k in zip(padding(conv), conv.kernel_size, strict=True))
 
 

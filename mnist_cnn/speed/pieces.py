@@ -11,6 +11,7 @@ from mnist_cnn.speed.convolve import collect, convolve, correlate, pack
 from mnist_cnn.speed.kept import Entry, compiled
 from mnist_cnn.speed.kernels import pass_over
 from mnist_cnn.speed.pooling import average, pool, turn
+from mnist_cnn.speed.separate import depthwise
 from mnist_cnn.speed.tiles import count_at, pointer
 from mnist_cnn.speed.work import WORDS, Kernel
 
@@ -31,8 +32,10 @@ def _do(kernel, address, piece, zero, none):
         convolve(address, piece, zero, none)
     elif kernel == Kernel.CORRELATE:
         correlate(address, piece, zero)
-    else:
+    elif kernel == Kernel.COLLECT:
         collect(address, piece, zero)
+    else:
+        depthwise(address, piece, zero)
 
 
 @compiled(inline="always")

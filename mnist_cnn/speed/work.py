@@ -10,6 +10,7 @@ class Kernel(IntEnum):
     SUMS, NORMALIZE, TRANSFORM, GRADIENT_SUMS, GRADIENT = range(5)
     POOL, POOL_GRADIENT, AVERAGE, AVERAGE_GRADIENT = range(5, 9)
     TURN, PACK, CONVOLVE, CORRELATE, COLLECT = range(9, 14)
+    DEPTHWISE, DEPTHWISE_WEIGHTS = range(14, 16)
 
 
 class Pass(NamedTuple):
@@ -158,6 +159,33 @@ class Correlation(NamedTuple):
     bias_sums: Any
 
 
+class Depthwise(NamedTuple):
+    """From x (channels, from_height, from_width, images) to y (channels, height, width, images); dy is as y.
+
+    Args:
+        above, left: rows and columns of padding there.
+        flipped: the weights count from their end, for the gradient of the input.
+        weight, bias: (channels, kernel_height, kernel_width), (channels,); with dy, where their gradients go.
+    """
+
+    channels: int
+    images: int
+    height: int
+    width: int
+    from_height: int
+    from_width: int
+    kernel_height: int
+    kernel_width: int
+    above: int
+    left: int
+    flipped: bool
+    x: Any
+    y: Any
+    weight: Any
+    bias: Any
+    dy: Any = 0
+
+
 # Before it: the next piece to be taken, how many are done, how many there are, the kernel, and whether it must wait for
 # all that stands before it.
 HEAD = ("next", "done", "pieces", "kernel", "waits")
@@ -174,4 +202,4 @@ def _record(kind: type) -> "np.dtype[np.void]":
     return np.dtype(fields)
 
 
-RECORDS = {kind: _record(kind) for kind in (Pass, Pool, Turn, Pack, Convolution, Correlation)}
+RECORDS = {kind: _record(kind) for kind in (Pass, Pool, Turn, Pack, Convolution, Correlation, Depthwise)}

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+import mnist_cnn.demo.__main__ as demo
 import mnist_cnn.export.__main__ as export
-from mnist_cnn import demo
 from mnist_cnn.errors import RunError
 from mnist_cnn.export.c_float import float_source, uses_math
 from mnist_cnn.export.c_integer import integer_source

@@ -82,6 +82,12 @@ OWN = {
     "one norm twice": [nn.Flatten(), *[BatchNorm1d(784, debias=True)] * 2],
     "all dropped": [nn.Conv2d(1, 4, 3), nn.Dropout(1.0)],
     "nothing to do": [nn.Flatten(), nn.Identity(), nn.Flatten(1), nn.Linear(784, 3), nn.Identity()],
+    "depthwise": [nn.Conv2d(1, 6, 3), nn.Conv2d(6, 6, 3, padding=1, groups=6, bias=False), BatchNorm2d(6),
+                  nn.Conv2d(6, 8, 1), nn.ReLU(), nn.Conv2d(8, 8, (3, 5), padding=(0, 2), groups=8), nn.ReLU(),
+                  nn.MaxPool2d(2), nn.Conv2d(8, 8, 4, padding=(2, 1), groups=8)],
+    "depthwise first, and wider than the image": [nn.Conv2d(1, 2, 2), nn.MaxPool2d(13),
+                                                  nn.Conv2d(2, 2, 5, padding=2, groups=2), BatchNorm2d(2)],
+    "groups": [nn.Conv2d(1, 6, 3), nn.Conv2d(6, 6, 3, groups=3), nn.Conv2d(6, 12, 3, groups=6)],
     "rows of the weights apart": [nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3).to(memory_format=torch.channels_last)],
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ from mnist_cnn.errors import ConfigError
 from mnist_cnn.records.__main__ import Options, parse
 from mnist_cnn.records.book import fits, write_book
 from mnist_cnn.records.entries import FIRST_CHOOSING, SEEDS, ablations, budgets, records, wanted
-from mnist_cnn.records.missed import draw_missed, keep_missed, missed_by_all
+from mnist_cnn.records.missed import draw_missed, keep_missed, missed_by_all, outvoted
 from mnist_cnn.records.seeds import Seeds
 from mnist_cnn.reproduce.results import Results
 from mnist_cnn.reproduce.study import composed
@@ -91,6 +91,7 @@ def test_what_most_runs_of_every_record_miss_is_counted_and_drawn(tmp_path):
             file.write_text("\n".join(["image,label,predicted", *rows, ""]))
     [one] = found = missed_by_all([tmp_path / folder for folder in answers])
     assert (one.image, one.label, one.predicted, one.times, one.runs) == (3, 3, {5: 3, 6: 1}, 4, 4)
+    assert [outvoted(tmp_path / folder) for folder in answers] == [1, 2, None]
     titles = [axes.get_title() for axes in draw_missed(found, torch.zeros(9, 1, 28, 28)).axes]
     assert titles[0] == "3, taken for 5 (6)\nby 4 of 4"
 

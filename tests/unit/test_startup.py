@@ -21,7 +21,7 @@ def imported(*command: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-PACKAGES = ["export", "predict", "inspect", "sweep", "search", "compare", "reproduce", "records"]
+PACKAGES = ["export", "predict", "inspect", "sweep", "search", "compare", "reproduce", "records", "demo"]
 
 
 @pytest.mark.parametrize("module", ["train", "validate", "evaluate", *(f"{name}.__main__" for name in PACKAGES)])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from mnist_cnn.demo import SETTINGS
+from mnist_cnn.demo.__main__ import SETTINGS
 from mnist_cnn.export.source import Pixels, Source, find_source, pixels_of
 
 LOG = Path(__file__).parents[2] / "results" / "use" / "log.md"

@@ -1,10 +1,14 @@
-"""A page to draw digits on, in the browser: `python -m mnist_cnn.demo`, with the net of the package or any other."""
+"""Writes the page and opens it: `python -m mnist_cnn.demo`."""
 
 if __name__ == "__main__":  # before the imports, which take seconds
     from mnist_cnn.signals import leave_at_once
 
     leave_at_once()
 
+    from mnist_cnn.cli import usage_at_once
+    from mnist_cnn.demo.usage import USAGE
+
+    usage_at_once(USAGE)
 
 import logging
 import os
@@ -17,6 +21,7 @@ from omegaconf import OmegaConf
 
 from mnist_cnn import cli
 from mnist_cnn.config.quiet import quiet_libraries
+from mnist_cnn.demo.usage import USAGE
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.export.source import find_source
 from mnist_cnn.export.web import page
@@ -26,19 +31,6 @@ from mnist_cnn.runs.shipped import DEFAULT
 from mnist_cnn.values import PathName
 
 log = logging.getLogger(__name__)
-USAGE = f"""\
-Opens a page to draw digits on, with a trained net inside; nothing leaves it.
-
-  python -m mnist_cnn.demo                      the net of the package
-  python -m mnist_cnn.demo run_dir=runs/gap/... one of your own
-  python -m mnist_cnn.demo checkpoint=best.ckpt
-
-  weights=best|last   of a run directory; by default those that it tested
-  out=draw.html       where the page goes: a file that can be kept and shared
-  open=false          writes the page alone
-
-The net of the package is {DEFAULT}. To export a page with its measurement:
-python -m mnist_cnn.export format=web."""
 SETTINGS: dict[str, Any] = {
     "run_dir": PathName | None,
     "checkpoint": PathName | None,

@@ -1,0 +1,1 @@
+"""A page to draw digits on, in the browser, with the net of the package or any other."""
