@@ -51,6 +51,5 @@ class TellEpochs(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         row = self.history.rows[-1]
         figures = {name: row[name] for name in UNLOGGED if row.get(name) is not None}
-        step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1  # as Lightning counts the end of an epoch
         for tracker in self.trackers.all:
-            tracker.saved(step, figures)
+            tracker.saved(trainer.global_step - 1, figures)  # as Lightning counts the end of an epoch
