@@ -62,7 +62,7 @@ def compose_run(overrides: Sequence[str], whole: bool = False) -> Composed:
     """
     with hydra_in_conf():
         cfg = _compose("train", overrides if whole else _shrunk(overrides))
-        HydraConfig.instance().cfg = cfg  # `set_config` would copy it
+        HydraConfig.instance().cfg = cfg  # type: ignore[assignment]  # `set_config` would copy it
         settings, choices = cfg.hydra, cfg.hydra.runtime.choices
         OmegaConf.set_struct(cfg, False)
         swept = {str(k): str(v) for k, v in (settings.sweeper.params or {}).items()}
@@ -80,14 +80,14 @@ def compose_launcher(overrides: Sequence[str]) -> dict[str, Any]:
     """The settings of `hydra/launcher` that overrides name."""
     with hydra_in_conf():
         cfg = _compose("train", overrides)
-        HydraConfig.instance().cfg = cfg
+        HydraConfig.instance().cfg = cfg  # type: ignore[assignment]
         settings: Any = OmegaConf.to_container(cfg.hydra.launcher, resolve=True)
         return settings
 
 
 def _resolve_ours(cfg: DictConfig) -> None:
     """All but Hydra's own node, which has values that are missing until a job runs."""
-    for key in (key for key in cfg if key != "hydra"):
+    for key in (str(key) for key in cfg if key != "hydra"):
         if OmegaConf.is_interpolation(cfg, key):
             cfg[key] = cfg[key]
         if OmegaConf.is_config(cfg[key]):
