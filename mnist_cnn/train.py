@@ -11,6 +11,7 @@ if __name__ == "__main__":  # before the imports, which take seconds, and make t
 
     answer_at_once("train")
 
+import contextlib
 import functools
 import logging
 import sys
@@ -102,6 +103,7 @@ def train(
         Keeper(claim, cfg, overrides) as keeper,
         stoppable(run),
         threads_for(cfg, run if checkpoint else None) as threads,
+        contextlib.ExitStack() as ending,
     ):
         if claim.found and checkpoint is None:
             log.info(f"{run.path}: no epoch of it was complete; it starts from its beginning")
@@ -117,7 +119,7 @@ def train(
             parts = assemble(
                 cfg, run, data, speed, checkpoint, began, keeper.begin, [forecast, Waiting(), Fence(claim)]
             )
-            model, trainer = parts.model, parts.trainer
+            model, trainer, trackers = parts.model, parts.trainer, ending.enter_context(parts.trackers)
             rows = layer_rows(model)
             keeper.add(**describe(cfg, overrides, data, model, rows, trainer))
             log.info(start_report(cfg, run, keeper.record, rows, parts.said, isinstance(model, Classifier)))
@@ -129,6 +131,7 @@ def train(
         keeper.add(status="completed", **outcome)
         if cfg.figures and trainer.is_global_zero:
             draw(run, keeper.record, data)
+            trackers.show(sorted(run.path.glob("*.png")), trainer.global_step)
         log.info("\n" + final_table(keeper.record, run.path))
     return Result(run, keeper.record, model, trainer)
 

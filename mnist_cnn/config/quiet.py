@@ -28,10 +28,12 @@ NOTED: list[tuple[str, type[Warning]]] = [
 def quiet_libraries() -> Iterator[None]:
     """Keeps Lightning's notes about defaults out of the way; all other warnings stay."""
     loggers = [logging.getLogger(name) for name in LIBRARIES]
+    retries = logging.getLogger("urllib3.connectionpool")  # of a tracker's server; in the end there is an error
     states = [(library.level, list(library.handlers), library.propagate) for library in loggers]
     profilers = logging.getLogger("pytorch_lightning.profilers")  # debug=profiler prints its table here
-    before = profilers.level
+    before = profilers.level, retries.level
     profilers.setLevel(logging.INFO)
+    retries.setLevel(logging.ERROR)
     for library in loggers:
         library.setLevel(logging.WARNING)
         library.handlers, library.propagate = [], True
@@ -41,7 +43,8 @@ def quiet_libraries() -> Iterator[None]:
                 warnings.filterwarnings("ignore", message, category)
             yield
     finally:
-        profilers.setLevel(before)
+        profilers.setLevel(before[0])
+        retries.setLevel(before[1])
         for library, (level, own, propagate) in zip(loggers, states, strict=True):
             library.setLevel(level)
             library.handlers, library.propagate = own, propagate

@@ -99,7 +99,10 @@ def claimed(run: Run, cfg: DictConfig, new: bool) -> Iterator[Claim]:
     if not is_first_process():
         yield Claim(run, found=True)
         return
-    files = [run.config_file, run.overrides_file, run.metrics_file, run.history_file, run.log_file, run.path / LOCK]
+    files = [
+        run.config_file, run.overrides_file, run.metrics_file, run.history_file, run.log_file, run.trackers_file,
+        run.path / LOCK,
+    ]  # fmt: skip
     missing: list[Path] = []
     try:
         for file in files:

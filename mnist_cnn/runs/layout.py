@@ -47,6 +47,11 @@ class Layout:
         return self.path / "train.log"
 
     @property
+    def trackers_file(self) -> Path:
+        """What loggers call the run, and how many epochs they were told of."""
+        return self.path / "trackers.json"
+
+    @property
     def owner_file(self) -> Path:
         """Who trains it, by a name of its own; only where a cluster has started it."""
         return self.path / ".owner"

@@ -3,15 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
 
 from mnist_cnn.callbacks import AtomicCheckpointIO, History, SeedEpochs, SelfContained, every_epoch
 from mnist_cnn.config.build import DataModule, build
-from mnist_cnn.config.instantiate import named
 from mnist_cnn.config.metrics import monitors
 from mnist_cnn.config.recipe import offered
 from mnist_cnn.models.classifier import Classifier
@@ -22,7 +21,8 @@ from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.model import ready_model
 from mnist_cnn.runs.settings import lasting
 from mnist_cnn.speed.measures import Speed
-from mnist_cnn.training.loggers import LogSettings
+from mnist_cnn.training.loggers import TellEpochs, TellSettings
+from mnist_cnn.training.trackers import Trackers
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Parts:
     model: pl.LightningModule
     history: History
     trainer: pl.Trainer
+    trackers: Trackers
     said: dict[str, str]
 
 
@@ -65,32 +66,42 @@ def assemble(
         mixed, clips = "mixed" in cfg.trainer.precision, bool(cfg.trainer.gradient_clip_val)
         speed.apply(model, mixed, clips, on_gpu)
     history = History(run.history_file, began, monitors(OmegaConf.to_container(cfg)), first_step)
-    own = [history, SelfContained(node, scale, lasting(cfg)), *speed.callbacks(data), *further]
-    trainer = build_trainer(cfg, run, model, own, data)
-    return Parts(model, history, trainer, said)
+    own: list[pl.Callback] = [history, SelfContained(node, scale, lasting(cfg)), *speed.callbacks(data), *further]
+    trackers = Trackers(run, cfg.logger, going_on=checkpoint is not None)
+    saving: list[pl.Callback] = [every_epoch(run.path)]
+    if trackers.all:
+        own, saving = [TellSettings(trackers, cfg, model), *own], [*saving, TellEpochs(trackers, history)]
+    trainer = build_trainer(cfg, run, model, own, saving, trackers.loggers, data)
+    return Parts(model, history, trainer, trackers, said)
 
 
 def build_trainer(
-    cfg: DictConfig, run: Run, model: pl.LightningModule, callbacks: Sequence[pl.Callback], data: DataModule
+    cfg: DictConfig,
+    run: Run,
+    model: pl.LightningModule,
+    callbacks: Sequence[pl.Callback],
+    saving: Sequence[pl.Callback],
+    loggers: Sequence[Logger],
+    data: DataModule,
 ) -> pl.Trainer:
     """Args:
     callbacks: of this run, beside what every run and its configuration have.
+    saving: come after all others: they save what those have become.
     data: set up.
     """
-    last = [every_epoch(run.path), *([ProgressBar()] if interactive() else [])]  # saves what the others have become
-    chosen = _built(cfg, "callbacks", dirpath=str(run.checkpoints))
-    loggers = _built(cfg, "logger", save_dir=str(run.path))
-    for logger, (name, node) in zip(loggers, _entries(cfg.logger), strict=True):
-        with named(f"logger.{name}", node):
-            _ = logger.experiment  # made by its first use, from what the configuration gives
-    told = [LogSettings(cfg, model)] if loggers else []
+    last = [*saving, *([ProgressBar()] if interactive() else [])]
+    chosen = [
+        offered(node, f"callbacks.{name}", dirpath=str(run.checkpoints))
+        for name, node in cfg.callbacks.items()
+        if node is not None
+    ]
     without = {} if data.holds_out else {"limit_val_batches": 0}
     trainer: pl.Trainer = build(
         cfg.trainer,
         "trainer",
         **without,
-        callbacks=[SeedEpochs(cfg.seed), PlateausResume(), *callbacks, *told, *chosen, *last],
-        logger=loggers or False,
+        callbacks=[SeedEpochs(cfg.seed), PlateausResume(), *callbacks, *chosen, *last],
+        logger=list(loggers) or False,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=str(run.path),
         enable_progress_bar=interactive(),
@@ -99,12 +110,3 @@ def build_trainer(
     if not isinstance(model, Classifier):  # rehearses its validation: does it log what is followed?
         trainer.num_sanity_val_steps = max(1, trainer.num_sanity_val_steps)
     return trainer
-
-
-def _built(cfg: DictConfig, group: str, **folder: str) -> list[Any]:
-    """The entries of a group that are not switched off by null, as objects."""
-    return [offered(node, f"{group}.{name}", **folder) for name, node in _entries(cfg[group])]
-
-
-def _entries(group: DictConfig) -> list[tuple[str, Any]]:
-    return [(str(name), node) for name, node in group.items() if node is not None]

@@ -5,7 +5,6 @@ import math
 
 import pytest
 import torch
-import yaml
 from conftest import metrics_of, write_images
 
 from mnist_cnn import evaluate
@@ -205,20 +204,6 @@ def test_every_debug_mode_runs(cli, tiny_overrides, run_of, debug, capsys):
         assert metrics["figures"]["train/acc"] > 0.97
     if debug == "profiler":
         assert "Profiler Report" in capsys.readouterr().out + (run_of().path / "train.log").read_text()
-
-
-def test_tensorboard_and_the_rate_monitor_write_into_the_run_directory(cli, tiny_overrides, run_of):
-    extra = ["logger=tensorboard", "callbacks=[checkpoint,lr_monitor]"]
-    assert cli("model=gap", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", *extra, *tiny_overrides) == 0
-    events = list((run_of().path / "tensorboard").rglob("events.out.tfevents.*"))
-    assert events
-    content = b"".join(file.read_bytes() for file in events)
-    for tag in (b"train/loss", b"val/acc", b"test/acc", b"lr-Adam", b"_hparams_/session_start_info"):
-        assert tag in content
-    [kept] = (run_of().path / "tensorboard").rglob("hparams.yaml")
-    kept = yaml.safe_load(kept.read_text())
-    assert (kept["model"], kept["seed"], kept["optimizer.lr"], kept["data.batch_size"]) == ("GAPCNN", 1, 0.015, 32)
-    assert [name for name in kept if name.startswith("model.") or "md5" in name] == []
 
 
 def test_a_users_own_images_and_a_small_holdout(cli, tmp_path, run_of):
