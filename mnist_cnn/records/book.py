@@ -35,7 +35,7 @@ def write_book(results: Path, book: Path, pictures: bool = True) -> None:
     parts += ["## Figures of others", _published()]
     for name, ingredients in ablations().items():
         table = _ablation(ingredients, results)
-        parts += [f"## Single changes: {name}", table] if table else []
+        parts += [f"## While choosing: {name}", table] if table else []
     counted = [results / one.folder for one in records() if len(found[one.number].runs) >= SEEDS]
     missed = missed_by_all(counted)
     parts += ["## What all records miss", _missed(missed)] if missed else []
