@@ -1,7 +1,6 @@
 """MLflow with a real server, W&B offline and TensorBoard, read back by their own readers, runs and servers lost."""
 
 import importlib.metadata
-import importlib.util
 import shutil
 import signal
 import subprocess
@@ -13,20 +12,19 @@ from pathlib import Path
 import pytest
 from program import start
 from tracked import expected, told_tensorboard
+from trackers import Server, missing_mlflow, missing_wandb, told_mlflow, told_wandb
 
 from mnist_cnn.runs.directory import Run
 
 pytestmark = pytest.mark.cluster
 pytest_plugins = ["cluster_fixtures"]
 BATCHES, EPOCHS = 8, 4
-if importlib.util.find_spec("mlflow") is None:
-    pytest.skip('mlflow is not installed; pip install "mnist-cnn[mlflow]"', allow_module_level=True)
-
-from trackers import Server, missing_wandb, told_mlflow, told_wandb  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    if reason := missing_mlflow():
+        pytest.skip(reason)
     server = Server(tmp_path_factory.mktemp("mlflow"))
     server.start()
     yield server
@@ -131,6 +129,8 @@ def test_a_server_that_goes_away_costs_a_warning_and_is_told_again_when_it_is_ba
 
 
 def test_a_server_that_does_not_answer_a_new_run_is_refused_in_a_line(words, tmp_path):
+    if reason := missing_mlflow():
+        pytest.skip(reason)
     process = start([*words, "logger=mlflow", "logger.mlflow.tracking_uri=http://127.0.0.1:9"], tmp_path)
     output = process.output(200)
     assert process.returncode == 2, output

@@ -14,10 +14,15 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
 from tracked import Told, pixels
 
 WANDB = [sys.executable, "-m", "wandb"]
+
+
+def missing_mlflow() -> str | None:
+    if importlib.util.find_spec("mlflow") is None:
+        return 'mlflow is not installed; pip install "mnist-cnn[mlflow]"'
+    return None
 
 
 class Server:
@@ -61,6 +66,8 @@ class Server:
 
 def told_mlflow(url: str, name: str) -> tuple[Told, Any]:
     """What it was told of its only run of that name, and that run."""
+    from mlflow import MlflowClient
+
     client = MlflowClient(url)
     experiment = client.get_experiment_by_name("mnist_cnn")
     [run] = client.search_runs([experiment.experiment_id], f"attributes.run_name = '{name}'")
