@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 LOCK = ".lock"
 PARTIAL = re.compile(r"\..+\.(\d+)\.partial")  # what is being written, with the number of the process that does it
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast
+DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 MIB = 2**20
 VALUES, DEEPEST = 1_000_000, 100  # of a YAML file
 KINDS = {

@@ -1,8 +1,10 @@
 """All that one call asks for: its overrides, and every job they make, composed once and checked before any runs."""
 
+import contextlib
+import gc
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig
 
-from mnist_cnn.config.checks import starts_processes
+from mnist_cnn.config.checks import check_recipe, starts_processes
 from mnist_cnn.config.compose import Composed, compose_run, config_dir, hydra_options, line, parse
 from mnist_cnn.config.module import is_classifier, plain_node
 from mnist_cnn.config.schema import GROUPS, NAMED, find_problems
@@ -126,18 +128,21 @@ class Call:
         problems = self._unknown_options()
         if problems:
             raise ConfigError(problems)
-        jobs = []
-        for number, texts in enumerate(self._split() if self.multirun else [[line(o) for o in self.overrides]]):
-            parsed = parse(texts)
-            composed = self._compose([self.forced(o) for o in parsed])
-            problems = find_problems(composed.cfg, optimizers=self.options("optimizer"))
-            problems = problems or without_use(composed.cfg, parsed)
-            if self.multirun and not problems and starts_processes(composed.cfg.trainer):
-                problems.append("trainer: ddp does not go with --multirun, nor several devices; start each run alone")
-            own = [o for o in parsed if not o.key_or_group.startswith(("hydra.", "hydra/"))]
-            asked, forced = ([way(o) for o in own] + self.searchpath() for way in (line, self.forced))
-            jobs.append(CheckedJob(number, asked, forced, composed, problems))
-        return jobs
+        check_recipe.cache_clear()
+        split = self._split() if self.multirun else [[line(o) for o in self.overrides]]
+        with collector_paused():
+            return [self._checked(number, texts) for number, texts in enumerate(split)]
+
+    def _checked(self, number: int, texts: list[str]) -> CheckedJob:
+        parsed = parse(texts)
+        composed = self._compose([self.forced(o) for o in parsed])
+        problems = find_problems(composed.cfg, optimizers=self.options("optimizer"))
+        problems = problems or without_use(composed.cfg, parsed)
+        if self.multirun and not problems and starts_processes(composed.cfg.trainer):
+            problems.append("trainer: ddp does not go with --multirun, nor several devices; start each run alone")
+        own = [o for o in parsed if not o.key_or_group.startswith(("hydra.", "hydra/"))]
+        asked, forced = ([way(o) for o in own] + self.searchpath() for way in (line, self.forced))
+        return CheckedJob(number, asked, forced, composed, problems)
 
     def is_group(self, key: str) -> bool:
         return key.startswith("hydra") or any((folder / key).is_dir() for folder in self.folders)
@@ -220,6 +225,18 @@ class Call:
                 f"{group}={name}: no such {group}{nearest(name, options)}" for name in names if str(name) not in options
             ]
         return problems
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Where much is made that stays, which the collector would look through again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def without_use(cfg: DictConfig, overrides: Sequence[Override]) -> list[str]:

@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import json
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.values import problem
 
 WORKERS = 16  # processes that load data for one core: more are a slip
+OPTIMIZED_BY = ("optimizer", "scheduler")
 LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 
 
@@ -36,7 +38,7 @@ def check_meaning(tree: dict[str, Any]) -> list[str]:
     workers, cores = tree["data"].get("num_workers", 0), os.cpu_count() or 1
     if isinstance(workers, int) and workers > WORKERS * cores:
         problems.append(f"data.num_workers = {workers}: more than {WORKERS} for each of the {cores} cores")
-    tried = try_module(tree["model"], classes_of(tree["data"])) or _check_recipe(tree)
+    tried = try_module(tree["model"], classes_of(tree["data"])) or check_recipe(Recipe.of(tree))
     return problems + check_protocol(tree) + check_machine(tree["trainer"]) + tried
 
 
@@ -151,7 +153,23 @@ def _try_trainer(trainer: str) -> tuple[list[str], bool]:
     return [], not isinstance(made.strategy, SingleDeviceStrategy)
 
 
-def _check_recipe(tree: dict[str, Any]) -> list[str]:
+@dataclass(frozen=True)
+class Recipe:
+    """What the parts of a training are tried with; the same for all seeds of a sweep."""
+
+    text: str
+    tree: dict[str, Any] = field(compare=False)
+
+    @classmethod
+    def of(cls, tree: dict[str, Any]) -> "Recipe":
+        parts = [tree[key] for key in ("model", "freeze", "augment", "callbacks", "logger", "trainer", *OPTIMIZED_BY)]
+        return cls(repr([*parts, classes_of(tree["data"]), tree["data"].get("batch_size")]), tree)
+
+
+@functools.lru_cache(maxsize=1024)
+def check_recipe(recipe: Recipe) -> list[str]:
+    """Kept for the length of a sweep: a notebook's own classes may be others by the next call."""
+    tree = recipe.tree
     try:
         net = blank_module(tree["model"], classes_of(tree["data"]), tree["freeze"])
     except ConfigError as error:

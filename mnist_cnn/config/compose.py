@@ -15,7 +15,6 @@ import hydra
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.version import VersionBase
@@ -23,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_cnn.config.build import with_defaults
-from mnist_cnn.config.chosen import compose_chosen
+from mnist_cnn.config.chosen import compose_chosen, parsed
 from mnist_cnn.config.place import config_dir
 from mnist_cnn.config.protocol import data_class
 from mnist_cnn.config.python_values import TEXT, quoted
@@ -43,7 +42,6 @@ class Composed:
         name: of the experiment if one was chosen, else of the model.
         run_dir, sweep_dir: what `hydra.run.dir` and `hydra.sweep.dir` ask for, if anything.
         swept: `hydra.sweeper.params` of the chosen files: the values of a sweep by key.
-        launcher: the settings of `hydra/launcher`.
     """
 
     cfg: DictConfig
@@ -51,7 +49,6 @@ class Composed:
     run_dir: Path | None
     sweep_dir: Path | None
     swept: dict[str, str]
-    launcher: dict[str, Any]
 
 
 def compose_run(overrides: Sequence[str], whole: bool = False) -> Composed:
@@ -65,19 +62,36 @@ def compose_run(overrides: Sequence[str], whole: bool = False) -> Composed:
     """
     with hydra_in_conf():
         cfg = _compose("train", overrides if whole else _shrunk(overrides))
-        HydraConfig.instance().set_config(cfg)
+        HydraConfig.instance().cfg = cfg  # type: ignore[assignment]  # `set_config` would copy it
         settings, choices = cfg.hydra, cfg.hydra.runtime.choices
         OmegaConf.set_struct(cfg, False)
         swept = {str(k): str(v) for k, v in (settings.sweeper.params or {}).items()}
-        plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-        with contextlib.suppress(OmegaConfBaseException):  # validation says what cannot be resolved
-            OmegaConf.resolve(plain)
-        if is_tiny() and not whole:
-            _leave_own_data_whole(plain)
-        launcher: Any = OmegaConf.to_container(settings.launcher, resolve=True)
         run_dir, sweep_dir = (Path(text).resolve() if text else None for text in (settings.run.dir, settings.sweep.dir))
+        with contextlib.suppress(OmegaConfBaseException):  # validation says what cannot be resolved
+            _resolve_ours(cfg)
     name = str(choices.get("experiment") or choices.get("model"))
-    return Composed(with_defaults(plain), name, run_dir, sweep_dir, swept, launcher)
+    del cfg["hydra"]
+    if is_tiny() and not whole:
+        _leave_own_data_whole(cfg)
+    return Composed(with_defaults(cfg), name, run_dir, sweep_dir, swept)
+
+
+def compose_launcher(overrides: Sequence[str]) -> dict[str, Any]:
+    """The settings of `hydra/launcher` that overrides name."""
+    with hydra_in_conf():
+        cfg = _compose("train", overrides)
+        HydraConfig.instance().cfg = cfg  # type: ignore[assignment]
+        settings: Any = OmegaConf.to_container(cfg.hydra.launcher, resolve=True)
+        return settings
+
+
+def _resolve_ours(cfg: DictConfig) -> None:
+    """All but Hydra's own node, which has values that are missing until a job runs."""
+    for key in (str(key) for key in cfg if key != "hydra"):
+        if OmegaConf.is_interpolation(cfg, key):
+            cfg[key] = cfg[key]
+        if OmegaConf.is_config(cfg[key]):
+            OmegaConf.resolve(cfg[key])
 
 
 def _shrunk(overrides: Sequence[str]) -> list[str]:
@@ -190,14 +204,14 @@ def parse(texts: Sequence[str]) -> list[Override]:
     Raises:
         ConfigError: naming every one that is not `key=value`.
     """
-    problems, parsed = [], []
+    problems, read = [], []
     for text in texts:
         key, sign, value = text.partition("=")
         for attempt in (text, f"{key}={quoted(value)}" if sign and TEXT.fullmatch(value) else ""):
             with contextlib.suppress(HydraException):
-                found = OverridesParser.create().parse_overrides([attempt] if attempt else [text])
-                if found[0].key_or_group:
-                    parsed += found
+                found = parsed(attempt or text)
+                if found.key_or_group:
+                    read.append(found)
                     break
         else:
             if KEY.fullmatch(key) and sign:
@@ -207,7 +221,7 @@ def parse(texts: Sequence[str]) -> list[Override]:
                 problems.append(f"{shortened(text)}: expected key=value" + ", without spaces" * (" " in text))
     if problems:
         raise ConfigError(problems)
-    return parsed
+    return read
 
 
 def line(override: Override) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mnist_cnn.config.compose import compose_run
+from mnist_cnn.config.compose import compose_launcher
 from mnist_cnn.config.python_values import command
 from mnist_cnn.errors import ForeignError, RunError, in_one_line
 from mnist_cnn.files import read_text, write_atomically
@@ -32,7 +32,7 @@ OF_LAUNCHER = ("_target_", "submitit_folder", "max_num_timeout")  # no settings 
 
 def settings_of(launcher: Sequence[str]) -> dict[str, Any] | None:
     """Of the launcher that some words of a call name; None if it is not SLURM."""
-    found = compose_run(launcher).launcher
+    found = compose_launcher(launcher)
     return found if str(found.get("_target_")).endswith(".SlurmLauncher") else None
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from mnist_cnn.config.call import CheckedJob
 from mnist_cnn.config.python_values import setting
 from mnist_cnn.errors import RunError
-from mnist_cnn.files import MIB, read_yaml, require_folder, write_atomically
+from mnist_cnn.files import DUMPER, MIB, read_yaml, require_folder, write_atomically
 from mnist_cnn.runs.directory import Run, dated
 from mnist_cnn.runs.layout import CONFIG, PLAN
 from mnist_cnn.runs.record import Record, in_words
@@ -140,7 +140,7 @@ class Sweep:
         path.mkdir(parents=True, exist_ok=True)
         how = {"elsewhere": elsewhere} | ({"launcher": list(launcher)} if launcher else {})
         plan = {"arguments": arguments, **how, "jobs": [vars(job) for job in jobs]}
-        write_atomically(path / PLAN, yaml.safe_dump(plan, sort_keys=False).encode())
+        write_atomically(path / PLAN, yaml.dump(plan, Dumper=DUMPER, sort_keys=False).encode())
         return cls(path, arguments, jobs, elsewhere=elsewhere, launcher=launcher)
 
     @classmethod
