@@ -41,7 +41,7 @@ def write_book(results: Path, book: Path, pictures: bool = True) -> None:
     parts += ["## What all records miss", _missed(missed)] if missed else []
     refresh(book / "README.md", HEADING, "\n\n".join(parts) + "\n")
     if pictures:
-        draw({number: seeds for number, seeds in found.items() if seeds.runs}, results, book)
+        draw({number: seeds for number, seeds in found.items() if len(seeds.runs) >= SEEDS}, results, book)
         if missed:
             data: Any = build_data(compose_run([]).cfg)
             data.prepare_data()

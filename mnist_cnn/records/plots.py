@@ -27,10 +27,12 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
         axes = figure.add_subplot()
         for x, seeds in apart:
             _mark(axes, x, seeds, marker="^", color="0.6", label="nets of the 2019 documents, held out")
-        for number, (x, seeds) in marks.items():
+        for x, seeds in marks.values():
             _mark(axes, x, seeds, marker="o", color="tab:blue", label="records, by number")
+        for x in {x for x, _ in marks.values()}:
+            here = {number: seeds.accuracy.mean for number, (there, seeds) in marks.items() if there == x}
             place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9}
-            axes.annotate(str(number), (x, seeds.accuracy.mean), (7, 4), **place)
+            axes.annotate(", ".join(map(str, here)), (x, max(here.values())), (7, 4), **place)
         told = [(one.parameters, one.accuracy) for one in published()] if name == "size" else []
         for x, accuracy in told:
             hollow: dict[str, Any] = {"marker": "s", "linestyle": "none", "markerfacecolor": "none", "color": "tab:red"}
