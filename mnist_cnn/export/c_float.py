@@ -8,6 +8,7 @@ from mnist_cnn.export.source_text import (
     filled,
     floats,
     numbers_of_shape,
+    of_channels,
     parts_of,
     places,
     size,
@@ -32,7 +33,9 @@ def float_source(graph: Graph) -> dict[str, str]:
         "INCLUDE": "#include <math.h>\n" if needs_math else "",
     }
     parts = parts_of(template("float32.c"))
-    kernels = [text for name, text in parts.items() if name == "head" or name in used]
+    kernels = [parts["head"], *([parts["inside"]] if used & {"conv", "depthwise"} else [])]
+    kernels += [filled(parts["conv"], **of_channels(kind)) for kind in ("conv", "depthwise") if kind in used]
+    kernels += [text for name, text in parts.items() if name in used - {"conv"}]
     steps = [_step(i, layer, *where[i]) for i, layer in enumerate(graph.layers)]
     last = where[-1][1]
     body = f"""\
@@ -73,9 +76,9 @@ def _constants(i: int, layer: Layer) -> str:
 
 def _step(i: int, layer: Layer, source: int, target: int) -> str:
     match layer.kind:
-        case "conv":
-            places = f"{at(source)}, {at(target)}"
-            return f"    convolve(&shape{i}, {places}, weights{i}, bias{i}, {int(layer.relu)});"
+        case "conv" | "depthwise":
+            name = f"convolve{of_channels(layer.kind)['OF']}"
+            return f"    {name}(&shape{i}, {at(source)}, {at(target)}, weights{i}, bias{i}, {int(layer.relu)});"
         case "scale":
             return f"    scale(&shape{i}, {at(source)}, weights{i}, bias{i}, {int(layer.relu)});"
         case "activation":

@@ -10,6 +10,7 @@ from mnist_cnn.export.source_text import (
     filled,
     integers,
     numbers_of_shape,
+    of_channels,
     parts_of,
     places,
     size,
@@ -23,21 +24,22 @@ BYTES_OF_SHAPE = 18
 def integer_source(steps: Sequence[Step]) -> dict[str, str]:
     """The header and the C file by name."""
     layers = [step.layer for step in steps]
-    copied = layers[0].kind != "conv"  # only a convolution reads the pixels where they are
+    copied = not layers[0].convolves  # only a convolution reads the pixels where they are
     first = size(layers[0].input) if copied else 0
     workspace, where = places(layers, first)
     parts = parts_of(template("int8.c"))
     kernels = [filled(parts["head"], BYTES=workspace)]
     kinds = {layer.kind for layer in layers}
     kernels += [parts["requantize"]] if kinds - {"max", "activation"} else []
-    kernels += [parts["inside"]] if "conv" in kinds else []
+    kernels += [parts["inside"]] if kinds & {"conv", "depthwise"} else []
     variants = dict.fromkeys((step.layer.kind, step.signed, step is steps[-1]) for step in steps)
     for kind, signed, last in variants:
         given, made = _types(signed, last)
         if kind == "activation":
             kernels += [parts[kind]] if parts[kind] not in kernels else []
         else:
-            kernels.append(filled(parts[kind], SUFFIX=_suffix(signed, last), IN=given, OUT=made))
+            name, channels = ("conv", of_channels(kind)) if kind in ("conv", "depthwise") else (kind, {})
+            kernels.append(filled(parts[name], **channels, SUFFIX=_suffix(signed, last), IN=given, OUT=made))
     calls = []
     for i, step in enumerate(steps):
         source, target = where[i]
@@ -66,7 +68,7 @@ def sizes(steps: Sequence[Step]) -> tuple[int, int]:
     pixels = size(layers[0].input)
     parts = [part for step in steps for part in (step.weight, step.bias, step.multiplier, step.shift)]
     shapes = BYTES_OF_SHAPE * sum(step.layer.kind != "activation" for step in steps)
-    workspace, _ = places(layers, pixels if layers[0].kind != "conv" else 0)
+    workspace, _ = places(layers, 0 if layers[0].convolves else pixels)
     return sum(part.nbytes for part in parts if part is not None) + shapes, workspace + pixels
 
 
@@ -107,7 +109,7 @@ def _call(i: int, step: Step, source: str, target: int, last: bool) -> str:
         assert step.shift is not None
         factor = f"{step.multiplier[0]}, {step.shift[0]}"
         return f"    mean_pool_{suffix}(&shape{i}, {given}, {made}, {factor}, {limits});"
-    name = "convolve" if layer.kind == "conv" else "scale"
+    name = f"convolve{of_channels(layer.kind)['OF']}" if layer.convolves else "scale"
     numbers = f"weights{i}, bias{i}, multiplier{i}, shift{i}"
     return f"    {name}_{suffix}(&shape{i}, {given}, {made}, {numbers},\n        {limits});"
 

@@ -1,7 +1,7 @@
 """A net as the short list of layers that C and JavaScript compute: batch norm folded, one image at a time.
 
 A dense layer is a convolution of 1 x 1 over an image of one pixel, flattening is a matter of words where channels come
-first, and global pooling is pooling with a window as large as the image: five kinds of layers are left.
+first, and global pooling is pooling with a window as large as the image: six kinds of layers are left.
 """
 
 from dataclasses import dataclass, replace
@@ -19,16 +19,18 @@ class Layer:
     """One step from an image to the next.
 
     Args:
-        kind: `conv`; `scale`, a factor and a summand for each channel; `max` or `mean` of windows; `activation`.
-        weight: of `conv` (filters, channels, height, width), of `scale` (channels,).
+        kind: `conv`; `depthwise`, a convolution with one filter for each channel; `scale`, a factor and a summand for
+            each channel; `max` or `mean` of windows; `activation`.
+        weight: of `conv` (filters, channels, height, width), of `depthwise` (filters, 1, height, width), of `scale`
+            (channels,).
         bias: (filters,) or (channels,).
         padding: rows above and columns to the left; what lies below and to the right follows from `output`.
-        relu: a ReLU follows at once (`conv` and `scale`).
+        relu: a ReLU follows at once (convolutions and `scale`).
         function: of `activation`, a name of `models.layers.ACTIVATIONS`.
         parameter: slope of `leaky_relu`, alpha of `elu`.
     """
 
-    kind: Literal["conv", "scale", "max", "mean", "activation"]
+    kind: Literal["conv", "depthwise", "scale", "max", "mean", "activation"]
     input: Shape
     output: Shape
     weight: Floats | None = None
@@ -39,6 +41,10 @@ class Layer:
     relu: bool = False
     function: str = ""
     parameter: float = 0.0
+
+    @property
+    def convolves(self) -> bool:
+        return self.kind in ("conv", "depthwise")
 
     @property
     def padding_after(self) -> Pair:
@@ -78,7 +84,7 @@ def folded(layers: list[Layer]) -> list[Layer]:
     done: list[Layer] = []
     for layer in layers:
         last = done[-1] if done else None
-        if layer.kind == "scale" and last and last.kind == "conv" and not last.relu and last.output == layer.input:
+        if layer.kind == "scale" and last and last.convolves and not last.relu and last.output == layer.input:
             (factor, summand), (weight, bias) = layer.weights, last.weights
             done[-1] = replace(last, weight=weight * factor[:, None, None, None], bias=bias * factor + summand)
         elif layer.kind == "conv" and last is not None and last.kind == "scale" and not last.relu and _fits(layer):
@@ -108,4 +114,4 @@ def _takes_relu(done: list[Layer]) -> int | None:
     place = len(done) - 1
     while place >= 0 and done[place].kind == "max":
         place -= 1
-    return place if place >= 0 and done[place].kind in ("conv", "scale") else None
+    return place if place >= 0 and done[place].kind in ("conv", "depthwise", "scale") else None

@@ -41,8 +41,11 @@ def _apply(step: Step, images: Ints) -> Ints:
         return _requantized(images * weight.astype(np.int64)[:, None, None] + bias[:, None, None], step)
     # As doubles, for which there is a fast product: whole numbers below 2**53 stay exact.
     windows = _windows(_padded(images, step), step).astype(np.float64)
-    sums = np.tensordot(windows, weight.astype(np.float64), ([1, 4, 5], [1, 2, 3]))
-    return _requantized(np.moveaxis(sums.astype(np.int64), -1, 1) + bias[:, None, None], step)
+    if layer.kind == "depthwise":
+        sums = np.einsum("nchwij,cij->nchw", windows, weight[:, 0].astype(np.float64))
+    else:
+        sums = np.moveaxis(np.tensordot(windows, weight.astype(np.float64), ([1, 4, 5], [1, 2, 3])), -1, 1)
+    return _requantized(sums.astype(np.int64) + bias[:, None, None], step)
 
 
 def _padded(images: Ints, step: Step) -> Ints:

@@ -91,11 +91,12 @@ def quantize(graph: Graph, pixels: Pixels) -> list[Step]:
 def run_layer(layer: Layer, images: Tensor) -> Tensor:
     """One layer in floating-point numbers, (N, *input) to (N, *output)."""
     images = images.reshape(-1, *layer.input)
-    if layer.kind == "conv":
+    if layer.convolves:
         weight, bias = layer.weights
         (above, left), (below, right) = layer.padding, layer.padding_after
         padded = F.pad(images, (left, right, above, below))
-        images = F.conv2d(padded, torch.from_numpy(weight), torch.from_numpy(bias), layer.stride)
+        groups = layer.input[0] if layer.kind == "depthwise" else 1
+        images = F.conv2d(padded, torch.from_numpy(weight), torch.from_numpy(bias), layer.stride, groups=groups)
     elif layer.kind == "scale":
         factor, summand = (torch.from_numpy(part)[:, None, None] for part in layer.weights)
         images = images * factor + summand

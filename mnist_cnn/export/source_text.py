@@ -32,6 +32,12 @@ def filled(text: str, **values: object) -> str:
     return re.sub(r"@([A-Z]+)@", lambda match: str(known[match[1]]), text)
 
 
+def of_channels(kind: str) -> dict[str, str]:
+    """What a template for convolutions says of the channels that a filter reads: all, or its own."""
+    all_of_them = {"OF": "", "FIRST": "0", "END": "s->channels", "EACH": "s->channels * area"}
+    return all_of_them if kind == "conv" else {"OF": "_own", "FIRST": "f", "END": "f + 1", "EACH": "area"}
+
+
 def array(kind: str, name: str, values: Sequence[str]) -> str:
     """A constant array."""
     return f"static const {kind} {name}[{len(values)}] = {{\n{lines_of(values)}\n}};"
@@ -65,7 +71,7 @@ def places(layers: Sequence[Layer], first: int) -> tuple[int, list[tuple[int, in
     needed, held, at_start = [first], first, True  # held: what the image that is read next may take up
     sides = []
     for layer in layers:
-        if layer.kind == "conv":
+        if layer.convolves:
             needed.append(held + size(layer.output))
             held, at_start = size(layer.output), not at_start
         elif at_start:
@@ -73,7 +79,7 @@ def places(layers: Sequence[Layer], first: int) -> tuple[int, list[tuple[int, in
         sides.append(at_start)
     largest, place, found = max(needed), 0, []
     for layer, start in zip(layers, sides, strict=True):
-        target = place if layer.kind != "conv" else 0 if start else largest - size(layer.output)
+        target = place if not layer.convolves else 0 if start else largest - size(layer.output)
         found.append((place, target))
         place = target
     return largest, found

@@ -61,13 +61,15 @@ def _image(shape: tuple[int, ...]) -> Shape:
 
 
 def _conv(module: Any, before: Shape, after: Shape) -> Layer | str:
-    if module.groups != 1 or module.dilation != (1, 1) or module.padding_mode != "zeros":
+    depthwise = module.groups == module.in_channels == module.out_channels > 1
+    if (module.groups != 1 and not depthwise) or module.dilation != (1, 1) or module.padding_mode != "zeros":
         return f"groups = {module.groups}, dilation = {module.dilation}, padding_mode = {module.padding_mode!r}"
     if module.padding == "same":  # as PyTorch: of an odd sum the smaller half comes first
         padding = (module.kernel_size[0] - 1) // 2, (module.kernel_size[1] - 1) // 2
     else:
         padding = (0, 0) if module.padding == "valid" else module.padding
-    return Layer("conv", before, after, _of(module.weight), _bias(module), module.kernel_size, module.stride, padding)
+    kind: Literal["conv", "depthwise"] = "depthwise" if depthwise else "conv"
+    return Layer(kind, before, after, _of(module.weight), _bias(module), module.kernel_size, module.stride, padding)
 
 
 def _dense(module: Any, before: Shape, after: Shape) -> Layer | str:

@@ -36,6 +36,10 @@ LAYERS = {
     "tanh": ["tanh", ["pool", {"conv": 4}, "batch_norm", {"conv": {"filters": 4, "padding": "same"}}, "gmp",
                       {"dense": 10}]],
     "elu": ["elu", [{"conv": 3}, {"conv": {"filters": 4, "activation": "leaky_relu"}}, {"conv": 10}, "gap"]],
+    "depthwise": ["relu", [{"conv": {"filters": 4, "kernel": 5, "activation": "none"}}, "pool", "batch_norm",
+                           "activation", {"conv": {"filters": 4, "groups": "depthwise", "padding": "same"}},
+                           "batch_norm", {"conv": {"filters": 6, "kernel": 1}}, "pool",
+                           {"conv": {"filters": 6, "groups": "depthwise"}}, "gap", {"dense": 10}]],
     "gelu": ["gelu", [{"conv": 3}, {"conv": {"filters": 4, "activation": "silu"}}, "gap", {"dense": 10}]],
 }  # fmt: skip
 

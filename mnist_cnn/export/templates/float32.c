@@ -11,7 +11,7 @@ typedef struct {
 } shape;
 
 static float workspace[@FLOATS@];
-/* == conv == */
+/* == inside == */
 /* Of a window that begins at `at`, the part [*from, *to) that lies in the image; the rest is 0. */
 static void inside(int at, int kernel, int size, int *from, int *to)
 {
@@ -19,10 +19,11 @@ static void inside(int at, int kernel, int size, int *from, int *to)
     *to = at + kernel > size ? size - at : kernel;
 }
 
-static void convolve(const shape *s, const float *in, float *out, const float *weights, const float *bias, int relu)
+/* == conv == */
+static void convolve@OF@(const shape *s, const float *in, float *out, const float *weights, const float *bias, int relu)
 {
     const int area = s->kernel_height * s->kernel_width;
-    for (int f = 0; f < s->filters; f++, weights += s->channels * area) {
+    for (int f = 0; f < s->filters; f++, weights += @EACH@) {
         for (int y = 0; y < s->out_height; y++) {
             const int top = y * s->stride_y - s->pad_top;
             int i0, i1;
@@ -32,9 +33,10 @@ static void convolve(const shape *s, const float *in, float *out, const float *w
                 float sum = bias[f];
                 int j0, j1;
                 inside(left, s->kernel_width, s->width, &j0, &j1);
-                for (int c = 0; c < s->channels; c++) {
+                const float *kernel = weights;
+                for (int c = @FIRST@; c < @END@; c++, kernel += area) {
                     for (int i = i0; i < i1; i++) {
-                        const float *w = weights + c * area + i * s->kernel_width;
+                        const float *w = kernel + i * s->kernel_width;
                         const float *row = in + (c * s->height + top + i) * s->width;
                         for (int j = j0; j < j1; j++) {
                             sum += w[j] * row[left + j];

@@ -30,11 +30,11 @@ static void inside(int at, int kernel, int size, int *from, int *to)
 }
 /* == conv == */
 
-static void convolve_@SUFFIX@(const shape *s, const @IN@ *in, @OUT@ *out, const int8_t *weights, const int32_t *bias,
+static void convolve@OF@_@SUFFIX@(const shape *s, const @IN@ *in, @OUT@ *out, const int8_t *weights, const int32_t *bias,
                     const int32_t *multiplier, const uint8_t *shift, int32_t low, int32_t high)
 {
     const int area = s->kernel_height * s->kernel_width;
-    for (int f = 0; f < s->filters; f++, weights += s->channels * area) {
+    for (int f = 0; f < s->filters; f++, weights += @EACH@) {
         for (int y = 0; y < s->out_height; y++) {
             const int top = y * s->stride_y - s->pad_top;
             int i0, i1;
@@ -44,9 +44,10 @@ static void convolve_@SUFFIX@(const shape *s, const @IN@ *in, @OUT@ *out, const 
                 int32_t sum = bias[f];
                 int j0, j1;
                 inside(left, s->kernel_width, s->width, &j0, &j1);
-                for (int c = 0; c < s->channels; c++) {
+                const int8_t *kernel = weights;
+                for (int c = @FIRST@; c < @END@; c++, kernel += area) {
                     for (int i = i0; i < i1; i++) {
-                        const int8_t *w = weights + c * area + i * s->kernel_width;
+                        const int8_t *w = kernel + i * s->kernel_width;
                         const @IN@ *row = in + (c * s->height + top + i) * s->width;
                         for (int j = j0; j < j1; j++) {
                             sum += w[j] * row[left + j];

@@ -29,16 +29,18 @@ function convolve(layer, image) {
   const [channels, height, width] = layer.input, [filters, outHeight, outWidth] = layer.output;
   const [kernelHeight, kernelWidth] = layer.kernel, area = kernelHeight * kernelWidth;
   const { weight, bias } = layer, out = new Float32Array(filters * outHeight * outWidth);
+  const own = layer.kind === "depthwise", each = own ? 1 : channels;  // that a filter reads
   let place = 0;
   for (let f = 0; f < filters; f++) {
+    const first = own ? f : 0;
     for (let y = 0; y < outHeight; y++) {
       const top = y * layer.stride[0] - layer.padding[0], [i0, i1] = inside(top, kernelHeight, height);
       for (let x = 0; x < outWidth; x++) {
         const left = x * layer.stride[1] - layer.padding[1], [j0, j1] = inside(left, kernelWidth, width);
         let sum = bias[f];
-        for (let c = 0; c < channels; c++) {
+        for (let c = first; c < first + each; c++) {
           for (let i = i0; i < i1; i++) {
-            const w = (f * channels + c) * area + i * kernelWidth, row = (c * height + top + i) * width + left;
+            const w = (f * each + c - first) * area + i * kernelWidth, row = (c * height + top + i) * width + left;
             for (let j = j0; j < j1; j++) sum = round(sum + round(weight[w + j] * image[row + j]));
           }
         }
@@ -84,7 +86,7 @@ function pool(layer, image) {
 function runNet(net, pixels) {
   let image = Float32Array.from(pixels, (pixel) => pixel / round(net.divideBy));
   return net.layers.map((layer) => {
-    if (layer.kind === "conv") image = convolve(layer, image);
+    if (layer.kind === "conv" || layer.kind === "depthwise") image = convolve(layer, image);
     else if (layer.kind === "scale") image = scale(layer, image);
     else if (layer.kind === "activation") image = image.map((x) => FUNCTIONS[layer.function](x, round(layer.parameter)));
     else image = pool(layer, image);
