@@ -8,10 +8,10 @@ import numpy as np
 from numba import carray
 
 from mnist_cnn.speed.convolve import collect, convolve, correlate, pack
+from mnist_cnn.speed.depthwise_kernel import depthwise
 from mnist_cnn.speed.kept import Entry, compiled
 from mnist_cnn.speed.kernels import pass_over
 from mnist_cnn.speed.pooling import average, pool, turn
-from mnist_cnn.speed.separate import depthwise
 from mnist_cnn.speed.tiles import count_at, pointer
 from mnist_cnn.speed.work import WORDS, Kernel
 
