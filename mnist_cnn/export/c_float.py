@@ -1,6 +1,6 @@
 """`format=c`: one header and one file of C99, with floating-point numbers."""
 
-from mnist_cnn.export.graph import Graph, Layer
+from mnist_cnn.export.graph import CONVOLUTIONS, Graph, Layer
 from mnist_cnn.export.source_text import (
     NAME,
     array,
@@ -33,8 +33,8 @@ def float_source(graph: Graph) -> dict[str, str]:
         "INCLUDE": "#include <math.h>\n" if needs_math else "",
     }
     parts = parts_of(template("float32.c"))
-    kernels = [parts["head"], *([parts["inside"]] if used & {"conv", "depthwise"} else [])]
-    kernels += [filled(parts["conv"], **of_channels(kind)) for kind in ("conv", "depthwise") if kind in used]
+    kernels = [parts["head"], *([parts["inside"]] if used & {*CONVOLUTIONS} else [])]
+    kernels += [filled(parts["conv"], **of_channels(kind)) for kind in CONVOLUTIONS if kind in used]
     kernels += [text for name, text in parts.items() if name in used - {"conv"}]
     steps = [_step(i, layer, *where[i]) for i, layer in enumerate(graph.layers)]
     last = where[-1][1]

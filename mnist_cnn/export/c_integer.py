@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mnist_cnn.export.graph import CONVOLUTIONS
 from mnist_cnn.export.quantize import INT32, Step
 from mnist_cnn.export.source_text import (
     NAME,
@@ -31,14 +32,14 @@ def integer_source(steps: Sequence[Step]) -> dict[str, str]:
     kernels = [filled(parts["head"], BYTES=workspace)]
     kinds = {layer.kind for layer in layers}
     kernels += [parts["requantize"]] if kinds - {"max", "activation"} else []
-    kernels += [parts["inside"]] if kinds & {"conv", "depthwise"} else []
+    kernels += [parts["inside"]] if kinds & {*CONVOLUTIONS} else []
     variants = dict.fromkeys((step.layer.kind, step.signed, step is steps[-1]) for step in steps)
     for kind, signed, last in variants:
         given, made = _types(signed, last)
         if kind == "activation":
             kernels += [parts[kind]] if parts[kind] not in kernels else []
         else:
-            name, channels = ("conv", of_channels(kind)) if kind in ("conv", "depthwise") else (kind, {})
+            name, channels = ("conv", of_channels(kind)) if kind in CONVOLUTIONS else (kind, {})
             kernels.append(filled(parts[name], **channels, SUFFIX=_suffix(signed, last), IN=given, OUT=made))
     calls = []
     for i, step in enumerate(steps):

@@ -12,6 +12,7 @@ import numpy as np
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Shape = tuple[int, int, int]  # channels, height, width
 Pair = tuple[int, int]  # vertical, horizontal
+CONVOLUTIONS = ("conv", "depthwise")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Layer:
 
     @property
     def convolves(self) -> bool:
-        return self.kind in ("conv", "depthwise")
+        return self.kind in CONVOLUTIONS
 
     @property
     def padding_after(self) -> Pair:
@@ -114,4 +115,4 @@ def _takes_relu(done: list[Layer]) -> int | None:
     place = len(done) - 1
     while place >= 0 and done[place].kind == "max":
         place -= 1
-    return place if place >= 0 and done[place].kind in ("conv", "depthwise", "scale") else None
+    return place if place >= 0 and done[place].kind in (*CONVOLUTIONS, "scale") else None

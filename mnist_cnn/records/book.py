@@ -10,7 +10,7 @@ from mnist_cnn.config.build import build_data, build_model
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.python_values import command
 from mnist_cnn.inspect.layers import inspected_layers
-from mnist_cnn.records.entries import SEEDS, Ingredient, RecordEntry, ablations, budgets, published, records
+from mnist_cnn.records.entries import Ingredient, RecordEntry, ablations, budgets, published, records
 from mnist_cnn.records.missed import Missed, draw_missed, missed_by_all, outvoted
 from mnist_cnn.records.plots import draw
 from mnist_cnn.records.seeds import Seeds
@@ -36,12 +36,12 @@ def write_book(results: Path, book: Path, pictures: bool = True) -> None:
     for name, ingredients in ablations().items():
         table = _ablation(ingredients, results)
         parts += [f"## While choosing: {name}", table] if table else []
-    counted = [results / one.folder for one in records() if len(found[one.number].runs) >= SEEDS]
+    counted = [results / one.folder for one in records() if found[one.number].complete]
     missed = missed_by_all(counted)
     parts += ["## What all records miss", _missed(missed)] if missed else []
     refresh(book / "README.md", HEADING, "\n\n".join(parts) + "\n")
     if pictures:
-        draw({number: seeds for number, seeds in found.items() if len(seeds.runs) >= SEEDS}, results, book)
+        draw({number: seeds for number, seeds in found.items() if seeds.complete}, results, book)
         if missed:
             data: Any = build_data(compose_run([]).cfg)
             data.prepare_data()
@@ -53,7 +53,7 @@ def _best(found: dict[int, Seeds]) -> str:
     """Of each budget the record that stands: the best mean of those that have all their seeds."""
     lines = [["budget", "record", "test accuracy", "95 % interval of the mean", "seeds", "trained parameters"]]
     for budget in budgets():
-        own = [one for one in records() if fits(one, budget, found) and len(found[one.number].runs) >= SEEDS]
+        own = [one for one in records() if fits(one, budget, found) and found[one.number].complete]
         if not own:
             lines.append([budget, "none yet", "", "", "", ""])
             continue
@@ -101,7 +101,7 @@ def _accuracy(seeds: Seeds) -> list[str]:
 
 def _vote(seeds: Seeds) -> str:
     """Of all seeds together, once there are all."""
-    wrong = outvoted(seeds.folder) if len(seeds.runs) == SEEDS else None
+    wrong = outvoted(seeds.folder) if seeds.complete else None
     return "" if wrong is None else f"{100 * (1 - wrong / TEST_IMAGES):.2f} %"
 
 
@@ -144,4 +144,4 @@ def _ablation(ingredients: Sequence[Ingredient], results: Path) -> str:
             lines.append([one.what, Spread.of(list(own.values())).in_percent.text(2), str(len(own)),
                           *words(compared, compared.p)])  # fmt: skip
     left = [one.what for one in changes if not seeds[one.name].runs]
-    return markdown_table(lines) + (f"\n\nNo run yet: {'; '.join(left)}." if left else "")
+    return markdown_table(lines) + ("\n\nNo run yet:\n\n" + "\n".join(f"- {what}" for what in left) if left else "")

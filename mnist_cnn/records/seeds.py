@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from mnist_cnn.records.entries import SEEDS
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.reproduce.rows import typical_seconds
 from mnist_cnn.runs.record import Record, known
@@ -20,6 +21,11 @@ class Seeds:
         """By file, in the order of their seeds."""
         found = {file: Record.load(file) for file in sorted(self.folder.glob("seed_*.json"))}
         return {file: run for file, run in sorted(found.items(), key=lambda one: one[1].seed) if run.completed}
+
+    @property
+    def complete(self) -> bool:
+        """Whether a record counts: all its seeds have finished."""
+        return len(self.runs) >= SEEDS
 
     def of(self, figure: str) -> dict[int, float]:
         """By the names of metrics.json; `val/...` is that of the tested weights."""
