@@ -6,7 +6,7 @@
 # make attack [ARGS="1000 seed=7"]                     wrong calls, generated: how many are refused well
 # make test-chaos [ARGS="200 seed=1"]                  kill -9 at every moment: what is resumed equals the uninterrupted
 # make test-use                                        exports in a real browser, under sanitizers, on a chip (QEMU)
-# make test-cluster                                    on a real SLURM, PostgreSQL and MLflow; jobs and servers lost
+# make test-cluster                                    on a real SLURM, Ray, PostgreSQL and MLflow; jobs and servers lost
 # make test-oldest                                     the tests with the oldest versions that pyproject.toml allows
 PYTHON ?= python3
 VENV   := .venv
@@ -29,7 +29,7 @@ test-slow: setup
 test-use: setup
 	$(VENV)/bin/python -m pytest -m use --numprocesses 0 tests/use $(ARGS)
 
-# Needs root, Debian's slurm-wlm, munge and postgresql, and mnist-cnn[mlflow,wandb]; says which is missing, and skips
+# Needs root, Debian's slurm-wlm, munge and postgresql, and mnist-cnn[mlflow,wandb,ray]; says which is missing, and skips
 # what needs it. Leaves results/cluster/log.md.
 test-cluster: setup
 	$(VENV)/bin/python -m pytest -m cluster --numprocesses 0 tests/cluster $(ARGS)

@@ -21,7 +21,7 @@ from mnist_cnn.values import PathName, problem
 
 RECIPE = ("optimizer", "scheduler", "learning_rates")
 LAUNCHER = ("hydra/launcher", "hydra.launcher")
-OPEN_TO_MORE = "hydra.launcher.additional_parameters"  # for sbatch
+OPEN_TO_MORE = ("hydra.launcher.additional_parameters", "hydra.launcher.ray.")  # for sbatch, and for Ray
 NO_VALUES = "a sweep needs values, such as 1,2,3, choice(...) or range(...)"
 
 

@@ -6,6 +6,7 @@ Hydra keeps global state. Here it is set for the time of a call and put back, so
 import contextlib
 import logging
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from mnist_cnn.config.tiny import is_tiny
 from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.errors import ConfigError, ForeignError, UserError, in_one_line, is_ours, shortened
 
+OF_TWO_LAUNCHERS = "\n'hydra/launcher/ray' is validated against"  # where hydra-ray-launcher is installed too
 KEY = re.compile(r"[~+]{0,2}[\w/$][\w./@$-]*")
 
 
@@ -121,7 +123,9 @@ def compose_named(config_name: str, overrides: Sequence[str]) -> DictConfig:
 def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
     """Only Hydra's own code and the files that it reads are at work here: whatever it says is about those."""
     try:
-        return compose_chosen(config_name, overrides)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", OF_TWO_LAUNCHERS)
+            return compose_chosen(config_name, overrides)
     except Exception as error:
         raise ConfigError([in_one_line(error)]) from error
 

@@ -30,7 +30,7 @@ from mnist_cnn.reproduce.running import run_missing, run_what_is_left
 from mnist_cnn.reproduce.study import chosen, documents, plan
 from mnist_cnn.reproduce.usage import usage
 from mnist_cnn.signals import stopping
-from mnist_cnn.sweep.multirun import GO_ON
+from mnist_cnn.sweep.jobs import GO_ON
 from mnist_cnn.values import Count, PathName
 
 

@@ -12,8 +12,7 @@ from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.environment import git_state
 from mnist_cnn.runs.record import known
 from mnist_cnn.signals import stopping
-from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
-from mnist_cnn.sweep.multirun import GO_ON
+from mnist_cnn.sweep.jobs import GO_ON, Job, run_side_by_side, start_or_continue
 from mnist_cnn.train import train
 
 

@@ -32,8 +32,8 @@ from mnist_cnn.search.finals import run_finals
 from mnist_cnn.search.settings import agree, check_training, find_plan, leaves, read_settings
 from mnist_cnn.search.usage import USAGE
 from mnist_cnn.signals import stopping
-from mnist_cnn.sweep.jobs import POLL_SECONDS, Finished, Job, run_side_by_side, start_or_continue
-from mnist_cnn.sweep.multirun import GO_ON, jobs_at_once
+from mnist_cnn.sweep.jobs import GO_ON, POLL_SECONDS, Finished, Job, run_side_by_side, start_or_continue
+from mnist_cnn.sweep.multirun import jobs_at_once
 from mnist_cnn.sweep.plan import Sweep, SweepJob
 from mnist_cnn.sweep.progress import SweepDisplay
 from mnist_cnn.sweep.summary import write_summary

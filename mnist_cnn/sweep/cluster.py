@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mnist_cnn.config.compose import compose_launcher
 from mnist_cnn.config.python_values import command
 from mnist_cnn.errors import ForeignError, RunError, in_one_line
 from mnist_cnn.files import read_text, write_atomically
@@ -27,13 +26,7 @@ FILES = ".submitit"  # of a sweep: what submitit and SLURM leave of each job
 SHARED = (  # what submitit calls the same on every kind of cluster
     "timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes", "name", "stderr_to_stdout",
 )  # fmt: skip
-OF_LAUNCHER = ("_target_", "submitit_folder", "max_num_timeout")  # no settings of a job
-
-
-def settings_of(launcher: Sequence[str]) -> dict[str, Any] | None:
-    """Of the launcher that some words of a call name; None if it is not SLURM."""
-    found = compose_launcher(launcher)
-    return found if str(found.get("_target_")).endswith(".SlurmLauncher") else None
+OF_LAUNCHER = ("submitit_folder", "max_num_timeout")  # no settings of a job
 
 
 def run_on_slurm(sweep: Sweep, task: Task, settings: dict[str, Any], new: bool, detach: bool) -> None:

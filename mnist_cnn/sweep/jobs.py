@@ -27,7 +27,7 @@ from omegaconf import DictConfig
 from mnist_cnn import NUMERICS
 from mnist_cnn.cli import user_errors
 from mnist_cnn.config.schema import validate
-from mnist_cnn.errors import RunError
+from mnist_cnn.errors import ConfigError, RunError, UserError
 from mnist_cnn.runs.checkpoint import find_checkpoint
 from mnist_cnn.runs.directory import Run, move_aside
 from mnist_cnn.runs.settings import settings_digest
@@ -36,6 +36,7 @@ from mnist_cnn.speed.threads import free_cores
 
 POLL_SECONDS = 0.2
 KILLED = "killed by"
+GO_ON = "every complete epoch is saved. Continue with:\n  {}"
 Task = Callable[[DictConfig, Run, list[str], Path | None], Any]  # what `train.train` takes
 
 
@@ -88,6 +89,14 @@ def start_or_continue(cfg: DictConfig, run: Run, overrides: list[str], log_file:
             return Job(saved, run, run.overrides(), log_file, True, about)
         move_aside(run.path)
     return Job(cfg, run, overrides, log_file, False, about)
+
+
+def refused(log_file: Path, error: UserError) -> str:
+    """Says in the file of a job why it cannot be started; returns it in a line."""
+    text = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
+    with log_file.open("a") as log:
+        log.write(f"error: {text}\n")
+    return text
 
 
 def threads_each(at_once: int) -> int:

@@ -18,15 +18,16 @@ from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.listing import find_runs
 from mnist_cnn.signals import stopping
 from mnist_cnn.speed.threads import free_cores
-from mnist_cnn.sweep.cluster import require_none_there, run_on_slurm, settings_of
-from mnist_cnn.sweep.jobs import Job, Task, run_side_by_side, start_or_continue, threads_each
+from mnist_cnn.sweep.cluster import require_none_there, run_on_slurm
+from mnist_cnn.sweep.engine import engine_of
+from mnist_cnn.sweep.jobs import GO_ON, Job, Task, refused, run_side_by_side, start_or_continue, threads_each
 from mnist_cnn.sweep.launcher import launch
+from mnist_cnn.sweep.on_ray import run_on_ray
 from mnist_cnn.sweep.plan import COMPLETED, Sweep, SweepJob, new_directory, newest_unfinished
 from mnist_cnn.sweep.progress import SweepDisplay
 from mnist_cnn.sweep.summary import write_summary
 
 log = logging.getLogger(__name__)
-GO_ON = "every complete epoch is saved. Continue with:\n  {}"
 OF_THE_CALL = ("hydra.", "hydra/", "resume=", "jobs=", "rehearse=", "detach=")  # say how, not what
 SHARING_A_GPU = 4  # jobs side by side on one GPU: these nets leave most of it idle
 
@@ -49,11 +50,14 @@ def run_sweep(call: Call, task: Task, rehearse: Rehearsal) -> int:
     if sweep.elsewhere and call.has_launcher():
         launch(sweep, call, task)
         return 0
-    settings, detach = settings_of(sweep.launcher), bool(call.setting("detach"))
-    if settings is not None:
-        run_on_slurm(sweep, task, settings, call.value("resume") is None, detach)
+    engine, new, detach = engine_of(sweep.launcher), call.value("resume") is None, bool(call.setting("detach"))
+    if engine.name == "slurm":
+        run_on_slurm(sweep, task, engine.settings, new, detach)
         if detach:
             return 0
+    elif engine.name == "ray":
+        require_none_there(sweep)
+        run_on_ray(sweep, task, engine.settings, new)
     else:
         run_here(sweep, known, call, task)
     print(write_summary(sweep))
@@ -129,9 +133,7 @@ def _jobs(sweep: Sweep, todo: Sequence[SweepJob], known: dict[int, DictConfig], 
             cfg = known.get(job.number) or compose_run(job.forced).cfg
             ready = start_or_continue(cfg, sweep.run(job), job.overrides, sweep.log_file(job), job)
         except UserError as error:
-            text = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
-            with sweep.log_file(job).open("a") as log_file:
-                log_file.write(f"error: {text}\n")
+            text = refused(sweep.log_file(job), error)
             sweep.note_error(job, text)
             display.ended(job, text)
         else:
@@ -154,16 +156,16 @@ def plan_sweep(call: Call, rehearse: Rehearsal | None = None) -> tuple[Sweep, di
     skip = settings.get("bad_jobs") == "skip"
     if bad and (not skip or all(job.problems for job in checked)):
         raise ConfigError(bad)
-    on_slurm = settings_of(call.launcher()) is not None
-    elsewhere = call.has_launcher() and not on_slurm
+    engine = engine_of(call.launcher()).name
+    elsewhere = engine == "hydra"
     if skip and elsewhere:
         raise ConfigError([f"bad_jobs=skip: does not go with {call.launcher()[0]}"])
-    if settings.get("detach") and not on_slurm:
+    if settings.get("detach") and engine != "slurm":
         raise ConfigError(["detach=true: only SLURM goes on alone (hydra/launcher=slurm)"])
     root, asked = Path(settings.run_root).resolve(), first.composed.sweep_dir
     missing = [folder for folder in ((asked or root), *(asked or root).parents) if not folder.exists()]
     path = asked or new_directory(root)
-    sweep = Sweep.create(path, _own(call), checked, elsewhere, call.launcher() if on_slurm else ())
+    sweep = Sweep.create(path, _own(call), checked, elsewhere, call.launcher() if engine in ("slurm", "ray") else ())
     sweep.made = missing if asked else [path, path.parent, *missing]
     return sweep, {job.number: job.cfg for job in checked}
 
@@ -174,7 +176,7 @@ def resumed_sweep(call: Call) -> Sweep:
     Raises:
         RunError, ConfigError: there is none, or the call asks for something else.
     """
-    if call.has_launcher() and settings_of(call.launcher()) is None:
+    if call.has_launcher() and engine_of(call.launcher()).name == "hydra":
         words = "does not resume a sweep; resume its runs one by one, or all of them here without it"
         raise ConfigError([f"{call.launcher()[0]}: {words}"])
     sweep = _found_sweep(call)

@@ -51,8 +51,8 @@ class Plan(BaseModel):
 
     Args:
         storage: of a search, as its setting says; `study`: its name there.
-        elsewhere: a Hydra launcher runs the jobs.
-        launcher: the words that name it where it is SLURM, whose jobs this package puts into the queue itself.
+        elsewhere: one of Hydra's own launchers runs the jobs.
+        launcher: the words that name it where it is SLURM or Ray, which this package gives the jobs itself.
     """
 
     arguments: list[str]
@@ -106,8 +106,8 @@ class Sweep:
     ) -> None:
         self.path, self.arguments, self.jobs = path, arguments, jobs
         self.is_search = is_search
-        self.elsewhere = elsewhere  # a Hydra launcher runs the jobs, perhaps on other machines
-        self.launcher = list(launcher)  # of SLURM
+        self.elsewhere = elsewhere  # one of Hydra's own launchers runs the jobs
+        self.launcher = list(launcher)  # of SLURM or Ray
         self.in_queue: dict[int, str] = {}  # states of the jobs that SLURM has, as far as it was asked
         self.made: list[Path] = []  # folders that were not there before it was planned, the innermost first
 

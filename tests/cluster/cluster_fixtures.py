@@ -77,7 +77,7 @@ def slurm(running_slurm: Slurm, log: Callable[[str], None]) -> Slurm:
 @pytest.fixture
 def commands(tmp_path: Path, slurm: Slurm, tiny_overrides: list[str]) -> Commands:
     shutil.copy(HERE / "gates.py", tmp_path)
-    return Commands(tmp_path, slurm, ["model=sequential", *tiny_overrides])
+    return Commands(tmp_path, slurm.environment, ["model=sequential", *tiny_overrides])
 
 
 @pytest.fixture(scope="session")

@@ -60,13 +60,13 @@ class Slurm:
 class Commands:
     """Commands of the package, given in one folder."""
 
-    def __init__(self, folder: Path, slurm: Slurm, overrides: list[str]) -> None:
-        self.folder, self.slurm, self.overrides = folder, slurm, overrides
+    def __init__(self, folder: Path, environment: dict[str, str], overrides: list[str]) -> None:
+        self.folder, self.environment, self.overrides = folder, environment, overrides
 
     def start(self, *arguments: str, module: str = "mnist_cnn.train") -> subprocess.Popen[str]:
         command = [sys.executable, "-m", module, *arguments]
         return subprocess.Popen(
-            command, cwd=self.folder, env=self.slurm.environment, text=True,
+            command, cwd=self.folder, env=self.environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 

@@ -52,7 +52,7 @@ REFUSED = {
     "a range without a step": (validate, ["-m", "seed=range(1,3,0)"], ["seed=range(1,3,0): range() arg 3"]),
     "a sweep without an end": (validate, ["-m", "seed=range(1,1000000000)"], ["more than 100,000 values"]),
     "a sweep over nothing": (validate, ["-m", "seed=range(5,1)"], ["seed=range(5,1): no value"]),
-    "a launcher that is not there": (validate, ["-m", "hydra/launcher=ray", "seed=1,2"], ["=ray: no such "]),
+    "a launcher that is not there": (validate, ["-m", "hydra/launcher=rays", "seed=1,2"], ["=rays: no such "]),
     "a folder that is not there": (validate, ["--config-dir", "/nowhere"], ["--config-dir /nowhere: no such folder"]),
     "another configuration": (validate, ["--config-name", "foo"], ["--config-name means nothing here"]),
     "another configuration, in short": (validate, ["-cn", "foo"], ["-cn means nothing here"]),

@@ -266,8 +266,8 @@ def test_hydras_submitit_launcher_runs_the_jobs_and_the_summary_follows(tiny_ove
 
 
 @pytest.mark.slow
-def test_hydras_ray_launcher_runs_the_jobs_on_a_local_ray(tiny_overrides, tmp_path):
-    pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+def test_ray_runs_the_jobs_on_this_machine_where_there_is_no_cluster(tiny_overrides, tmp_path):
+    pytest.importorskip("ray")
     process = start(["-m", "hydra/launcher=ray", *FAST, "seed=1,2", *tiny_overrides], tmp_path)
     output = process.output(timeout=300)
     assert process.returncode == 0, output
