@@ -11,7 +11,7 @@ import yaml
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.records.__main__ import Options, parse
 from mnist_cnn.records.book import fits, write_book
-from mnist_cnn.records.entries import FIRST_CHOOSING, SEEDS, ablations, budgets, records, wanted
+from mnist_cnn.records.entries import FIRST_CHOOSING, ablations, budgets, records, wanted
 from mnist_cnn.records.missed import draw_missed, keep_missed, missed_by_all, outvoted
 from mnist_cnn.records.seeds import Seeds
 from mnist_cnn.reproduce.results import Results
@@ -116,11 +116,22 @@ def test_the_rows_of_a_finished_run_are_kept_once(tmp_path):
 def test_the_plan_has_fresh_seeds_for_records_and_others_for_choosing():
     runs = wanted([], None)
     assert {run.seed for run in runs if run.protocol == "choosing"} == set(range(FIRST_CHOOSING, FIRST_CHOOSING + 6))
-    assert {run.seed for run in runs if run.protocol == "record"} <= set(range(1, SEEDS + 1))
+    assert {run.seed for run in runs if run.protocol == "record"} <= set(
+        range(1, max(one.seeds for one in records()) + 1)
+    )
     [first, *_] = ablations()
     assert {run.entry.name.partition("_")[0] for run in wanted([first], 1)} == {first}
     assert all("test=never" in run.overrides for run in wanted([first], 1))
     with pytest.raises(ConfigError, match="under_8kk: no such record; did you mean 'under_8k'"):
         wanted(["under_8kk"], None)
-    assert list(budgets()) == ["under_1k", "under_3k", "under_6k", "under_8k", "under_15k", "under_100k", "any"]
+    assert list(budgets()) == [
+        "under_1k",
+        "under_3k",
+        "under_6k",
+        "under_8k",
+        "under_15k",
+        "under_100k",
+        "any",
+        "ensemble",
+    ]
     assert parse(["under_8k", "seeds=3"]) == (["under_8k"], Options(seeds=3))
