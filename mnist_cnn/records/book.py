@@ -1,6 +1,6 @@
 """The tables of docs/records: every record with its interval and its price, and what single changes of a recipe do."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +10,31 @@ from mnist_cnn.config.build import build_data, build_model
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.python_values import command
 from mnist_cnn.inspect.layers import inspected_layers
-from mnist_cnn.records.entries import Ingredient, RecordEntry, ablations, budgets, published, records
+from mnist_cnn.records.entries import Ingredient, RecordEntry, ablations, budgets, elsewhere, published, records
 from mnist_cnn.records.missed import Missed, draw_missed, missed_by_all, outvoted
 from mnist_cnn.records.plots import draw
-from mnist_cnn.records.seeds import Seeds
+from mnist_cnn.records.seeds import TEST_IMAGES, Seeds
 from mnist_cnn.report.difference import Difference
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import markdown_table
 from mnist_cnn.reproduce.claims import WORDS, words
 from mnist_cnn.reproduce.pages import refresh
 from mnist_cnn.reproduce.plots import UNDATED
-from mnist_cnn.runs.provenance import MISSED
-from mnist_cnn.runs.record import known
+from mnist_cnn.runs.answers import MISSED
+from mnist_cnn.runs.record import Record, known
 
-TEST_IMAGES, VALIDATION_IMAGES = 10_000, 5_000
+VALIDATION_IMAGES = 5_000
+ENSEMBLE = "ensemble"  # the budget of several nets together
 HEADING = "# The book of records\n"
 
 
 def write_book(results: Path, book: Path, pictures: bool = True) -> None:
     """README.md between its marks, and the pictures."""
     book.mkdir(parents=True, exist_ok=True)
-    found = {one.number: Seeds(results / one.folder) for one in records()}
+    found = {one.number: Seeds.of_record(one, results) for one in records()}
     parts = ["## Records", _best(found), "## In the order in which they were set", _all(found)]
+    on_others = _elsewhere(found, results)
+    parts += ["## On other images", on_others] if on_others else []
     parts += ["## Figures of others", _published()]
     for name, ingredients in ablations().items():
         table = _ablation(ingredients, results)
@@ -63,31 +66,32 @@ def _best(found: dict[int, Seeds]) -> str:
 
 
 def fits(record: RecordEntry, budget: str, found: dict[int, Seeds]) -> bool:
-    """Whether a record keeps a budget: a small net may hold that of a larger one too."""
+    """Whether a record keeps a budget: a small net may hold that of a larger one too, an ensemble only its own."""
     most = budgets()[budget]
+    if (record.members > 1) != (budget == ENSEMBLE):
+        return False
     return bool(found[record.number].runs) and (most is None or found[record.number].parameters <= most)
 
 
 def _all(found: dict[int, Seeds]) -> str:
     head = ["number", "date", "budget", "test accuracy", "95 % interval of the mean", "seeds", "trained parameters",
-            "all stored numbers", "multiply-adds", "training seconds", "all ten vote", "what changed",
+            "all stored numbers", "multiply-adds", "training seconds", "all ten vote", "nine views of each image",
+            "what changed",
             "from the record before", "p", "command", "commit", "results"]  # fmt: skip
-    return markdown_table([head, *(_line(one, found) for one in records() if found[one.number].runs)])
+    return markdown_table([head, *(_line(one, found) for one in records() if found[one.number].accuracies)])
 
 
 def _line(one: RecordEntry, found: dict[int, Seeds]) -> list[str]:
     seeds = found[one.number]
-    first = next(iter(seeds.runs.values()))
     difference, p = "", ""
     if one.against is not None and found[one.against].runs:
-        compared = Difference.of(found[one.against].of("test/acc"), seeds.of("test/acc"), TEST_IMAGES)
+        compared = Difference.of(found[one.against].accuracies, seeds.accuracies, TEST_IMAGES)
         value, interval, p = words(compared, compared.p)
         difference = f"{value} ({interval}) from {one.against}"
-    commits = sorted({known(run.git).commit[:7] for run in seeds.runs.values()})
     return [
-        str(one.number), one.date, one.budget, *_accuracy(seeds), f"{seeds.parameters:,}",
-        f"{known(first.parameters).total:,}", f"{_multiply_adds(one.overrides):,}", seeds.seconds.text(0), _vote(seeds),
-        one.changed, difference, p, f"`{command('train', *one.overrides)}`", ", ".join(commits),
+        str(one.number), one.date, one.budget, *_accuracy(seeds), f"{seeds.parameters:,}", f"{seeds.numbers:,}",
+        f"{one.members * _multiply_adds(one.overrides):,}", seeds.seconds.text(0), _vote(one, seeds), _views(seeds),
+        one.changed, difference, p, f"`{command('train', *one.overrides)}`", _commits(seeds.runs.values()),
         f"[{one.folder}](../../results/{one.folder})",
     ]  # fmt: skip
 
@@ -99,9 +103,38 @@ def _accuracy(seeds: Seeds) -> list[str]:
     return [f"{spread.text(3)} %", ends, str(spread.n)]
 
 
-def _vote(seeds: Seeds) -> str:
+def _commits(runs: Iterable[Record]) -> str:
+    return ", ".join(sorted({known(run.git).commit[:7] for run in runs}))
+
+
+def _views(seeds: Seeds) -> str:
+    """Once the answers of all seeds are kept: the accuracy, and how far it is from that of the images as they are."""
+    own = seeds.shifted
+    if not own or set(own) != set(seeds.accuracies):
+        return ""
+    value, interval, p = words(compared := Difference.of(seeds.accuracies, own, TEST_IMAGES), compared.p)
+    return f"{Spread.of(list(own.values())).in_percent.text(3)} %: {value} ({interval}), p {p}"
+
+
+def _elsewhere(found: dict[int, Seeds], results: Path) -> str:
+    """Empty where none has run."""
+    head = ["record", "images", "test accuracy", "95 % interval of the mean", "seeds", "trained parameters", "on MNIST",
+            "command", "commit", "results"]  # fmt: skip
+    lines = []
+    for one in elsewhere():
+        folder = f"records/{one.runs.results('record')}"
+        if (seeds := Seeds(results / folder)).runs:
+            lines.append([
+                str(one.record), one.data, *_accuracy(seeds), f"{seeds.parameters:,}",
+                f"{found[one.record].accuracy.text(3)} %", f"`{command('train', *one.overrides)}`",
+                _commits(seeds.runs.values()), f"[{folder}](../../results/{folder})",
+            ])  # fmt: skip
+    return markdown_table([head, *lines]) if lines else ""
+
+
+def _vote(record: RecordEntry, seeds: Seeds) -> str:
     """Of all seeds together, once there are all."""
-    wrong = outvoted(seeds.folder) if seeds.complete else None
+    wrong = outvoted(seeds.folder) if seeds.complete and record.members == 1 else None
     return "" if wrong is None else f"{100 * (1 - wrong / TEST_IMAGES):.2f} %"
 
 
