@@ -147,7 +147,7 @@ def _multiply_adds(overrides: Sequence[str]) -> int:
 
 def _published() -> str:
     head = ["trained parameters", "accuracy", "how", "where"]
-    lines = [[f"{one.parameters:,}", f"{one.accuracy:.2f} %", one.how,
+    lines = [[f"{one.parameters:,}", f"{one.accuracy:g} %", one.how,
               f"[{one.where}](https://github.com/{one.where}), {one.year}"] for one in published()]  # fmt: skip
     return markdown_table([head, *lines])
 
