@@ -10,10 +10,11 @@ import yaml
 
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.records.__main__ import Options, parse
-from mnist_cnn.records.book import fits, write_book
+from mnist_cnn.records.book import write_book
 from mnist_cnn.records.entries import FIRST_CHOOSING, ablations, budgets, records, wanted
 from mnist_cnn.records.missed import draw_missed, missed_by_all, outvoted
 from mnist_cnn.records.seeds import Seeds
+from mnist_cnn.records.tables import fits
 from mnist_cnn.reproduce.study import composed
 from mnist_cnn.runs.provenance import is_shallow
 from mnist_cnn.runs.record import Record
