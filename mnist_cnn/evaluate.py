@@ -50,6 +50,7 @@ SETTINGS: dict[str, Any] = {
     "precision": Precision | None,
     "details": bool,
     "corruptions": bool,
+    "shifts": bool,
     "ensemble": list[PathName] | None,
     "out": PathName | None,
 }
@@ -67,7 +68,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     saved = config_of_lone(path) if alone else run.config()
     source = path if alone else run.config_file
     folder = Path(cfg.out) if cfg.out is not None else folder_of(run, path) / "evaluation"
-    if cfg.details or cfg.corruptions or members:
+    if cfg.details or cfg.corruptions or cfg.shifts or members:
         require_folder(folder, RunError)
     if cfg.data_root is not None:
         saved.data.root = cfg.data_root
@@ -112,12 +113,12 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     log.info(wrapped(f"test {words}{images}", 2))
     protocol = "not known" if alone else protocol_of(saved, data, saved.test, model)["summary"]
     log.info(wrapped(f"protocol of the run: {protocol}", 2))
-    if cfg.details or cfg.corruptions or members:
+    if cfg.details or cfg.corruptions or cfg.shifts or members:
         if not isinstance(data, ImageDataModule):
             raise RunError(f"{source}: {saved.data._target_} is no data module of this package: no more is measured")
         members = members or [Net(model.cpu().eval(), Scale(**trained.scale))]
         title = f"{type(model).__name__}, {run.path.name}" if len(members) == 1 else f"ensemble of {len(members)}"
-        figures |= measure_further(members, data, folder, title, cfg.details, cfg.corruptions)
+        figures |= measure_further(members, data, folder, title, cfg.details, cfg.corruptions, cfg.shifts)
     return figures
 
 

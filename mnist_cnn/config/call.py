@@ -1,10 +1,7 @@
 """All that one call asks for: its overrides, and every job they make, composed once and checked before any runs."""
 
-import contextlib
-import gc
-import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,19 +10,17 @@ from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig
 
 from mnist_cnn.config.checks import check_recipe, starts_processes
+from mnist_cnn.config.collector import collector_paused
 from mnist_cnn.config.compose import Composed, compose_run, config_dir, hydra_options, line, parse
 from mnist_cnn.config.module import is_classifier, plain_node
 from mnist_cnn.config.schema import GROUPS, NAMED, find_problems
+from mnist_cnn.config.swept import NO_VALUES, combinations, values_of
 from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.values import PathName, problem
 
 RECIPE = ("optimizer", "scheduler", "learning_rates")
 LAUNCHER = ("hydra/launcher", "hydra.launcher")
 OPEN_TO_MORE = ("hydra.launcher.additional_parameters", "hydra.launcher.ray.")  # for sbatch, and for Ray
-NO_VALUES = "a sweep needs values, such as 1,2,3, choice(...) or range(...)"
-
-
-MOST_VALUES = 100_000  # of a key in a sweep
 
 
 @dataclass(frozen=True)
@@ -129,7 +124,7 @@ class Call:
         if problems:
             raise ConfigError(problems)
         check_recipe.cache_clear()
-        split = self._split() if self.multirun else [[line(o) for o in self.overrides]]
+        split = combinations(self.overrides) if self.multirun else [[line(o) for o in self.overrides]]
         with collector_paused():
             return [self._checked(number, texts) for number, texts in enumerate(split)]
 
@@ -156,21 +151,6 @@ class Call:
         text, key = line(override), override.key_or_group
         known = self.is_group(key) and not key.startswith(OPEN_TO_MORE)
         return text if override.is_delete() or known else "++" + text.lstrip("+")
-
-    def _split(self) -> list[list[str]]:
-        """The overrides of every job: all combinations of what is swept, in the order of the call."""
-        choices: dict[str, list[str]] = {}
-        for override in self.overrides:
-            key = override.get_key_element()
-            if not override.is_sweep_override():
-                choices[key] = [f"{key}={override.get_value_element_as_str()}"]
-            elif override.is_discrete_sweep():
-                choices[key] = [f"{key}={value}" for value in _values(override)]
-            else:
-                raise ConfigError([f"{line(override)}: {NO_VALUES}"])
-            if not choices[key]:
-                raise ConfigError([f"{line(override)}: no value, so no job"])
-        return [list(job) for job in itertools.product(*choices.values())]
 
     def _add_swept_values(self) -> None:
         """What a chosen file sweeps over (`hydra.sweeper.params`) becomes part of the call, unless the call says it.
@@ -214,7 +194,7 @@ class Call:
                 named = nearest("", options) if group in GROUPS or "none" in options else "; leave it out"
                 problems.append(f"{line(override)}: no such {group}{named}")
                 continue
-            chosen: Any = _values(override) if override.is_discrete_sweep() else [override.value()]
+            chosen: Any = values_of(override) if override.is_discrete_sweep() else [override.value()]
             if isinstance(several := override.value(), list) and group in GROUPS and group not in NAMED:
                 problems.append(
                     f"{line(override)}: one at a time; a sweep takes several: -m {group}={','.join(map(str, several))}"
@@ -227,36 +207,9 @@ class Call:
         return problems
 
 
-@contextlib.contextmanager
-def collector_paused() -> Iterator[None]:
-    """Where much is made that stays, which the collector would look through again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def without_use(cfg: DictConfig, overrides: Sequence[Override]) -> list[str]:
     """What a call says of our optimizer and schedule, where the model is somebody's own module and has others."""
     if is_classifier(plain_node(cfg.model)):
         return []
     ours = [o for o in overrides if o.key_or_group.partition(".")[0] in RECIPE and not o.is_delete()]
     return [f"{line(o)}: the model is a LightningModule, which makes its own optimizers and schedules" for o in ours]
-
-
-def _values(override: Override) -> list[str]:
-    """Of a sweep over one key.
-
-    Raises:
-        ConfigError: a range that is none, or more values than anybody can run.
-    """
-    try:
-        found = list(itertools.islice(override.sweep_string_iterator(), MOST_VALUES + 1))
-    except ValueError as error:  # Python's, of range(1, 3, 0)
-        raise ConfigError([f"{line(override)}: {error}"]) from error
-    if len(found) > MOST_VALUES:
-        raise ConfigError([f"{line(override)}: more than {MOST_VALUES:,} values"])
-    return found

@@ -22,9 +22,9 @@ from mnist_cnn import cli
 from mnist_cnn.config.tiny import is_tiny
 from mnist_cnn.errors import RunError
 from mnist_cnn.files import require_folder
+from mnist_cnn.records.answers import keep_answers
 from mnist_cnn.records.book import write_book
 from mnist_cnn.records.entries import wanted
-from mnist_cnn.records.missed import keep_missed
 from mnist_cnn.records.usage import usage
 from mnist_cnn.reproduce.results import Results
 from mnist_cnn.reproduce.running import run_what_is_left
@@ -55,7 +55,7 @@ def run(names: Sequence[str], options: Options) -> int:
     failed = run_what_is_left(runs, missing, results, options.run_root, options.jobs, options.dry_run)
     if failed is None:
         return 0
-    keep_missed(runs, results, options.run_root)
+    keep_answers(runs, results, options.run_root)
     write_book(options.results, options.book)
     print(f"book: {options.book}")
     return failed

@@ -1,37 +1,37 @@
-"""The tables of docs/records: every record with its interval and its price, and what single changes of a recipe do."""
+"""The book of docs/records: every record, what single changes of a recipe do, and what all records miss."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from mnist_cnn.config.build import build_data, build_model
+from mnist_cnn.config.build import build_data
 from mnist_cnn.config.compose import compose_run
-from mnist_cnn.config.python_values import command
-from mnist_cnn.inspect.layers import inspected_layers
-from mnist_cnn.records.entries import Ingredient, RecordEntry, ablations, budgets, published, records
-from mnist_cnn.records.missed import Missed, draw_missed, missed_by_all, outvoted
+from mnist_cnn.records.entries import Ingredient, ablations, published, records
+from mnist_cnn.records.missed import Missed, draw_missed, missed_by_all
 from mnist_cnn.records.plots import draw
-from mnist_cnn.records.seeds import Seeds
+from mnist_cnn.records.seeds import TEST_IMAGES, Seeds
+from mnist_cnn.records.tables import asked_otherwise, best_of_each_budget, checks, elsewhere_table, prices, story
 from mnist_cnn.report.difference import Difference
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import markdown_table
 from mnist_cnn.reproduce.claims import WORDS, words
 from mnist_cnn.reproduce.pages import refresh
 from mnist_cnn.reproduce.plots import UNDATED
-from mnist_cnn.runs.provenance import MISSED
-from mnist_cnn.runs.record import known
+from mnist_cnn.runs.answers import MISSED
 
-TEST_IMAGES, VALIDATION_IMAGES = 10_000, 5_000
+VALIDATION_IMAGES = 5_000
 HEADING = "# The book of records\n"
 
 
 def write_book(results: Path, book: Path, pictures: bool = True) -> None:
     """README.md between its marks, and the pictures."""
     book.mkdir(parents=True, exist_ok=True)
-    found = {one.number: Seeds(results / one.folder) for one in records()}
-    parts = ["## Records", _best(found), "## In the order in which they were set", _all(found)]
+    found = {one.number: Seeds.of_record(one, results) for one in records()}
+    parts = ["## Records", best_of_each_budget(found), "## In the order in which they were set", story(found)]
+    parts += ["## What they take", prices(found), "## Asked otherwise", asked_otherwise(found)]
+    on_others = elsewhere_table(results)
+    parts += ["## On other images", on_others] if on_others else []
+    parts += ["## To check them", checks(found)]
     parts += ["## Figures of others", _published()]
     for name, ingredients in ablations().items():
         table = _ablation(ingredients, results)
@@ -49,72 +49,9 @@ def write_book(results: Path, book: Path, pictures: bool = True) -> None:
             figure.savefig(book / f"{MISSED}.png", dpi=110, metadata=UNDATED)
 
 
-def _best(found: dict[int, Seeds]) -> str:
-    """Of each budget the record that stands: the best mean of those that have all their seeds."""
-    lines = [["budget", "record", "test accuracy", "95 % interval of the mean", "seeds", "trained parameters"]]
-    for budget in budgets():
-        own = [one for one in records() if fits(one, budget, found) and found[one.number].complete]
-        if not own:
-            lines.append([budget, "none yet", "", "", "", ""])
-            continue
-        best = max(own, key=lambda one: found[one.number].accuracy.mean)
-        lines.append([budget, f"{best.number}", *_accuracy(found[best.number]), f"{found[best.number].parameters:,}"])
-    return markdown_table(lines)
-
-
-def fits(record: RecordEntry, budget: str, found: dict[int, Seeds]) -> bool:
-    """Whether a record keeps a budget: a small net may hold that of a larger one too."""
-    most = budgets()[budget]
-    return bool(found[record.number].runs) and (most is None or found[record.number].parameters <= most)
-
-
-def _all(found: dict[int, Seeds]) -> str:
-    head = ["number", "date", "budget", "test accuracy", "95 % interval of the mean", "seeds", "trained parameters",
-            "all stored numbers", "multiply-adds", "training seconds", "all ten vote", "what changed",
-            "from the record before", "p", "command", "commit", "results"]  # fmt: skip
-    return markdown_table([head, *(_line(one, found) for one in records() if found[one.number].runs)])
-
-
-def _line(one: RecordEntry, found: dict[int, Seeds]) -> list[str]:
-    seeds = found[one.number]
-    first = next(iter(seeds.runs.values()))
-    difference, p = "", ""
-    if one.against is not None and found[one.against].runs:
-        compared = Difference.of(found[one.against].of("test/acc"), seeds.of("test/acc"), TEST_IMAGES)
-        value, interval, p = words(compared, compared.p)
-        difference = f"{value} ({interval}) from {one.against}"
-    commits = sorted({known(run.git).commit[:7] for run in seeds.runs.values()})
-    return [
-        str(one.number), one.date, one.budget, *_accuracy(seeds), f"{seeds.parameters:,}",
-        f"{known(first.parameters).total:,}", f"{_multiply_adds(one.overrides):,}", seeds.seconds.text(0), _vote(seeds),
-        one.changed, difference, p, f"`{command('train', *one.overrides)}`", ", ".join(commits),
-        f"[{one.folder}](../../results/{one.folder})",
-    ]  # fmt: skip
-
-
-def _accuracy(seeds: Seeds) -> list[str]:
-    spread = seeds.accuracy
-    half = spread.half_width
-    ends = f"{spread.mean - half:.3f}–{spread.mean + half:.3f}" if half is not None else ""
-    return [f"{spread.text(3)} %", ends, str(spread.n)]
-
-
-def _vote(seeds: Seeds) -> str:
-    """Of all seeds together, once there are all."""
-    wrong = outvoted(seeds.folder) if seeds.complete else None
-    return "" if wrong is None else f"{100 * (1 - wrong / TEST_IMAGES):.2f} %"
-
-
-def _multiply_adds(overrides: Sequence[str]) -> int:
-    """For one image."""
-    net: Any = build_model(compose_run(list(overrides)).cfg).eval()
-    with torch.random.fork_rng():
-        return sum(layer.multiply_adds for layer in inspected_layers(net.net))
-
-
 def _published() -> str:
     head = ["trained parameters", "accuracy", "how", "where"]
-    lines = [[f"{one.parameters:,}", f"{one.accuracy:.2f} %", one.how,
+    lines = [[f"{one.parameters:,}", f"{one.accuracy:g} %", one.how,
               f"[{one.where}](https://github.com/{one.where}), {one.year}"] for one in published()]  # fmt: skip
     return markdown_table([head, *lines])
 

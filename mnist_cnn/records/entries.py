@@ -27,6 +27,12 @@ class RecordEntry:
     overrides: Sequence[str]
     results: str | None = None
     against: int | None = None
+    members: int = 1
+
+    @property
+    def seeds(self) -> int:
+        """All of its runs."""
+        return SEEDS * self.members
 
     @property
     def folder(self) -> str:
@@ -36,6 +42,23 @@ class RecordEntry:
     @property
     def runs(self) -> Entry:
         return Entry(self.budget, str(self.number), None, self.overrides)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A record's recipe, unchanged, on other images."""
+
+    record: int
+    data: str
+
+    @property
+    def overrides(self) -> list[str]:
+        [own] = [one.overrides for one in records() if one.number == self.record]
+        return [*own, f"data={self.data}"]
+
+    @property
+    def runs(self) -> Entry:
+        return Entry(self.data, str(self.record), None, self.overrides)
 
 
 @dataclass(frozen=True)
@@ -79,6 +102,11 @@ def records() -> list[RecordEntry]:
 
 
 @cache
+def elsewhere() -> list[Elsewhere]:
+    return [Elsewhere(**node) for node in _tree()["elsewhere"]]
+
+
+@cache
 def published() -> list[Published]:
     return [Published(**node) for node in _tree()["published"]]
 
@@ -97,12 +125,13 @@ def ablations() -> dict[str, list[Ingredient]]:
 
 
 def wanted(names: Sequence[str], seeds: int | None) -> list[StudyRun]:
-    """The runs of the named budgets, record numbers and ablations, all for no name; first seeds first.
+    """The runs of the named budgets, record numbers, other images and ablations, all for no name; first seeds first.
 
     Raises:
         ConfigError: a name that is none of them.
     """
-    allowed = [*budgets(), *(str(one.number) for one in records()), *ablations()]
+    others = dict.fromkeys(one.data for one in elsewhere())
+    allowed = [*budgets(), *(str(one.number) for one in records()), *others, *ablations()]
     if problems := [f"{name}: no such record{nearest(name, allowed)}" for name in names if name not in allowed]:
         raise ConfigError(problems)
     return sorted(_runs(set(names), seeds), key=lambda run: run.seed)
@@ -115,8 +144,12 @@ def _runs(names: set[str], seeds: int | None) -> Iterator[StudyRun]:
                 yield StudyRun(one.runs, "choosing", FIRST_CHOOSING + seed)
     for record in records():
         if record.results is None and (not names or {record.budget, str(record.number)} & names):
-            for seed in range(seeds or SEEDS):
+            for seed in range(seeds or record.seeds):
                 yield StudyRun(record.runs, "record", seed + 1)
+    for other in elsewhere():
+        if not names or other.data in names:
+            for seed in range(seeds or SEEDS):
+                yield StudyRun(other.runs, "record", seed + 1)
 
 
 @cache

@@ -1,6 +1,5 @@
-"""The test images that records get wrong: kept beside the figures of each run, counted and drawn."""
+"""The test images that records get wrong, counted and drawn."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,26 +8,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mnist_cnn.files import write_table
-from mnist_cnn.reproduce.results import Results
-from mnist_cnn.reproduce.study import StudyRun
-from mnist_cnn.runs.directory import Run
-from mnist_cnn.runs.provenance import MISSED
+from mnist_cnn.runs.answers import MISSED, read_answers
 
-COLUMNS = ["image", "label", "predicted"]
 EACH, MOST = 8, 32  # images in a line of the picture, and in all
-
-
-def keep_missed(runs: Iterable[StudyRun], results: Results, run_root: Path) -> None:
-    """Of records whose run directories are still there: missed/seed_N.csv beside the figures, a row per image."""
-    for run in runs:
-        kept, trained = results.file(run), Run(run_root / run.path)
-        predictions, target = trained.predictions_of("test"), kept.parent / MISSED / f"{kept.stem}.csv"
-        if run.protocol != "record" or target.exists() or not (kept.is_file() and predictions.is_file()):
-            continue
-        if kept.read_bytes() == trained.metrics_file.read_bytes():  # of that very run
-            target.parent.mkdir(exist_ok=True)
-            write_table(target, COLUMNS, [row for row in _rows(predictions) if row["label"] != row["predicted"]])
 
 
 @dataclass(frozen=True)
@@ -51,7 +33,7 @@ def missed_by_all(folders: Iterable[Path]) -> list[Missed]:
     Args:
         folders: of records' results; those without kept rows are left out.
     """
-    records = [[_rows(file) for file in sorted((folder / MISSED).glob("*.csv"))] for folder in folders]
+    records = [[read_answers(file) for file in sorted((folder / MISSED).glob("*.csv"))] for folder in folders]
     records = [runs for runs in records if runs]
     if not records:
         return []
@@ -70,7 +52,7 @@ def outvoted(folder: Path) -> int | None:
 
     A tie goes to the smaller digit.
     """
-    runs = [{row["image"]: row for row in _rows(file)} for file in sorted((folder / MISSED).glob("*.csv"))]
+    runs = [{row["image"]: row for row in read_answers(file)} for file in sorted((folder / MISSED).glob("*.csv"))]
     rows = {image: row for run in runs for image, row in run.items()}
     wrong = 0
     for image, row in rows.items():
@@ -98,8 +80,3 @@ def draw_missed(found: Sequence[Missed], pixels: Tensor) -> Figure:
         axes.set_title(f"{one.label}, taken for {taken}\nby {one.times} of {one.runs}", fontsize=7, pad=2)
     figure.suptitle("Test images that most runs of every record get wrong", fontsize=11)
     return figure
-
-
-def _rows(file: Path) -> list[dict[str, int]]:
-    with file.open() as opened:
-        return [{name: int(row[name]) for name in COLUMNS} for row in csv.DictReader(opened)]

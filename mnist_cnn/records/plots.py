@@ -36,7 +36,7 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
         told = [(one.parameters, one.accuracy) for one in published()] if name == "size" else []
         for x, accuracy in told:
             hollow: dict[str, Any] = {"marker": "s", "linestyle": "none", "markerfacecolor": "none", "color": "tab:red"}
-            axes.plot(x, accuracy, **hollow, label="of others: one run, chosen by its figure")
+            axes.plot(x, accuracy, **hollow, label="of others, by rules of their own")
         places = [x for x, _ in [*marks.values(), *apart, *told]]
         axes.set_xscale("log")
         set_ticks(axes.xaxis, min(places) / 1.5, max(places) * 1.5, "{:,.0f}")

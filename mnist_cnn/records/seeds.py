@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mnist_cnn.records.entries import SEEDS
+from mnist_cnn.records.entries import SEEDS, RecordEntry
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.reproduce.rows import typical_seconds
+from mnist_cnn.runs.answers import ENSEMBLES, MEMBERS, SHIFTED, read_answers
 from mnist_cnn.runs.record import Record, known
+
+TEST_IMAGES = 10_000
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,11 @@ class Seeds:
     """What has not finished is left out."""
 
     folder: Path
+
+    @classmethod
+    def of_record(cls, record: RecordEntry, results: Path) -> "Seeds":
+        folder = results / record.folder
+        return Ensembles(folder, record.members) if record.members > 1 else cls(folder)
 
     @cached_property
     def runs(self) -> dict[Path, Record]:
@@ -25,16 +33,27 @@ class Seeds:
     @property
     def complete(self) -> bool:
         """Whether a record counts: all its seeds have finished."""
-        return len(self.runs) >= SEEDS
+        return len(self.accuracies) >= SEEDS
 
     def of(self, figure: str) -> dict[int, float]:
         """By the names of metrics.json; `val/...` is that of the tested weights."""
         return {run.seed: run.measured()[figure] for run in self.runs.values()}
 
     @property
+    def accuracies(self) -> dict[int, float]:
+        """On the test images, from 0 to 1, by seed."""
+        return self.of("test/acc")
+
+    @property
     def accuracy(self) -> Spread:
         """On the test images, in percent."""
-        return Spread.of(list(self.of("test/acc").values())).in_percent
+        return Spread.of(list(self.accuracies.values())).in_percent
+
+    @property
+    def shifted(self) -> dict[int, float]:
+        """The same by the mean of nine views of each image; of the seeds whose answers are kept."""
+        files = {int(file.stem.removeprefix("seed_")): file for file in (self.folder / SHIFTED).glob("*.csv")}
+        return {seed: _accuracy(file) for seed, file in sorted(files.items())}
 
     @property
     def seconds(self) -> Spread:
@@ -45,3 +64,43 @@ class Seeds:
     def parameters(self) -> int:
         """Trained ones."""
         return known(next(iter(self.runs.values())).parameters).trainable
+
+    @property
+    def numbers(self) -> int:
+        """All that are stored."""
+        return known(next(iter(self.runs.values())).parameters).total
+
+
+@dataclass(frozen=True)
+class Ensembles(Seeds):
+    """Ensembles of so many runs each; one not all of whose members have finished is left out."""
+
+    members: int
+
+    @property
+    def accuracies(self) -> dict[int, float]:
+        """On the test images, from 0 to 1, by the number of the ensemble."""
+        found = {}
+        for file in (self.folder / ENSEMBLES).glob("*.csv"):
+            if told := MEMBERS.fullmatch(file.stem):
+                found[int(told[2]) // self.members] = _accuracy(file)
+        return dict(sorted(found.items()))
+
+    @property
+    def seconds(self) -> Spread:
+        """Of all members, one after the other."""
+        one = super().seconds
+        times = self.members
+        return Spread(times * one.mean, times * one.sd, times * one.low, times * one.high, one.n)
+
+    @property
+    def parameters(self) -> int:
+        return self.members * super().parameters
+
+    @property
+    def numbers(self) -> int:
+        return self.members * super().numbers
+
+
+def _accuracy(answers: Path) -> float:
+    return 1 - len(read_answers(answers)) / TEST_IMAGES

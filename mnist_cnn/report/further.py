@@ -13,6 +13,7 @@ from torch import Tensor
 from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.data.corruptions import CORRUPTIONS, STRENGTHS, corrupted
 from mnist_cnn.data.images import ImageSet
+from mnist_cnn.data.views import shifted_views
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.files import write_atomically
 from mnist_cnn.models.answers import logits_of
@@ -49,7 +50,13 @@ def load_members(names: Sequence[str], weights: str | None) -> list[Net]:
 
 
 def measure_further(
-    members: Sequence[Net], data: ImageDataModule, folder: Path, title: str, details: bool, corruptions: bool
+    members: Sequence[Net],
+    data: ImageDataModule,
+    folder: Path,
+    title: str,
+    details: bool,
+    corruptions: bool,
+    shifts: bool,
 ) -> dict[str, Any]:
     """Figures by name, logged as tables; plots go to the folder.
 
@@ -59,19 +66,25 @@ def measure_further(
     """
     data.setup("test")
     test = data.splits["test"]
-    logits = _together(members, test)
+    logits = together(members, test)
     figures: dict[str, Any] = {}
     if len(members) > 1:
         accuracy, loss = _accuracy(logits, test), float(F.cross_entropy(logits, test.labels))
         figures |= {"ensemble/acc": accuracy, "ensemble/loss": loss}
-        alone = ", ".join(f"{_accuracy(_together([member], test), test):.2%}" for member in members)
+        alone = ", ".join(f"{_accuracy(together([member], test), test):.2%}" for member in members)
         log.info(wrapped(f"ensemble of {len(members)}: accuracy {accuracy:.2%}, loss {loss:.4f}; alone {alone}", 2))
+    if shifts:
+        accuracy = _accuracy(mean_of_views(members, test.images), test)
+        figures["shifted/acc"] = accuracy
+        log.info(
+            wrapped(f"by the mean of nine views of each image, moved by up to a pixel: accuracy {accuracy:.2%}", 2)
+        )
     if details:
         figures |= _details(members, logits, data, folder, title)
     if corruptions:
         table = {
             name: [
-                _accuracy(_together(members, made), made)
+                _accuracy(together(members, made), made)
                 for made in (ImageSet(corrupted(test.images, name, s + 1), test.labels) for s in range(STRENGTHS))
             ]
             for name in CORRUPTIONS
@@ -93,7 +106,7 @@ def _details(members: Sequence[Net], logits: Tensor, data: ImageDataModule, fold
         log.info(wrapped(f"calibration error {error:.4f}; no temperature: no image was kept from training for it", 2))
         drawn["reliability.png"] = reliability(bins, [], title, [f"as it is: ECE {error:.4f}", "-"])
     else:
-        temperature = fitted_temperature(_together(members, chosen), chosen.labels)
+        temperature = fitted_temperature(together(members, chosen), chosen.labels)
         better, fitted = calibration(logits / temperature, test.labels)
         figures |= {"temperature": temperature, "test/ece_with_temperature": better}
         log.info(
@@ -120,7 +133,14 @@ def _held_out(data: ImageDataModule) -> ImageSet | None:
     return data.splits.get("val")
 
 
-def _together(members: Sequence[Net], images: ImageSet) -> Tensor:
+def mean_of_views(members: Sequence[Net], images: Tensor) -> Tensor:
+    """Logits (N, classes): the members' mean probabilities over nine views of each image (N, 1, 28, 28)."""
+    views = shifted_views(images)
+    return mean_of_probabilities([logits_of(one.module, one.scale, view) for one in members for view in views])
+
+
+def together(members: Sequence[Net], images: ImageSet) -> Tensor:
+    """Logits (N, classes): of one net as it says them, of several the logarithm of their mean probabilities."""
     logits = [logits_of(member.module, member.scale, images.images) for member in members]
     return logits[0] if len(members) == 1 else mean_of_probabilities(logits)
 

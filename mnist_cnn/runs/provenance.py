@@ -3,20 +3,19 @@
 What does not stand moves, by `git mv`, below `results/superseded` with its reasons beside it, and is not counted.
 """
 
-import csv
 import re
 import subprocess
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mnist_cnn.errors import RunError
+from mnist_cnn.runs import answers
 from mnist_cnn.runs.history import read_history
 from mnist_cnn.runs.record import Record
 
 SUPERSEDED = "superseded"
-MISSED = "missed"  # folder beside records: the test images that each run got wrong
 KINDS = (".json", ".csv")
 SEED = re.compile(r"seed_?(\d+)$")
 
@@ -73,15 +72,16 @@ def _of_history(past: Past | None, content: str) -> Iterator[str]:
 
 
 def _of_run(file: Path, commits: set[str]) -> Iterator[str]:
-    missed = file.parent.name == MISSED
-    record_file = (file.parent.with_name(file.name) if missed else file).with_suffix(".json")
-    if not record_file.is_file():
+    kept_answers = file.parent.name in answers.KINDS
+    record_files = answers.records_of(file) if kept_answers else [file.with_suffix(".json")]
+    if not all(record.is_file() for record in record_files):
         yield "no record beside it"
         return
     try:
-        record = Record.load(record_file)
-        yield from _of_code(record, commits)
-        yield from _of_missed(record, file) if missed else _of_figures(record, file)
+        records = [Record.load(record) for record in record_files]
+        for record in records:
+            yield from _of_code(record, commits)
+        yield from answers.disagreements(file, records) if kept_answers else _of_figures(records[0], file)
     except RunError as error:
         yield str(error)
 
@@ -107,15 +107,6 @@ def _of_figures(record: Record, file: Path) -> Iterator[str]:
         figures = ("train/loss", "train/acc", "val/loss", "val/acc")
         if last.get("epoch") != record.epochs or any(last.get(name) != record.results[name] for name in figures):
             yield "of another run than the record beside it"
-
-
-def _of_missed(record: Record, file: Path) -> Iterator[str]:
-    with file.open() as opened:
-        told = Counter((int(row["label"]), int(row["predicted"])) for row in csv.DictReader(opened))
-    matrix = record.confusion or []
-    wrong = {(i, j): count for i, line in enumerate(matrix) for j, count in enumerate(line) if count and i != j}
-    if told != wrong:
-        yield "not what the confusion matrix of the record beside it counts"
 
 
 def _past(checkout: Path, folder: str) -> dict[str, Past]:

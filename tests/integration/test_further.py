@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from mnist_cnn import evaluate
 from mnist_cnn.config.compose import compose_named
 from mnist_cnn.data.corruptions import CORRUPTIONS, corrupted
+from mnist_cnn.data.views import shifted_views
 from mnist_cnn.report.calibration import calibration, class_figures, fitted_temperature, mean_of_probabilities
 
 
@@ -23,7 +24,10 @@ def two_runs(cli, tiny_overrides, tmp_path):
 
 def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tmp_path):
     one, two = two_runs
-    for call in ([f"run_dir={one}", "details=true", "corruptions=true"], [f"ensemble=[{one},{two}]", "out=both"]):
+    for call in (
+        [f"run_dir={one}", "details=true", "corruptions=true", "shifts=true"],
+        [f"ensemble=[{one},{two}]", "out=both"],
+    ):
         assert cli(*call, main=evaluate.main) == 0
     printed = capsys.readouterr().out
     for words in (
@@ -31,6 +35,7 @@ def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tmp_path):
         "calibration error",
         "fitted on 80 validation images",
         "gaussian noise",
+        "nine views",
         "ensemble of 2",
     ):
         assert words in printed
@@ -70,6 +75,15 @@ def test_the_temperature_is_the_one_that_the_logits_were_made_with():
     assert fitted_temperature(true * 3, labels) == pytest.approx(3, rel=0.05)
     half = torch.tensor([[0.0, math.log(3)]])
     assert mean_of_probabilities([half, -half + math.log(3)]).exp().tolist() == [[pytest.approx(0.5)] * 2]
+
+
+def test_nine_views_are_the_image_and_its_neighbours_with_nothing_moved_in():
+    image = torch.arange(1, 13, dtype=torch.uint8).reshape(1, 1, 3, 4)
+    first, *moved = shifted_views(image)
+    assert torch.equal(first, image)
+    assert len({tuple(view.flatten().tolist()) for view in [first, *moved]}) == 9
+    down = torch.tensor([[[[0, 0, 0, 0], [1, 2, 3, 4], [5, 6, 7, 8]]]], dtype=torch.uint8)
+    assert any(torch.equal(view, down) for view in moved)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mnist_cnn.runs.provenance import MISSED, SUPERSEDED, is_shallow, unsound
+from mnist_cnn.runs.answers import ENSEMBLES, MISSED
+from mnist_cnn.runs.provenance import SUPERSEDED, is_shallow, unsound
 from mnist_cnn.runs.record import Record
 
 ROOT = Path(__file__).parents[2]
@@ -76,9 +77,15 @@ def test_each_kind_of_unsound_file_is_found_with_its_reason(tmp_path):
     (checkout.results / "alone.csv").write_text("epoch\n")
     checkout.keep("told_seed1", confusion=[[8, 0], [1, 1]])
     checkout.keep("untold_seed1", confusion=[[8, 1], [0, 1]])
-    (checkout.results / MISSED).mkdir()
+    for folder in (MISSED, f"pair/{MISSED}", f"pair/{ENSEMBLES}"):
+        (checkout.results / folder).mkdir(parents=True)
     for name in ("told", "untold"):
         (checkout.results / MISSED / f"{name}_seed1.csv").write_text("image,label,predicted\n7,1,0\n")
+    for seed, row in ((1, "7,1,0"), (2, "7,1,0")):
+        checkout.keep(f"pair/seed_{seed}", seed=seed, confusion=[[8, 0], [1, 1]])
+        (checkout.results / "pair" / MISSED / f"seed_{seed}.csv").write_text(f"image,label,predicted\n{row}\n")
+    for members, rows in (("1_2", "7,1,0\n"), ("2_2", "8,1,0\n"), ("2_3", "")):
+        (checkout.results / "pair" / ENSEMBLES / f"seeds_{members}.csv").write_text(f"image,label,predicted\n{rows}")
     checkout.commit()
     assert set(unsound(checkout.path)) & {"results/edited_seed1.json", "results/renamed_seed1.json"} == set()
 
@@ -109,6 +116,11 @@ def test_each_kind_of_unsound_file_is_found_with_its_reason(tmp_path):
         **{f"results/{name}_seed1{suffix}": [reason] for name, reason in pair.items() for suffix in (".csv", ".json")},
         "results/alone.csv": ["no record beside it"],
         "results/missed/untold_seed1.csv": ["not what the confusion matrix of the record beside it counts"],
+        "results/pair/ensembles/seeds_2_2.csv": [
+            "right where all its members say the same wrong class",
+            "wrong where all its members are right",
+        ],
+        "results/pair/ensembles/seeds_2_3.csv": ["no record beside it"],
         "results/edited_seed1.json": [replaced],
         "results/mixed_seed1.csv": [changed, "of another run than the record beside it"],
         "results/open_seed1.json": [changed],

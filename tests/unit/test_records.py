@@ -10,13 +10,12 @@ import yaml
 
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.records.__main__ import Options, parse
-from mnist_cnn.records.book import fits, write_book
-from mnist_cnn.records.entries import FIRST_CHOOSING, SEEDS, ablations, budgets, records, wanted
-from mnist_cnn.records.missed import draw_missed, keep_missed, missed_by_all, outvoted
+from mnist_cnn.records.book import write_book
+from mnist_cnn.records.entries import FIRST_CHOOSING, ablations, budgets, records, wanted
+from mnist_cnn.records.missed import draw_missed, missed_by_all, outvoted
 from mnist_cnn.records.seeds import Seeds
-from mnist_cnn.reproduce.results import Results
+from mnist_cnn.records.tables import fits
 from mnist_cnn.reproduce.study import composed
-from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.provenance import is_shallow
 from mnist_cnn.runs.record import Record
 from mnist_cnn.runs.settings import settings_digest
@@ -34,7 +33,7 @@ def test_the_book_is_what_the_results_make(tmp_path):
 def test_records_stand_in_order_within_their_budgets_and_never_among_watched_test_images():
     assert [one.number for one in records()] == list(range(1, len(records()) + 1))
     assert [one.date for one in records()] == sorted(one.date for one in records())
-    found = {one.number: Seeds(ROOT / "results" / one.folder) for one in records()}
+    found = {one.number: Seeds.of_record(one, ROOT / "results") for one in records()}
     for one in records():
         if not found[one.number].runs:
             continue
@@ -96,31 +95,25 @@ def test_what_most_runs_of_every_record_miss_is_counted_and_drawn(tmp_path):
     assert titles[0] == "3, taken for 5 (6)\nby 4 of 4"
 
 
-def test_the_rows_of_a_finished_run_are_kept_once(tmp_path):
-    [run, *_] = wanted(["under_100k"], 1)
-    results, directory = Results(tmp_path / "results"), Run(tmp_path / "runs" / run.path)
-    directory.path.mkdir(parents=True)
-    directory.predictions_of("test").write_text("image,label,predicted,probability\n0,7,7,0.9\n1,2,3,0.5\n")
-    for text in ("a run", "another"):
-        directory.metrics_file.write_text(text)
-        results.file(run).parent.mkdir(parents=True, exist_ok=True)
-        results.file(run).write_text("a run")
-        keep_missed([run], results, tmp_path / "runs")
-    [kept] = (tmp_path / "results").rglob("missed/*.csv")
-    assert kept.read_text() == "image,label,predicted\n1,2,3\n"
-    kept.unlink()
-    keep_missed([run], results, tmp_path / "runs")
-    assert not kept.exists()  # the directory holds another run
-
-
 def test_the_plan_has_fresh_seeds_for_records_and_others_for_choosing():
     runs = wanted([], None)
     assert {run.seed for run in runs if run.protocol == "choosing"} == set(range(FIRST_CHOOSING, FIRST_CHOOSING + 6))
-    assert {run.seed for run in runs if run.protocol == "record"} <= set(range(1, SEEDS + 1))
+    assert {run.seed for run in runs if run.protocol == "record"} <= set(
+        range(1, max(one.seeds for one in records()) + 1)
+    )
     [first, *_] = ablations()
     assert {run.entry.name.partition("_")[0] for run in wanted([first], 1)} == {first}
     assert all("test=never" in run.overrides for run in wanted([first], 1))
     with pytest.raises(ConfigError, match="under_8kk: no such record; did you mean 'under_8k'"):
         wanted(["under_8kk"], None)
-    assert list(budgets()) == ["under_1k", "under_3k", "under_6k", "under_8k", "under_15k", "under_100k", "any"]
+    assert list(budgets()) == [
+        "under_1k",
+        "under_3k",
+        "under_6k",
+        "under_8k",
+        "under_15k",
+        "under_100k",
+        "any",
+        "ensemble",
+    ]
     assert parse(["under_8k", "seeds=3"]) == (["under_8k"], Options(seeds=3))

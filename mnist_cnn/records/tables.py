@@ -1,0 +1,130 @@
+"""The tables of records: which stand, what changed from one to the next, what they take, and how to check them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mnist_cnn.config.build import build_model
+from mnist_cnn.config.compose import compose_run
+from mnist_cnn.config.python_values import command
+from mnist_cnn.inspect.layers import inspected_layers
+from mnist_cnn.records.entries import Elsewhere, RecordEntry, budgets, elsewhere, records
+from mnist_cnn.records.missed import outvoted
+from mnist_cnn.records.seeds import TEST_IMAGES, Seeds
+from mnist_cnn.report.difference import Difference
+from mnist_cnn.report.spread import Spread
+from mnist_cnn.report.text import markdown_table
+from mnist_cnn.reproduce.claims import WORDS, words
+from mnist_cnn.runs.record import known
+
+ENSEMBLE = "ensemble"  # the budget of several nets together
+ACCURACY = ["test accuracy", "95 % interval of the mean", "seeds"]
+Found = Mapping[int, Seeds]
+
+
+def best_of_each_budget(found: Found) -> str:
+    """The record that stands: the best mean of those that have all their seeds."""
+    lines = [["budget", "record", *ACCURACY, "trained parameters"]]
+    for budget in budgets():
+        own = [one for one in records() if fits(one, budget, found) and found[one.number].complete]
+        if not own:
+            lines.append([budget, "none yet", "", "", "", ""])
+            continue
+        best = max(own, key=lambda one: found[one.number].accuracy.mean)
+        lines.append([budget, f"{best.number}", *_accuracy(found[best.number]), f"{found[best.number].parameters:,}"])
+    return markdown_table(lines)
+
+
+def fits(record: RecordEntry, budget: str, found: Found) -> bool:
+    """Whether a record keeps a budget: a small net may hold that of a larger one too, an ensemble only its own."""
+    most = budgets()[budget]
+    if (record.members > 1) != (budget == ENSEMBLE):
+        return False
+    return bool(found[record.number].runs) and (most is None or found[record.number].parameters <= most)
+
+
+def story(found: Found) -> str:
+    """All records, and how far each is from the one before."""
+
+    def line(one: RecordEntry, seeds: Seeds) -> list[str]:
+        if one.against is None or not found[one.against].runs:
+            return [one.date, one.budget, *_accuracy(seeds), one.changed, "", ""]
+        compared = Difference.of(found[one.against].accuracies, seeds.accuracies, TEST_IMAGES)
+        value, interval, p = words(compared, compared.p)
+        return [one.date, one.budget, *_accuracy(seeds), one.changed, f"{value} ({interval}) from {one.against}", p]
+
+    return _table(["date", "budget", *ACCURACY, "what changed", "from the record before", "p"], line, found)
+
+
+def prices(found: Found) -> str:
+    """Numbers to store, work for one image, and training."""
+
+    def line(one: RecordEntry, seeds: Seeds) -> list[str]:
+        work = one.members * _multiply_adds(one.overrides)
+        return [f"{seeds.parameters:,}", f"{seeds.numbers:,}", f"{work:,}", seeds.seconds.text(0)]
+
+    return _table(["trained parameters", "all stored numbers", "multiply-adds", "training seconds"], line, found)
+
+
+def asked_otherwise(found: Found) -> str:
+    """All nets of a record together, and each by several views of an image; those whose answers are kept."""
+
+    def line(one: RecordEntry, seeds: Seeds) -> list[str]:
+        wrong = outvoted(seeds.folder) if seeds.complete and one.members == 1 else None
+        vote = "" if wrong is None else f"{100 * (1 - wrong / TEST_IMAGES):.2f} %"
+        own = seeds.shifted
+        if not own or set(own) != set(seeds.accuracies):
+            return [vote, "", "", "", ""] if vote else []
+        compared = Difference.of(seeds.accuracies, own, TEST_IMAGES)
+        return [vote, f"{Spread.of(list(own.values())).in_percent.text(3)} %", *words(compared, compared.p)]
+
+    return _table(["all ten vote", "nine views of each image", *WORDS], line, found)
+
+
+def checks(found: Found) -> str:
+    """What to run, and what was run."""
+
+    def line(one: RecordEntry, seeds: Seeds) -> list[str]:
+        return _origin(one.overrides, seeds, one.folder)
+
+    return _table(["command", "commit", "results"], line, found)
+
+
+def elsewhere_table(results: Path) -> str:
+    """Empty where none has run."""
+    lines = [line for one in elsewhere() if (line := _elsewhere(one, results))]
+    head = ["record", "images", *ACCURACY, "command", "commit", "results"]
+    return markdown_table([head, *lines]) if lines else ""
+
+
+def _elsewhere(one: Elsewhere, results: Path) -> list[str]:
+    folder = f"records/{one.runs.results('record')}"
+    seeds = Seeds(results / folder)
+    return [f"{one.record}", one.data, *_accuracy(seeds), *_origin(one.overrides, seeds, folder)] if seeds.runs else []
+
+
+def _table(columns: Sequence[str], line: Callable[[RecordEntry, Seeds], list[str]], found: Found) -> str:
+    """A line for each record that has run; none where it has nothing to say."""
+    told = [(one.number, line(one, found[one.number])) for one in records() if found[one.number].accuracies]
+    return markdown_table([["record", *columns], *([str(number), *cells] for number, cells in told if cells)])
+
+
+def _accuracy(seeds: Seeds) -> list[str]:
+    spread = seeds.accuracy
+    half = spread.half_width
+    ends = f"{spread.mean - half:.3f}–{spread.mean + half:.3f}" if half is not None else ""
+    return [f"{spread.text(3)} %", ends, str(spread.n)]
+
+
+def _origin(overrides: Sequence[str], seeds: Seeds, folder: str) -> list[str]:
+    commits = ", ".join(sorted({known(run.git).commit[:7] for run in seeds.runs.values()}))
+    return [f"`{command('train', *overrides)}`", commits, f"[{folder}](../../results/{folder})"]
+
+
+def _multiply_adds(overrides: Sequence[str]) -> int:
+    """For one image."""
+    net: Any = build_model(compose_run(list(overrides)).cfg).eval()
+    with torch.random.fork_rng():
+        return sum(layer.multiply_adds for layer in inspected_layers(net.net))
