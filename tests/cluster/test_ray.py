@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from on_slurm import Commands, complete, epochs_of, left_by
 from ray_cluster import CPUS, HEAD, SECOND, RayCluster, missing
+from waiting import wait
 
 from mnist_cnn.sweep.plan import Sweep
 
@@ -42,13 +43,6 @@ def ray(log: Callable[[str], None]) -> Iterator[RayCluster]:
 def commands(tmp_path: Path, ray: RayCluster, tiny_overrides: list[str]) -> Commands:
     shutil.copy(HERE / "gates.py", tmp_path)
     return Commands(tmp_path, ray.environment, ["model=sequential", *tiny_overrides])
-
-
-def wait(condition: Callable[[], bool], what: str, seconds: float = 200) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain for {what}"
-        time.sleep(0.5)
 
 
 def sweep_at(commands: Commands, name: str, jobs: int) -> Sweep:

@@ -1,24 +1,21 @@
 """Searches whose trials several processes share, one of them killed: in a real PostgreSQL, and in a journal file."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
 import postgresql
 import pytest
-import yaml
 from program import Program, start
+from searches import CALL, EPOCHS, TRIALS, assert_none_lost_or_doubled, study_of
+from waiting import wait
 
 import mnist_cnn.search.__main__ as search
 from mnist_cnn.runs.directory import Run
-from mnist_cnn.search.storage import open_storage, storage_url
 from mnist_cnn.search.trials import OWNER
 
 pytestmark = pytest.mark.cluster
 pytest_plugins = ["cluster_fixtures"]
-TRIALS, EPOCHS = 6, 40
-CALL = ["model=sequential", "space.data=null", "jobs=1", "prune=false", "startup_trials=2"]
 MODULE = "mnist_cnn.search.__main__"
 
 
@@ -29,20 +26,6 @@ def server(monkeypatch) -> Iterator[postgresql.Server]:
     monkeypatch.setenv("PGPASSWORD", postgresql.PASSWORD)
     with postgresql.running() as server:
         yield server
-
-
-def study_of(folder: Path) -> optuna.Study:
-    """As Optuna itself reads it."""
-    plan = yaml.safe_load((folder / "sweep.yaml").read_text())
-    storage = open_storage(storage_url(plan["storage"], folder))
-    return optuna.load_study(study_name=plan.get("study", "search"), storage=storage)
-
-
-def wait(condition: Callable[[], bool], what: str, seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain for {what}"
-        time.sleep(0.1)
 
 
 def kill_one_of_three(folder: Path, words: list[str]) -> tuple[int, list[Program]]:
@@ -73,18 +56,7 @@ def share(folder: Path, storage: str, overrides: list[str]) -> str:
     for process in others:
         output = process.output(timeout=500)
         assert process.returncode == 0, output
-    trials = study_of(folder).trials
-    assert [trial.number for trial in trials] == list(range(TRIALS))
-    assert {trial.state for trial in trials} == {optuna.trial.TrialState.COMPLETE}
-    for trial in trials:
-        run = Run(folder / str(trial.number))
-        record = run.record()
-        assert record is not None
-        assert record.rank == trial.value
-        assert run.config().optimizer.lr == trial.params["optimizer.lr"]
-        assert [row["epoch"] for row in run.history()] == list(range(1, EPOCHS + 1))
-        assert ("resumed" in run.log_file.read_text()) == (trial.number == half_done)
-    assert len(list(folder.glob("*/config.yaml"))) == TRIALS  # none was moved aside to be run again
+    assert assert_none_lost_or_doubled(folder, TRIALS, EPOCHS) == [half_done]
     return f"three processes, one killed in trial {half_done}, which another continued: {TRIALS} of {TRIALS} complete"
 
 

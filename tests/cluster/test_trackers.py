@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from program import start
 from tracked import expected, told_tensorboard
 from trackers import Server, missing_mlflow, missing_wandb, told_mlflow, told_wandb
+from waiting import wait
 
 from mnist_cnn.runs.directory import Run
 
@@ -137,10 +138,3 @@ def test_a_server_that_does_not_answer_a_new_run_is_refused_in_a_line(words, tmp
     [line] = output.strip().splitlines()
     assert line.startswith("error: logger.mlflow: ")
     assert not (tmp_path / "runs").exists()
-
-
-def wait(condition: Callable[[], bool], what: str, seconds: float = 200) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain for {what}"
-        time.sleep(0.1)

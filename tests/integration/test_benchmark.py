@@ -80,7 +80,7 @@ def test_a_single_epoch_is_not_left_out(script, tmp_path):
     assert "medians over\nthe one epoch of each process" in (tmp_path / "speed.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["benchmark", "benchmark_sweep"])
+@pytest.mark.parametrize("name", ["benchmark", "benchmark_sweep", "benchmark_sweep_jobs"])
 @pytest.mark.parametrize("word", ["-h", "--help"])
 def test_help_prints_the_usage(script, name, word):
     code, printed, errors = script(name, word)
