@@ -92,7 +92,9 @@ def interval(told: Comparison) -> str:
     return f"{low:.2f}–{high:.2f}" if told.testable else ""
 
 
-def p_value(p: float) -> str:
+def p_value(p: float | None) -> str:
+    if p is None:
+        return ""
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 

@@ -101,8 +101,12 @@ def _figures(row: Row, verdicts: Verdicts) -> dict[str, Any]:
         told = {f"reported_{name}": value for name, value in row.entry.reported.items()}
         told |= {"reported_best_acc": row.reported_best, "verdict": "probe" if row.entry.probe else "not reported"}
     if (one := row.comparison) and (verdict := verdicts.get(row.entry.key)):
-        told |= {"verdict": verdict.word, "why": verdict.why, "p": f"{verdict.p:.6f}"}
-        told |= {"p_holm": f"{verdict.corrected:.6f}"}
+        told |= {
+            "verdict": verdict.word,
+            "why": verdict.why,
+            "p": _exact(verdict.p),
+            "p_holm": _exact(verdict.corrected),
+        }
         if one.testable:
             told |= {"interval_low": f"{one.interval[0]:.6f}", "interval_high": f"{one.interval[1]:.6f}"}
     return {
@@ -119,3 +123,7 @@ def _figures(row: Row, verdicts: Verdicts) -> dict[str, Any]:
         **{f"{name}_sd": f"{spread.sd:.6f}" for name, spread in spreads.items()},
         **told,
     }
+
+
+def _exact(p: float | None) -> str:
+    return "" if p is None else f"{p:.6f}"

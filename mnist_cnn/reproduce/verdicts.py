@@ -81,18 +81,21 @@ class Comparison(Seeds):
 
 @dataclass(frozen=True)
 class Verdict:
-    """*higher*: ours are higher than the document's figure. `p` alone, `corrected` over all comparisons by Holm."""
+    """*higher*: ours are higher than the document's figure. `p` alone, `corrected` over all comparisons by Holm.
+
+    Neither of a single seed.
+    """
 
     word: Word
     why: str
-    p: float
-    corrected: float
+    p: float | None
+    corrected: float | None
 
 
 def judge(comparisons: Mapping[str, Comparison]) -> dict[str, Verdict]:
     """A verdict on each, which depends on how many there are."""
     corrected = holm({name: one.p(MARGIN) for name, one in comparisons.items() if one.testable})
-    return {name: _verdict(one, corrected.get(name, 1.0), len(corrected)) for name, one in comparisons.items()}
+    return {name: _verdict(one, corrected.get(name), len(corrected)) for name, one in comparisons.items()}
 
 
 def holm(values: Mapping[str, float]) -> dict[str, float]:
@@ -104,13 +107,13 @@ def holm(values: Mapping[str, float]) -> dict[str, float]:
     return corrected
 
 
-def _verdict(one: Comparison, corrected: float, tests: int) -> Verdict:
-    p, ours = one.p(), one.ours
+def _verdict(one: Comparison, corrected: float | None, tests: int) -> Verdict:
+    p, ours = one.p() if one.testable else None, one.ours
     limit = LIMITS[ours.mean > GOOD]
     difference = 100 * (ours.mean - one.reported)
     side: Word = "higher" if difference > 0 else "lower"
     wide = f"± {100 * one.half_width:.2f} points, allowed {100 * limit:g}"
-    if corrected < 1 - CONFIDENCE:
+    if corrected is not None and corrected < 1 - CONFIDENCE:
         return Verdict(side, f"by {abs(difference):.2f} points", p, corrected)
     if one.within and one.half_width <= limit:
         return Verdict("agrees", wide, p, corrected)

@@ -33,6 +33,7 @@ def verdict(reported: float, values: list[float], others: int = 0):
 def test_a_verdict_and_its_reason(reported, ours, word, why):
     found = verdict(reported, ours)
     assert (found.word, found.why) == (word, why)
+    assert (found.p is None, found.corrected is None) == (len(ours) == 1,) * 2
 
 
 def test_the_interval_is_students_for_one_more_seed_and_p_belongs_to_it():
