@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -58,7 +58,7 @@ def prepare(dataset: str, root: Path, md5: Digests) -> Path:
         if missing:
             raise DataError(f"{dataset}: no {', '.join(missing)} in {folder} (data.md5 is null: nothing is fetched)")
         return folder
-    whole = all(check_integrity(folder / name, _expected(md5, folder, name)) for name in known.files)
+    whole = all(_is_whole(folder / name, _expected(md5, folder, name)) for name in known.files)
     if whole and not any(folder.glob(".fetch-*")):  # which a killed process left
         return folder
     try:
@@ -104,6 +104,20 @@ def _complete(dataset: str, folder: Path, md5: Digests) -> None:
             ]
         )
     )
+
+
+def _is_whole(file: Path, digest: str | None) -> bool:
+    """Lightning asks before each of training, validation, test and predictions; a file is read once for them."""
+    try:
+        about = file.stat()
+    except OSError:
+        return False
+    return _has_digest(file, digest, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache
+def _has_digest(file: Path, digest: str | None, size: int, changed_at: int) -> bool:
+    return bool(check_integrity(file, digest))
 
 
 def _require_file_or_nothing(path: Path) -> None:

@@ -17,6 +17,7 @@ import traceback
 import types
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ def run_side_by_side(
                 job, began = running.pop(process)
                 yield Finished(job, time.monotonic() - began, _error(job, process.exitcode or 0))
             tick()
-            time.sleep(POLL_SECONDS)
+            connection.wait([process.sentinel for process in running], POLL_SECONDS)
     finally:
         for process in running:
             process.terminate()

@@ -54,6 +54,21 @@ def test_fetches_once_then_uses_the_disk(tmp_path, md5, fetched):
     assert not [f for f in folder.iterdir() if f.name.startswith(".fetch-")]
 
 
+def test_files_are_verified_once_until_one_changes(tmp_path, md5, fetched, monkeypatch):
+    read = []
+    check = source.check_integrity
+    monkeypatch.setattr(source, "check_integrity", lambda file, digest: read.append(file.name) or check(file, digest))
+    folder = source.prepare("MNIST", tmp_path / "root", md5)
+    read.clear()
+    for _ in range(4):
+        source.prepare("MNIST", tmp_path / "root", md5)
+    assert read == NAMES
+    damaged = folder / NAMES[1]
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    source.prepare("MNIST", tmp_path / "root", md5)
+    assert digests(folder) == md5
+
+
 def test_takes_the_users_files_gzipped_or_not(tmp_path, origin, md5, fetched):
     folder = tmp_path / "root" / "MNIST" / "raw"
     folder.mkdir(parents=True)
