@@ -28,7 +28,9 @@ class RayCluster:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
-        self.environment = os.environ | {"RAY_ADDRESS": self.address, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+        # A token that an earlier Ray left in ~/.ray would be asked of all that join.
+        own = {"RAY_ADDRESS": self.address, "RAY_AUTH_MODE": "disabled", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+        self.environment = os.environ | own
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str) -> None:
