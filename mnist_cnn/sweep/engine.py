@@ -6,11 +6,10 @@ from typing import Any, Literal
 
 from mnist_cnn.config.compose import compose_launcher
 
+# By the last word of a launcher's `_target_`: where Hydra keeps its own is its private affair.
 BY_TARGET: dict[str, Literal["here", "slurm", "ray"]] = {
-    "hydra._internal.core_plugins.basic_launcher.BasicLauncher": "here",
-    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher": "slurm",
-    "mnist_cnn.sweep.on_ray.run_on_ray": "ray",
-}
+    "BasicLauncher": "here", "SlurmLauncher": "slurm", "run_on_ray": "ray",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -24,4 +23,4 @@ class Engine:
 def engine_of(launcher: Sequence[str]) -> Engine:
     """That some words of a call name; this machine if there are none."""
     settings = compose_launcher(launcher)
-    return Engine(BY_TARGET.get(str(settings.pop("_target_")), "hydra"), settings)
+    return Engine(BY_TARGET.get(str(settings.pop("_target_")).rpartition(".")[2], "hydra"), settings)
