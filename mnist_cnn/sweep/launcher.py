@@ -1,4 +1,4 @@
-"""A sweep by one of Hydra's launchers, such as Ray's, which returns when all jobs have ended."""
+"""A sweep by a launcher of Hydra's that the package does not run itself, which returns when all jobs have ended."""
 
 import functools
 import logging
