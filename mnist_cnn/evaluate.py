@@ -68,7 +68,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     saved = config_of_lone(path) if alone else run.config()
     source = path if alone else run.config_file
     folder = Path(cfg.out) if cfg.out is not None else folder_of(run, path) / "evaluation"
-    if cfg.details or cfg.corruptions or cfg.shifts or members:
+    beyond_accuracy = bool(cfg.details or cfg.corruptions or cfg.shifts or members)
+    if beyond_accuracy:
         require_folder(folder, RunError)
     if cfg.data_root is not None:
         saved.data.root = cfg.data_root
@@ -113,7 +114,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     log.info(wrapped(f"test {words}{images}", 2))
     protocol = "not known" if alone else protocol_of(saved, data, saved.test, model)["summary"]
     log.info(wrapped(f"protocol of the run: {protocol}", 2))
-    if cfg.details or cfg.corruptions or cfg.shifts or members:
+    if beyond_accuracy:
         if not isinstance(data, ImageDataModule):
             raise RunError(f"{source}: {saved.data._target_} is no data module of this package: no more is measured")
         members = members or [Net(model.cpu().eval(), Scale(**trained.scale))]
