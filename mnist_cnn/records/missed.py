@@ -11,6 +11,7 @@ from torch import Tensor
 from mnist_cnn.runs.answers import MISSED, read_answers
 
 EACH, MOST = 8, 32  # images in a line of the picture, and in all
+NAMED = 1  # other digits that an image was taken for; more have no room beside their neighbours
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def draw_missed(found: Sequence[Missed], pixels: Tensor) -> Figure:
     for axes, one in zip(grid, shown, strict=False):
         axes.imshow(pixels[one.image, 0].numpy(), cmap="gray_r", vmin=0, vmax=255)
         most, *others = [str(digit) for digit, _ in one.predicted.most_common()]
-        taken = f"{most} ({', '.join(others)})" if others else most
+        more = ["..."] if len(others) > NAMED else []
+        taken = f"{most} ({', '.join(others[:NAMED] + more)})" if others else most
         axes.set_title(f"{one.label}, taken for {taken}\nby {one.times} of {one.runs}", fontsize=7, pad=2)
     figure.suptitle("Test images that most runs of every record get wrong", fontsize=11)
     return figure

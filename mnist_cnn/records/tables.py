@@ -87,7 +87,8 @@ def checks(found: Found) -> str:
     """What to run, and what was run."""
 
     def line(one: RecordEntry, seeds: Seeds) -> list[str]:
-        return _origin(one.overrides, seeds, one.folder)
+        first = [f"seed={','.join(map(str, range(1, one.members + 1)))}"] if one.members > 1 else []
+        return _origin([*(["-m"] if first else []), *one.overrides, *first], seeds, one.folder)
 
     return _table(["command", "commit", "results"], line, found)
 
