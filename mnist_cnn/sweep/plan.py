@@ -211,8 +211,9 @@ class Sweep:
 
     def swept(self) -> list[str]:
         """The keys that differ between jobs, in the order of the call."""
-        keys = list(dict.fromkeys(key for job in self.jobs for key in job.values()))
-        return [key for key in keys if len({job.values().get(key) for job in self.jobs}) > 1]
+        given = [job.values() for job in self.jobs]
+        keys = dict.fromkeys(key for values in given for key in values)
+        return [key for key in keys if len({values.get(key) for values in given}) > 1]
 
 
 def _found_in(path: Path) -> list[SweepJob]:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ class Slurm:
 
     def restarts_of(self, job: str) -> int:
         return int(self.ask("scontrol", "show", "job", job).partition("Restarts=")[2].split()[0])
+
+    def lives_of(self, jobs: list[str]) -> list[tuple[float, float]]:
+        """When each that has ended began and ended, to the second."""
+        lines = self.ask("squeue", "--states=all", "--array", "--noheader", "--format=%i %S %e").splitlines()
+        times = {job: (start, end) for job, start, end in map(str.split, lines)}
+        return [tuple(datetime.fromisoformat(time).timestamp() for time in times[job]) for job in jobs]
 
     def hurry(self) -> None:
         """What was put back into the queue waits there for two minutes; not in a test."""

@@ -227,6 +227,19 @@ def compare(one: Run, two: Run, most: float) -> float:
     return largest
 
 
+def test_a_place_stands_empty_for_less_than_a_second_between_two_jobs(commands, slurm, log):
+    count, at_once = 40, 2
+    sweep = commands.submit("forty", f"seed=range(1,{count + 1})", f"hydra.launcher.array_parallelism={at_once}")
+    slurm.wait(lambda: complete(sweep), "the sweep", 600, hurry=False)
+    slurm.wait(lambda: {slurm.states()[job] for job in ids_of(sweep)} == {"COMPLETED"}, "SLURM to see it")
+    lives = slurm.lives_of(ids_of(sweep))
+    took = max(end for _, end in lives) - min(start for start, _ in lives)
+    there = sum(end - start for start, end in lives)
+    empty = (at_once * took - there) / count
+    assert empty < 1
+    log(f"- {count} jobs, {at_once} at once: each {there / count:.1f} s, then its place empty for {empty:.2f} s")
+
+
 def test_a_thousand_jobs_are_queued_and_summed_up_in_seconds(commands, slurm, log):
     """They wait in the queue: what is timed is what the package does beside the jobs."""
     held = "hydra.launcher.additional_parameters.hold=true"
@@ -241,6 +254,6 @@ def test_a_thousand_jobs_are_queued_and_summed_up_in_seconds(commands, slurm, lo
     files = sum(1 for _ in sweep.path.rglob("*"))
     assert files < 1100
     log(
-        f"- 1,000 jobs: checked and queued in {queued - began:.0f} s, summed up in {summed_up - queued:.0f} s, "
+        f"- 1,000 jobs: checked and queued in {queued - began:.1f} s, summed up in {summed_up - queued:.1f} s, "
         f"starts of the programs included; {files:,} files"
     )
