@@ -22,7 +22,8 @@ from command_line import read_only_options
 
 from mnist_cnn import cli
 from mnist_cnn.report.text import plain_table
-from mnist_cnn.sweep.plan import COMPLETED, Sweep
+from mnist_cnn.sweep.plan import Sweep
+from mnist_cnn.sweep.states import COMPLETED
 from mnist_cnn.values import Count
 
 OPTIONS: dict[str, Any] = {"planned": Count, "watched": Count, "at_once": Count}

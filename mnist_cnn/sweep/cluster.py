@@ -16,9 +16,10 @@ from mnist_cnn.runs.directory import Run
 from mnist_cnn.signals import stopping
 from mnist_cnn.sweep.cluster_job import ClusterJob
 from mnist_cnn.sweep.jobs import Task, last_line
-from mnist_cnn.sweep.plan import RUNNING, TO_RUN, WAITING, Sweep, SweepJob
+from mnist_cnn.sweep.plan import Sweep, SweepJob
 from mnist_cnn.sweep.progress import SweepDisplay
 from mnist_cnn.sweep.slurm import NoAnswer, Standing, messages_in, most_in_array, standing, why_ended
+from mnist_cnn.sweep.states import RUNNING, TO_RUN, WAITING
 
 POLL_SECONDS = 3.0
 TOLD_EVERY = 30.0  # seconds between two lines about the queue

@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 from mnist_cnn.config.compose import compose_launcher
 
-# By the last word of a launcher's `_target_`: where Hydra keeps its own is its private affair.
-BY_TARGET: dict[str, Literal["here", "slurm", "ray"]] = {
-    "BasicLauncher": "here", "SlurmLauncher": "slurm", "run_on_ray": "ray",
-}  # fmt: skip
+# By the first and the last word of a launcher's `_target_`: where Hydra keeps its own is its private affair.
+BY_TARGET: dict[tuple[str, str], Literal["here", "slurm", "ray"]] = {
+    ("hydra", "BasicLauncher"): "here",
+    ("hydra_plugins", "SlurmLauncher"): "slurm",
+    ("mnist_cnn", "run_on_ray"): "ray",
+}
 
 
 @dataclass(frozen=True)
@@ -23,4 +25,5 @@ class Engine:
 def engine_of(launcher: Sequence[str]) -> Engine:
     """That some words of a call name; this machine if there are none."""
     settings = compose_launcher(launcher)
-    return Engine(BY_TARGET.get(str(settings.pop("_target_")).rpartition(".")[2], "hydra"), settings)
+    words = str(settings.pop("_target_")).split(".")
+    return Engine(BY_TARGET.get((words[0], words[-1]), "hydra"), settings)

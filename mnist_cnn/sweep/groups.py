@@ -10,7 +10,8 @@ from mnist_cnn.report.difference import ENOUGH, Difference
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.runs.history import extras
 from mnist_cnn.runs.record import Record, known
-from mnist_cnn.sweep.plan import COMPLETED, Progress, Sweep, SweepJob
+from mnist_cnn.sweep.plan import Sweep, SweepJob
+from mnist_cnn.sweep.states import COMPLETED, Progress
 
 SEEDS = 2**32
 NAMED = 3  # settings in a note

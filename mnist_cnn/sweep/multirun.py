@@ -12,9 +12,9 @@ from mnist_cnn.config.call import Call, CheckedJob
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.python_values import command
 from mnist_cnn.config.schema import validate
-from mnist_cnn.errors import ConfigError, RunError, UserError
+from mnist_cnn.errors import ConfigError, UserError
 from mnist_cnn.report.forecast import earlier_epoch
-from mnist_cnn.runs.directory import Run
+from mnist_cnn.runs.directory import Run, dated
 from mnist_cnn.runs.listing import find_runs
 from mnist_cnn.signals import stopping
 from mnist_cnn.speed.threads import free_cores
@@ -23,12 +23,13 @@ from mnist_cnn.sweep.engine import engine_of
 from mnist_cnn.sweep.jobs import GO_ON, Job, Task, refused, run_side_by_side, start_or_continue, threads_each
 from mnist_cnn.sweep.launcher import launch
 from mnist_cnn.sweep.on_ray import run_on_ray
-from mnist_cnn.sweep.plan import COMPLETED, Sweep, SweepJob, new_directory, newest_unfinished
+from mnist_cnn.sweep.plan import Sweep, SweepJob
 from mnist_cnn.sweep.progress import SweepDisplay
+from mnist_cnn.sweep.resuming import own_arguments, resumed_sweep
+from mnist_cnn.sweep.states import COMPLETED
 from mnist_cnn.sweep.summary import write_summary
 
 log = logging.getLogger(__name__)
-OF_THE_CALL = ("hydra.", "hydra/", "resume=", "jobs=", "rehearse=", "detach=")  # say how, not what
 SHARING_A_GPU = 4  # jobs side by side on one GPU: these nets leave most of it idle
 
 
@@ -164,48 +165,23 @@ def plan_sweep(call: Call, rehearse: Rehearsal | None = None) -> tuple[Sweep, di
         raise ConfigError(["detach=true: only SLURM goes on alone (hydra/launcher=slurm)"])
     root, asked = Path(settings.run_root).resolve(), first.composed.sweep_dir
     missing = [folder for folder in ((asked or root), *(asked or root).parents) if not folder.exists()]
-    path = asked or new_directory(root)
-    sweep = Sweep.create(path, _own(call), checked, elsewhere, call.launcher() if engine in ("slurm", "ray") else ())
+    path = asked or _new_directory(root)
+    sweep = Sweep.create(
+        path, own_arguments(call), checked, elsewhere, call.launcher() if engine in ("slurm", "ray") else ()
+    )
     sweep.made = missing if asked else [path, path.parent, *missing]
     return sweep, {job.number: job.cfg for job in checked}
 
 
-def resumed_sweep(call: Call) -> Sweep:
-    """The sweep that `resume=` of a call names.
-
-    Raises:
-        RunError, ConfigError: there is none, or the call asks for something else.
-    """
-    if call.has_launcher() and engine_of(call.launcher()).name == "hydra":
-        words = "does not resume a sweep; resume its runs one by one, or all of them here without it"
-        raise ConfigError([f"{call.launcher()[0]}: {words}"])
-    sweep = _found_sweep(call)
-    if any(text.startswith("hydra/launcher") for text in call.launcher()):
-        sweep.launcher = call.launcher()
-    elif sweep.launcher:
-        sweep.launcher += call.launcher()
-    return sweep
-
-
-def _found_sweep(call: Call) -> Sweep:
-    arguments = _own(call)
-    resume = str(call.value("resume"))
-    if resume == "auto":
-        root = Path(str(call.setting("run_root"))).resolve()
-        return newest_unfinished(root, [a for a in arguments if not a.startswith("run_root=")] and arguments)
-    if Run(Path(resume)).config_file.is_file():
-        raise RunError(f"resume={resume}: a single run; continue it without -m")
-    sweep = Sweep.load(Path(resume).resolve())
-    if sweep.is_search:
-        raise RunError(f"{resume}: a search; continue it with {command('search', directory=resume)}")
-    if arguments and sorted(arguments) != sorted(sweep.arguments):
-        raise ConfigError([f"resume: a sweep continues as it was started: {' '.join(sweep.arguments)}"])
-    return sweep
-
-
-def _own(call: Call) -> list[str]:
-    """The arguments that make the sweep what it is."""
-    return [text for text in call.texts if not text.startswith(OF_THE_CALL)]
+def _new_directory(root: Path) -> Path:
+    """Creates `root`/multirun/<time>, which no other sweep has or gets."""
+    while True:
+        path = dated(root / "multirun")
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            continue
 
 
 def jobs_at_once(cfg: DictConfig, count: int, jobs: str | int | None = None) -> int:

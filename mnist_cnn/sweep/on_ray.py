@@ -51,26 +51,31 @@ def run_on_ray(sweep: Sweep, task: Task, settings: dict[str, Any], new: bool) ->
     again = command("train", "-m", resume=sweep.path)
     try:
         with Run(sweep.path).held(), stopping(lambda: GO_ON.format(again)):
-            todo = sweep.unfinished()
-            machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            needed = {"CPU": options["num_cpus"], "GPU": options["num_gpus"], **(options["resources"] or {})}
-            at_once = sum(_room(machine, needed) for machine in machines)
-            count = f"{len(sweep.jobs)} job{'s' * (len(sweep.jobs) != 1)}"
-            where = f"on Ray, {len(machines)} machine{'s' * (len(machines) != 1)}, {at_once} at once"
-            print(f"sweep: {count}, {len(todo)} to run {where}, in {sweep.path}", flush=True)
-            if not at_once:
-                what = ", ".join(f"{name} {amount}" for name, amount in needed.items() if amount)
-                print(f"no machine of the cluster has what a job needs ({what}); jobs wait for one", flush=True)
-            display = SweepDisplay(sweep, max(1, at_once))
-            shared = ray.put(RayJob(task, sweep.path, Path.cwd(), dict(os.environ)))
-            for job in todo:
-                sweep.forget_error(job)
-            with display.live or nullcontext():
-                for job, why in _ended({train.remote(shared, job): job for job in todo}, display):
-                    sweep.note_error(job, why)
-                    display.ended(job, why)
+            _run_what_is_left(sweep, task, ray, train, options)
     finally:
         ray.shutdown()
+
+
+def _run_what_is_left(sweep: Sweep, task: Task, ray: Any, train: Any, options: Mapping[str, Any]) -> None:
+    """Gives the cluster the jobs that are not complete and watches until all have ended."""
+    todo = sweep.unfinished()
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    needed = {"CPU": options["num_cpus"], "GPU": options["num_gpus"], **(options["resources"] or {})}
+    at_once = sum(_room(machine, needed) for machine in machines)
+    count = f"{len(sweep.jobs)} job{'s' * (len(sweep.jobs) != 1)}"
+    where = f"on Ray, {len(machines)} machine{'s' * (len(machines) != 1)}, {at_once} at once"
+    print(f"sweep: {count}, {len(todo)} to run {where}, in {sweep.path}", flush=True)
+    if not at_once:
+        what = ", ".join(f"{name} {amount}" for name, amount in needed.items() if amount)
+        print(f"no machine of the cluster has what a job needs ({what}); jobs wait for one", flush=True)
+    display = SweepDisplay(sweep, max(1, at_once))
+    shared = ray.put(RayJob(task, sweep.path, Path.cwd(), dict(os.environ)))
+    for job in todo:
+        sweep.forget_error(job)
+    with display.live or nullcontext():
+        for job, why in _ended({train.remote(shared, job): job for job in todo}, display):
+            sweep.note_error(job, why)
+            display.ended(job, why)
 
 
 def _connect(given: Mapping[str, Any]) -> Any:

@@ -14,19 +14,15 @@ from mnist_cnn.config.call import CheckedJob
 from mnist_cnn.config.python_values import setting
 from mnist_cnn.errors import RunError
 from mnist_cnn.files import DUMPER, MIB, read_yaml, require_folder, write_atomically
-from mnist_cnn.runs.directory import Run, dated
+from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import CONFIG, PLAN
-from mnist_cnn.runs.record import Record, in_words
+from mnist_cnn.runs.record import in_words
+from mnist_cnn.sweep.states import FAILED, REFUSED, RUNNING, TO_RUN, WAITING, Progress, state_of
 
-# States of a job. A diverged job would diverge again, and a refused one would be refused again.
-COMPLETED, RUNNING, WAITING = "completed", "running", "waiting"
-DIVERGED, REFUSED, FAILED, KILLED, STOPPED = "diverged", "refused", "failed", "killed", "stopped"
-PRUNED = "pruned"  # by a search
 OF_SEARCH = ("callbacks.pruning", "figures=", "test=")  # given to every trial
 STUDY = "search"  # name of a study in a file of its own
 OF_HYDRA = "multirun.yaml"  # what its launchers begin with
 MOST = 16 * MIB  # of a plan: ten thousand jobs
-TO_RUN = (WAITING, FAILED, KILLED, STOPPED)
 
 
 @dataclass(frozen=True)
@@ -79,17 +75,6 @@ def read_plan(path: Path) -> Plan:
     if (plan.jobs is None) == (plan.space is None):
         raise RunError(f"{path / PLAN}: not the plan of a sweep (neither jobs nor a space); put back what was there")
     return plan
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What the files of a job say: its state, epochs done, best validation accuracy, mean seconds of an epoch."""
-
-    state: str
-    epochs: int = 0
-    best: float | None = None
-    epoch_seconds: float | None = None
-    error: str | None = None
 
 
 class Sweep:
@@ -177,7 +162,7 @@ class Sweep:
             return Progress(REFUSED, error=job.problem)
         run = self.run(job)
         record, rows = run.record(), run.history()
-        state = _state(record, run, self.log_file(job))
+        state = state_of(record, run, self.log_file(job))
         if job.number in self.in_queue and state in (*TO_RUN, RUNNING):
             state = self.in_queue[job.number]
         best = max((row["val/acc"] for row in rows if "val/acc" in row), default=None)
@@ -226,61 +211,3 @@ def _found_in(path: Path) -> list[SweepJob]:
             cfg = run.config()
             jobs.append(SweepJob(int(run.path.name), overrides, overrides, cfg.trainer.max_epochs, cfg.seed))
     return sorted(jobs, key=lambda job: job.number)
-
-
-def _state(record: Record | None, run: Run, log_file: Path) -> str:
-    if record is None and run.busy:
-        return RUNNING
-    if record is None:
-        return FAILED if log_file.exists() else WAITING
-    if record.status == "running":
-        return RUNNING if run.busy else KILLED
-    if record.status == "failed":
-        return DIVERGED if record.error_type == "Diverged" else FAILED
-    return {"completed": COMPLETED, "pruned": PRUNED}.get(record.status, STOPPED)
-
-
-def new_directory(root: Path) -> Path:
-    """Creates `root`/multirun/<time>, which no other sweep has or gets."""
-    while True:
-        path = dated(root / "multirun")
-        try:
-            path.mkdir(parents=True)
-            return path
-        except FileExistsError:
-            continue
-
-
-def newest_unfinished(root: Path, arguments: list[str]) -> Sweep:
-    """The newest sweep below `root` that nobody runs and has jobs left; with `arguments`, started with just these.
-
-    Raises:
-        RunError: there is none.
-    """
-    found = sorted((root / "multirun").glob(f"*/{PLAN}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-    for file in found:
-        try:
-            sweep = Sweep.load(file.parent)
-        except RunError:  # a plan that nothing can be told from
-            continue
-        ours = not (sweep.is_search or sweep.elsewhere or Run(sweep.path).busy)
-        if ours and sorted(sweep.arguments) == sorted(arguments or sweep.arguments) and sweep.unfinished():
-            return sweep
-    words = f" that was started with {' '.join(arguments)}" if arguments else ""
-    raise RunError(f"nothing to resume below {root / 'multirun'}: no sweep{words} has jobs left to run")
-
-
-def seconds_left(
-    jobs: Sequence[SweepJob], progress: dict[int, Progress], at_once: int, further: int = 0
-) -> float | None:
-    """Of jobs still to end, from the epochs that were timed so far, or foretold; None before there are any.
-
-    Args:
-        further: epochs of jobs that are not known yet.
-    """
-    timed = [p.epoch_seconds for p in progress.values() if p.epoch_seconds is not None]
-    if not timed:
-        return None
-    usual = mean(timed)
-    each = [(job.epochs - progress[job.number].epochs) * (progress[job.number].epoch_seconds or usual) for job in jobs]
-    return max((sum(each) + usual * further) / at_once, max(each, default=0.0))

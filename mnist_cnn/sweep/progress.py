@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from statistics import mean
 
 from rich import get_console
 from rich.live import Live
@@ -12,7 +13,8 @@ from mnist_cnn.report.console import interactive
 from mnist_cnn.report.text import duration
 from mnist_cnn.sweep.groups import rows_of
 from mnist_cnn.sweep.jobs import Job
-from mnist_cnn.sweep.plan import COMPLETED, PRUNED, RUNNING, TO_RUN, Progress, Sweep, SweepJob, seconds_left
+from mnist_cnn.sweep.plan import Sweep, SweepJob
+from mnist_cnn.sweep.states import COMPLETED, PRUNED, RUNNING, TO_RUN, Progress
 from mnist_cnn.sweep.summary import short
 
 REDRAW_SECONDS = 1.0
@@ -158,3 +160,19 @@ def _best(sweep: Sweep) -> str:
     if row is None or row.done is None:
         return ""
     return f"; best so far {row.done.shown(row.validation)} (trial {row.job.number})"
+
+
+def seconds_left(
+    jobs: Sequence[SweepJob], progress: dict[int, Progress], at_once: int, further: int = 0
+) -> float | None:
+    """Of jobs still to end, from the epochs that were timed so far, or foretold; None before there are any.
+
+    Args:
+        further: epochs of jobs that are not known yet.
+    """
+    timed = [p.epoch_seconds for p in progress.values() if p.epoch_seconds is not None]
+    if not timed:
+        return None
+    usual = mean(timed)
+    each = [(job.epochs - progress[job.number].epochs) * (progress[job.number].epoch_seconds or usual) for job in jobs]
+    return max((sum(each) + usual * further) / at_once, max(each, default=0.0))

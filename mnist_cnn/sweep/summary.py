@@ -10,7 +10,8 @@ from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import markdown_table, plain_table, wrapped
 from mnist_cnn.runs.record import known
 from mnist_cnn.sweep.groups import REPEATS, Group, JobRow, groups_of, highest, rows_of
-from mnist_cnn.sweep.plan import COMPLETED, PRUNED, RUNNING, STOPPED, WAITING, Sweep
+from mnist_cnn.sweep.plan import Sweep
+from mnist_cnn.sweep.states import COMPLETED, PRUNED, RUNNING, STOPPED, WAITING
 
 INTERVAL = "95 % interval"
 

@@ -34,7 +34,7 @@ from mnist_cnn.runs.claim import claimed
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.resume import Start
 from mnist_cnn.runs.start import find_start
-from mnist_cnn.sweep.multirun import resumed_sweep
+from mnist_cnn.sweep.resuming import resumed_sweep
 from mnist_cnn.training.batches import check_batches
 from mnist_cnn.training.blame import tell
 from mnist_cnn.training.kinds import kinds_of
