@@ -23,6 +23,8 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
         ("size", size, [(seeds.parameters, seeds) for seeds in others], "trained parameters (log scale)"),
         ("seconds", seconds, [(seeds.seconds.mean, seeds) for seeds in others], "seconds of training (log scale)"),
     ):
+        if not marks:
+            continue
         figure = Figure(figsize=(7.5, 4.2), layout="constrained")
         axes = figure.add_subplot()
         for x, seeds in apart:

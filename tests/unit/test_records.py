@@ -30,6 +30,15 @@ def test_the_book_is_what_the_results_make(tmp_path):
     assert (tmp_path / "README.md").read_text() == (ROOT / "docs/records/README.md").read_text()
 
 
+def test_a_book_of_results_elsewhere_begins_with_a_single_run(tmp_path):
+    kept = Path("records/choosing/net_3k_as_it_is/choosing")
+    shutil.copytree(ROOT / "results" / kept, tmp_path / "results" / kept)
+    write_book(tmp_path / "results", tmp_path / "book")
+    assert [file.name for file in (tmp_path / "book").iterdir()] == ["README.md"]
+    text = (tmp_path / "book" / "README.md").read_text()
+    assert "## While choosing: net_3k" in text
+
+
 def test_records_stand_in_order_within_their_budgets_and_never_among_watched_test_images():
     assert [one.number for one in records()] == list(range(1, len(records()) + 1))
     assert [one.date for one in records()] == sorted(one.date for one in records())
