@@ -32,14 +32,16 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
         for x, seeds in marks.values():
             _mark(axes, x, seeds, marker="o", color="tab:blue", label="records, by number")
         for x in {x for x, _ in marks.values()}:
-            here = {number: seeds.accuracy.mean for number, (there, seeds) in marks.items() if there == x}
-            place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9}
-            axes.annotate(", ".join(map(str, here)), (x, max(here.values())), (7, 4), **place)
+            here = {number: seeds.accuracy for number, (there, seeds) in marks.items() if there == x}
+            top = max(accuracy.mean + (accuracy.half_width or 0.0) for accuracy in here.values())
+            place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "ha": "center"}
+            axes.annotate(", ".join(map(str, here)), (x, top), (0, 4), **place)
         told = [(one.parameters, one.accuracy) for one in published()] if name == "size" else []
         for x, accuracy in told:
             hollow: dict[str, Any] = {"marker": "s", "linestyle": "none", "markerfacecolor": "none", "color": "tab:red"}
             axes.plot(x, accuracy, **hollow, label="of others, by rules of their own")
         places = [x for x, _ in [*marks.values(), *apart, *told]]
+        axes.margins(y=0.1)  # room for the numbers
         axes.set_xscale("log")
         set_ticks(axes.xaxis, min(places) / 1.5, max(places) * 1.5, "{:,.0f}")
         axes.set_xlabel(label)
