@@ -7,6 +7,7 @@ from typing import NoReturn
 from mnist_cnn.config.call import Call
 from mnist_cnn.config.compose import answer_question, line, parse
 from mnist_cnn.config.help import help_text
+from mnist_cnn.config.place import config_dir
 from mnist_cnn.errors import ConfigError
 
 # Hydra's own options that ask something; Hydra answers them.
@@ -38,6 +39,9 @@ def evaluation_overrides(given: Sequence[str], config_name: str) -> list[str] | 
     """What an entry point for trained nets is told, also what it does not know.
 
     None after a question, which has been answered.
+
+    Raises:
+        ConfigError: several values for a setting, or a preset of training.
     """
     found = _Parser(add_help=False, allow_abbrev=False).answered(given, config_name)
     if found is None:
@@ -45,6 +49,9 @@ def evaluation_overrides(given: Sequence[str], config_name: str) -> list[str] | 
     parsed = parse(found.overrides)
     if several := [line(override) for override in parsed if override.is_sweep_override()]:
         raise ConfigError([f"{text}: one at a time" for text in several])
+    if groups := [line(override) for override in parsed if (config_dir() / override.key_or_group).is_dir()]:
+        words = "is for training; a net that has been trained has its own (run_dir=...; --help names all settings)"
+        raise ConfigError([f"{text}: {words}" for text in groups])
     return [line(o) if o.is_delete() else f"++{line(o).lstrip('+')}" for o in parsed]
 
 

@@ -181,6 +181,7 @@ REFUSED = {
     "a sheet over a picture": (["sheet=three.png"], "is there already"),
     "a sheet that is no picture": (["sheet=sheet.txt"], "a picture file is needed"),
     "several values": (["format=json,csv"], "one at a time"),
+    "a preset": (["experiment=records/any"], "experiment=records/any: is for training"),
     "an option": (["--config-name=x"], "means nothing here"),
 }
 
