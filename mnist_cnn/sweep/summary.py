@@ -11,7 +11,7 @@ from mnist_cnn.report.text import markdown_table, plain_table, wrapped
 from mnist_cnn.runs.record import known
 from mnist_cnn.sweep.groups import REPEATS, Group, JobRow, groups_of, highest, rows_of
 from mnist_cnn.sweep.plan import Sweep
-from mnist_cnn.sweep.states import COMPLETED, PRUNED, RUNNING, STOPPED, WAITING
+from mnist_cnn.sweep.states import COMPLETED, PRUNED, RUNNING, STOPPED, TO_RUN, WAITING
 
 INTERVAL = "95 % interval"
 
@@ -143,7 +143,7 @@ def notes_on(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_
         states = list(sweep.in_queue.values())
         words = f"{states.count(RUNNING)} running and {states.count(WAITING)} waiting on SLURM"
         notes.append(f"{words}; watch them: {command('train', '-m', resume=sweep.path)}")
-    if any(job.number not in sweep.in_queue for job in sweep.unfinished()):
+    if any(row.progress.state in TO_RUN and row.job.number not in sweep.in_queue for row in rows):
         again = (
             command("search", directory=sweep.path) if sweep.is_search else command("train", "-m", resume=sweep.path)
         )
