@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from mnist_cnn.config.place import config_dir
+from mnist_cnn.config.place import config_dir, is_group
 
 MOST = 32  # choices that are kept, of about 20 kB each
 MOST_PARSED = 4096  # overrides that are kept
@@ -47,7 +47,7 @@ def parsed(text: str) -> Override:
 
 def _chooses(override: Override) -> bool:
     key = override.key_or_group
-    return key.startswith("hydra/") or (config_dir() / key).is_dir()
+    return key.startswith("hydra/") or is_group(key)
 
 
 def _is_usual(override: Override) -> bool:

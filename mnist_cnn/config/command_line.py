@@ -7,7 +7,7 @@ from typing import NoReturn
 from mnist_cnn.config.call import Call
 from mnist_cnn.config.compose import answer_question, line, parse
 from mnist_cnn.config.help import help_text
-from mnist_cnn.config.place import config_dir
+from mnist_cnn.config.place import is_group
 from mnist_cnn.errors import ConfigError
 
 # Hydra's own options that ask something; Hydra answers them.
@@ -49,7 +49,7 @@ def evaluation_overrides(given: Sequence[str], config_name: str) -> list[str] | 
     parsed = parse(found.overrides)
     if several := [line(override) for override in parsed if override.is_sweep_override()]:
         raise ConfigError([f"{text}: one at a time" for text in several])
-    if groups := [line(override) for override in parsed if (config_dir() / override.key_or_group).is_dir()]:
+    if groups := [line(override) for override in parsed if is_group(override.key_or_group)]:
         words = "is for training; a net that has been trained has its own (run_dir=...; --help names all settings)"
         raise ConfigError([f"{text}: {words}" for text in groups])
     return [line(o) if o.is_delete() else f"++{line(o).lstrip('+')}" for o in parsed]

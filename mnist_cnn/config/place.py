@@ -1,4 +1,4 @@
-"""Where the configuration files are."""
+"""Where the configuration files are, and what chooses among them."""
 
 from pathlib import Path
 
@@ -10,3 +10,8 @@ def config_dir() -> Path:
     """The wheel carries conf/ inside the package; a checkout has it beside the package."""
     inside = PACKAGE / "conf"
     return inside if inside.is_dir() else PACKAGE.parent / "conf"
+
+
+def is_group(key: str) -> bool:
+    """Whether files of a folder there are chosen by it."""
+    return (config_dir() / key).is_dir()

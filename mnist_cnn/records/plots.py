@@ -14,7 +14,12 @@ from mnist_cnn.reproduce.ticks import set_ticks
 
 
 def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
-    """Writes size.png and seconds.png; the same bytes from the same figures, by the same version of matplotlib."""
+    """Writes size.png and seconds.png, where there is a record to draw.
+
+    The same bytes from the same figures, by the same version of matplotlib.
+    """
+    if not records:
+        return
     documents = [Seeds(folder) for folder in sorted(results.glob("reproduction/*/*/holdout"))]
     others = [seeds for seeds in documents if len(seeds.runs) > 1]
     size = {number: (seeds.parameters, seeds) for number, seeds in records.items()}
@@ -23,8 +28,6 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
         ("size", size, [(seeds.parameters, seeds) for seeds in others], "trained parameters (log scale)"),
         ("seconds", seconds, [(seeds.seconds.mean, seeds) for seeds in others], "seconds of training (log scale)"),
     ):
-        if not marks:
-            continue
         figure = Figure(figsize=(7.5, 4.2), layout="constrained")
         axes = figure.add_subplot()
         for x, seeds in apart:
