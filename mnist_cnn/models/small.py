@@ -21,8 +21,8 @@ class SmallCNN(Classifier):
         growth: how many times those of the one before each further stage has, rounded.
         depths: convolutions of each stage.
         padding: of the first stage: `valid` leaves a smaller image, with less to compute. Later ones keep theirs.
-        block: what a convolution of a stage is: `plain`, or `depthwise`: one kernel per channel, then 1x1 (Howard et
-            al., 2017).
+        block: what a convolution of a stage is: `plain`; `depthwise`: one kernel per channel, batch norm, then 1x1
+            (Howard et al., 2017); `separable`: the same without that batch norm (Chollet, 2017).
         groups: of plain convolutions whose channels and filters it divides, but the first; 1 for all others.
         shared: all convolutions of a stage with as many channels as filters are one.
         residual: adds its input to each convolution that keeps the shape.
@@ -40,7 +40,7 @@ class SmallCNN(Classifier):
         first_kernel: Count = 5,
         first_pool: bool = True,
         padding: Literal["valid", "same"] = "same",
-        block: Literal["plain", "depthwise"] = "plain",
+        block: Literal["plain", "depthwise", "separable"] = "plain",
         groups: Count = 1,
         shared: bool = False,
         residual: bool = False,
@@ -67,9 +67,10 @@ class SmallCNN(Classifier):
         keeps = channels == filters and padding == "same"
         named = {"share": stage} if self.shared and channels == filters else {}
         plain = {"padding": padding, "bias": False, "activation": "none"}
-        if self.block == "depthwise":
+        if self.block != "plain":
             depthwise = {"filters": channels, "groups": "depthwise", **plain}
-            inner = [{"conv": depthwise | ({"share": f"{stage} depthwise"} if named else {})}, "batch_norm"]
+            inner = [{"conv": depthwise | ({"share": f"{stage} depthwise"} if named else {})}]
+            inner += ["batch_norm"] if self.block == "depthwise" else []
             inner += [{"conv": {"filters": filters, "kernel": 1, **plain, "padding": "valid", **named}}]
         else:
             groups = self.groups if channels % self.groups == filters % self.groups == 0 else 1

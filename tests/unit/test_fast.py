@@ -87,6 +87,8 @@ OWN = {
                   nn.MaxPool2d(2), nn.Conv2d(8, 8, 4, padding=(2, 1), groups=8)],
     "depthwise first, and wider than the image": [nn.Conv2d(1, 2, 2), nn.MaxPool2d(13),
                                                   nn.Conv2d(2, 2, 5, padding=2, groups=2), BatchNorm2d(2)],
+    "separable": [nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=4, bias=False), nn.Conv2d(4, 7, 1, bias=False),
+                  BatchNorm2d(7)],
     "groups": [nn.Conv2d(1, 6, 3), nn.Conv2d(6, 6, 3, groups=3), nn.Conv2d(6, 12, 3, groups=6)],
     "rows of the weights apart": [nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3).to(memory_format=torch.channels_last)],
 }  # fmt: skip

@@ -106,7 +106,7 @@ def test_a_residual_adds_its_input_and_squeeze_excite_scales_channels():
     ("options", "trained"),
     [
         ({}, 200 + 16 + 1008 + 1764 + 28 * 2 + 14 * 18 * 9 + 18 * 18 * 9 + 36 * 2 + 190),
-        ({"block": "depthwise"}, 2012),
+        ({"block": "depthwise"}, 2012), ({"block": "separable"}, 2012 - 2 * (8 + 14 + 14 + 18)),
         ({"depths": [3, 2], "shared": True}, 8490 + 28),  # one more batch norm alone
         ({"residual": True}, 8490), ({"groups": 2}, 4512), ({"squeeze_excite": 4}, 8786), ({"padding": "valid"}, 8490),
         ({"first": 4, "first_kernel": 3, "first_pool": False, "width": 5, "growth": 1.35, "depths": [1, 3, 2]}, 2905),
