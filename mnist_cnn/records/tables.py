@@ -72,7 +72,7 @@ def asked_otherwise(found: Found) -> str:
     """All nets of a record together, and each by several views of an image; those whose answers are kept."""
 
     def line(one: RecordEntry, seeds: Seeds) -> list[str]:
-        wrong = outvoted(seeds.folder) if seeds.complete and one.members == 1 else None
+        wrong = outvoted(seeds.folder, one.seeds) if seeds.complete and one.members == 1 else None
         vote = "" if wrong is None else f"{100 * (1 - wrong / TEST_IMAGES):.2f} %"
         own = seeds.shifted
         if not own or set(own) != set(seeds.accuracies):

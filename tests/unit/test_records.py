@@ -99,7 +99,8 @@ def test_what_most_runs_of_every_record_miss_is_counted_and_drawn(tmp_path):
             file.write_text("\n".join(["image,label,predicted", *rows, ""]))
     [one] = found = missed_by_all([tmp_path / folder for folder in answers])
     assert (one.image, one.label, one.predicted, one.times, one.runs) == (3, 3, {5: 3, 6: 1}, 4, 4)
-    assert [outvoted(tmp_path / folder) for folder in answers] == [1, 2, None]
+    assert [outvoted(tmp_path / folder, len(runs) or 10) for folder, runs in answers.items()] == [1, 2, None]
+    assert outvoted(tmp_path / "4/record", 10) is None  # three of ten are not all
     titles = [axes.get_title() for axes in draw_missed(found, torch.zeros(9, 1, 28, 28)).axes]
     assert titles[0] == "3, taken for 5 (6)\nby 4 of 4"
 
