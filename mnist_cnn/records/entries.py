@@ -25,6 +25,7 @@ class RecordEntry:
     date: str
     changed: str
     overrides: Sequence[str]
+    committed: Sequence[str] | None = None
     results: str | None = None
     against: int | None = None
     members: int = 1
