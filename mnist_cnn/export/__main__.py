@@ -22,7 +22,7 @@ from mnist_cnn.config.command_line import evaluation_overrides
 from mnist_cnn.config.compose import compose_named
 from mnist_cnn.config.python_values import setting
 from mnist_cnn.config.quiet import quiet_libraries
-from mnist_cnn.errors import ConfigError
+from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.export.c_file import make_c
 from mnist_cnn.export.card import CARD, VECTOR, Card, vector
 from mnist_cnn.export.made import Made, measure, require_free, write
@@ -70,8 +70,8 @@ def export(cfg: DictConfig) -> Path:
     Nothing is written before all of it has been made and measured.
 
     Raises:
-        ConfigError, RunError, DataError: no such run or format, a layer that the format cannot express, files that are
-            there already.
+        ConfigError, RunError, DataError: no such run or format, a layer that the format cannot express, an export that
+            says something else than the net, files that are there already.
     """
     source = find_source(cfg, SETTINGS)
     if cfg.precision != "float32" and cfg.format != "c":
@@ -84,6 +84,9 @@ def export(cfg: DictConfig) -> Path:
     require_free(folder, [*kind.files, CARD, VECTOR], cfg.force)
     made = kind.make(source, cfg.precision)
     measured = measure(source, made.logits) if made.logits else None
+    if measured and cfg.precision == "float32" and not measured.is_the_net:
+        wrong = f"format={cfg.format} does not say what the net says: {measured}; nothing was written"
+        raise RunError(f"{source.weights}: {wrong}. That is a mistake in this package, please report it")
     card = Card(source, form.replace("_", ", "), made, measured).text().encode()
     write(folder, {**made.files, CARD: card, VECTOR: vector(source, made)})
     log.info(f"{source.weights}: {source.name}, as {form}")

@@ -11,6 +11,8 @@ from mnist_cnn.errors import RunError
 from mnist_cnn.export.source import Logits, Pixels, Source, pixels_of
 from mnist_cnn.files import kind_of, require_folder, require_replaceable, write_atomically
 
+ROUNDING = 1e-3  # of a logit, by another order of sums in many layers; what is wrong is far beyond
+
 
 @dataclass(frozen=True)
 class Made:
@@ -37,6 +39,7 @@ class Measured:
         differ: images with another answer.
         correct, correct_before: of the export and of the checkpoint.
         distance: the largest between two logits.
+        size: of the checkpoint's largest logit.
     """
 
     images: int
@@ -44,6 +47,12 @@ class Measured:
     correct: int
     correct_before: int
     distance: float
+    size: float
+
+    @property
+    def is_the_net(self) -> bool:
+        """Whether rounding to float32 explains the distance."""
+        return self.distance <= ROUNDING * max(1.0, self.size)
 
     def __str__(self) -> str:
         return (
@@ -60,7 +69,7 @@ def measure(source: Source, logits: Callable[[Pixels], Logits]) -> Measured:
     answers, others = before.argmax(1), after.argmax(1)
     return Measured(
         len(labels), int((answers != others).sum()), int((others == labels).sum()), int((answers == labels).sum()),
-        float(np.abs(after - before).max()),
+        float(np.abs(after - before).max()), float(np.abs(before).max()),
     )  # fmt: skip
 
 

@@ -48,7 +48,9 @@ def graph_of(net: nn.Module, divide_by: float, target: str) -> Graph:
 def _flat(net: nn.Module, prefix: str, target: str) -> Iterator[tuple[str, nn.Module]]:
     if type(net).forward is not nn.Sequential.forward:
         raise RunError(f"{target} cannot express {type(net).__name__}: it is no sequence of layers; {OTHERS}")
-    for name, module in net.named_children():
+    for name, module in net.named_modules(remove_duplicate=False):  # one that is used again stands there again
+        if not name or "." in name:
+            continue  # the net itself, and layers of layers
         if type(module).forward is nn.Sequential.forward:
             yield from _flat(module, f"{prefix}{name}.", target)
         else:

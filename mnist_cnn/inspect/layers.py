@@ -1,6 +1,7 @@
 """The layers of any net in the order in which they work: shapes, cost, and how much of the image each place sees."""
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ class Inspected:
 
     Args:
         shape: of its output, (channels, height, width) or (units,).
+        parameters: those that no layer before has; none where one is used again.
         multiply_adds: for one image, of convolutions and dense layers; what the others take is little beside it.
         sees: rows and columns of the image that a place in the middle of its output depends on, at most 28.
         stride: pixels of the image from one place to the next; None for one place, or where all see the whole image.
@@ -56,22 +58,29 @@ def inspected_layers(net: nn.Module) -> list[Inspected]:
             images = torch.zeros(AT_ONCE, 1, SIDE, SIDE, dtype=torch.double)
             images.view(AT_ONCE, -1)[torch.arange(AT_ONCE), torch.arange(start, start + AT_ONCE)] = torch.nan
             exact(images)
-    return [_row(name, *found[name], torch.cat(reached[name])) for name in found]
+    counted: set[Tensor] = set()
+    return [_row(name, *found[name], torch.cat(reached[name]), counted) for name in found]
 
 
 @contextmanager
 def watched(net: nn.Module, keep: Callable[[str, nn.Module, Tensor, Tensor], None]) -> Iterator[None]:
-    """Calls `keep` with name, module, input and output of each layer without layers of its own, while the net runs."""
+    """Calls `keep` with name, module, input and output of each layer without layers of its own, while the net runs.
+
+    A layer that an image meets more than once has a name for each time: `3`, `3 (use 2)`.
+    """
+    uses: Counter[str] = Counter()
 
     def hook(name: str) -> Any:
         def called(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+            uses[name] += 1
             if isinstance(output, Tensor) and given and isinstance(given[0], Tensor):
-                keep(name, module, given[0], output)
+                keep(name if uses[name] == 1 else f"{name} (use {uses[name]})", module, given[0], output)
 
         return called
 
     leaves = [(name, module) for name, module in net.named_modules() if not list(module.children())]
-    hooks = [module.register_forward_hook(hook(name)) for name, module in leaves]
+    hooks = [net.register_forward_pre_hook(lambda *_: uses.clear())]
+    hooks += [module.register_forward_hook(hook(name)) for name, module in leaves]
     try:
         yield
     finally:
@@ -88,7 +97,9 @@ def _middle(output: Tensor) -> Tensor:
     return output.sum(1)[:, rows][:, :, columns]
 
 
-def _row(name: str, module: nn.Module, given: Tensor, output: Tensor, depends: Tensor) -> Inspected:
+def _row(
+    name: str, module: nn.Module, given: Tensor, output: Tensor, depends: Tensor, counted: set[Tensor]
+) -> Inspected:
     shape = tuple(output.shape[1:])
     places = depends.view(SIDE, SIDE, 2, 2)
     rows, columns = places[:, :, 0, 0].any(1).nonzero(), places[:, :, 0, 0].any(0).nonzero()
@@ -97,7 +108,8 @@ def _row(name: str, module: nn.Module, given: Tensor, output: Tensor, depends: T
     stride = None
     if len(shape) == 3 and shape[1] > 1 and len(rows) and len(below):
         stride = int(max(below.max() - rows.max(), below.min() - rows.min())) or None
-    own = sum(parameter.numel() for parameter in module.parameters())
+    own = sum(parameter.numel() for parameter in module.parameters() if parameter not in counted)
+    counted.update(module.parameters())
     return Inspected(name, type(module).__name__, shape, own, _multiply_adds(module, given, output), sees, stride)  # type: ignore[arg-type]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 
 import mnist_cnn.demo.__main__ as demo
 import mnist_cnn.export.__main__ as export
+import mnist_cnn.export.translate as translate
 from mnist_cnn.errors import RunError
 from mnist_cnn.export.c_float import float_source, uses_math
 from mnist_cnn.export.c_integer import integer_source
@@ -40,6 +42,9 @@ LAYERS = {
                            "activation", {"conv": {"filters": 4, "groups": "depthwise", "padding": "same"}},
                            "batch_norm", {"conv": {"filters": 6, "kernel": 1}}, "pool",
                            {"conv": {"filters": 6, "groups": "depthwise"}}, "gap", {"dense": 10}]],
+    "shared": ["silu", [{"conv": {"filters": 4, "activation": "none"}}, "batch_norm", "activation",
+                        *[{"conv": {"filters": 4, "share": "all", "activation": "none"}}, "batch_norm",
+                          "activation"] * 3, "gap", {"dense": 10}]],
     "gelu": ["gelu", [{"conv": 3}, {"conv": {"filters": 4, "activation": "silu"}}, "gap", {"dense": 10}]],
 }  # fmt: skip
 
@@ -169,6 +174,15 @@ def test_nothing_is_written_that_cannot_be(run, cli, capsys):
     assert (path / "export" / "torch" / "net.pt2").stat().st_mtime_ns == first
     assert cli(f"run_dir={path}", "format=torch", "force=true", main=export.main) == 0
     assert (path / "export" / "torch" / "net.pt2").stat().st_mtime_ns != first
+
+
+def test_an_export_that_is_not_the_net_is_refused(run, cli, capsys, monkeypatch):
+    path = run("model=gap", "model.stages=[[2],[3]]")
+    monkeypatch.setitem(translate.MAKERS, BatchNorm2d, lambda *_: "")
+    for form in ("c", "web") if shutil.which("node") else ("c",):
+        assert cli(f"run_dir={path}", f"format={form}", main=export.main) == 2
+        assert f"format={form} does not say what the net says: 100 test images: " in capsys.readouterr().err
+    assert not (path / "export").exists()
 
 
 def test_a_page_needs_nothing_beside_it(cli, capsys, tmp_path):

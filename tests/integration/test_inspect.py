@@ -47,6 +47,20 @@ def test_a_branch_sees_as_far_as_its_longer_way():
     }  # fmt: skip
 
 
+def test_a_layer_that_is_used_again_is_counted_again_but_for_its_parameters():
+    shared = {"conv": {"filters": 4, "share": "all", "bias": False}}
+    net = net_of("relu", [{"conv": 4}, shared, "batch_norm", shared, "batch_norm", shared, "gap", {"dense": 10}])
+    for _ in range(2):  # each run counts anew
+        rows = {row.name: row for row in inspected_layers(net)}
+    again = [rows[name] for name in ("2", "2 (use 2)", "2 (use 3)")]
+    assert [(row.shape[1], row.sees, row.parameters, row.multiply_adds) for row in again] == [
+        (24, (5, 5), 144, 24 * 24 * 144), (22, (7, 7), 0, 22 * 22 * 144), (20, (9, 9), 0, 20 * 20 * 144),
+    ]  # fmt: skip
+    assert sum(row.parameters for row in rows.values()) == sum(each.numel() for each in net.parameters())
+    flows = {flow.name for flow in flow_of(net, torch.rand(4, 1, 28, 28), torch.arange(4))}
+    assert {row.name for row in again} <= flows
+
+
 def test_gradients_vanish_behind_sigmoids_and_not_behind_relu():
     images, labels = torch.rand(40, 1, 28, 28), torch.arange(40) % 10
     layers = [*[{"conv": {"filters": 8, "padding": "same"}}] * 6, "gap", {"dense": 10}]
