@@ -69,7 +69,7 @@ class SmallCNN(Classifier):
         plain = {"padding": padding, "bias": False, "activation": "none"}
         if self.block != "plain":
             depthwise = {"filters": channels, "groups": "depthwise", **plain}
-            inner = [{"conv": depthwise | ({"share": f"{stage} depthwise"} if named else {})}]
+            inner: list[Any] = [{"conv": depthwise | ({"share": f"{stage} depthwise"} if named else {})}]
             inner += ["batch_norm"] if self.block == "depthwise" else []
             inner += [{"conv": {"filters": filters, "kernel": 1, **plain, "padding": "valid", **named}}]
         else:
