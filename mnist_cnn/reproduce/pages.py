@@ -29,13 +29,13 @@ def write_pages(documents: Sequence[Document], results: Results, pages: Path, pi
     """Writes README.md, summary.csv, verdicts.md and the figures, and the generated part of each document's page."""
     figures = pages / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    for old in figures.glob("*.png") if pictures else ():
-        old.unlink()  # of figures that no longer stand
     table = [(document, read(document, results)) for document in documents]
     told = [row for _, rows in table for row in rows if row.comparison]
     verdicts = judge({row.entry.key: one for row in told if (one := row.comparison)})
     for document, rows in table:
         if pictures:
+            for old in figures.glob(f"{document.name}*.png"):
+                old.unlink()  # perhaps of figures that no longer stand
             draw(document, rows, figures)
         refresh(pages / f"{document.name}.md", f"# {document.title}\n", document_part(document, rows, verdicts))
     lines = [_figures(row, verdicts) for _, rows in table for row in rows]

@@ -36,8 +36,10 @@ def test_pages_hold_the_figures_of_the_files(tmp_path):
     stale = tmp_path / "pages/figures/ablation_of_before_confusion.png"
     stale.parent.mkdir(parents=True)
     stale.touch()
+    (own := stale.with_name("of_mine.png")).touch()
     write_pages([document], results, tmp_path / "pages")
     assert not stale.exists()
+    assert own.exists()
     page = (tmp_path / "pages" / "ablation.md").read_text()
     assert "| baseline | 99.03 | 99.10 ± 0.14 | 99.00–99.20 | 2 | 96.90–100.00 | 0.755 | 1.000 | undecided" in page
     # the disturbed third epoch of 900 s counts as one of 12 s
