@@ -1,4 +1,4 @@
-"""The book of docs/records: every record, what single changes of a recipe do, and what all records miss."""
+"""The book of docs/records: every record, what it takes to check it, and what all records miss."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,26 +6,24 @@ from typing import Any
 
 from mnist_cnn.config.build import build_data
 from mnist_cnn.config.compose import compose_run
-from mnist_cnn.records.entries import Ingredient, ablations, published, records
+from mnist_cnn.records.choosing import write_choosing
+from mnist_cnn.records.entries import published, records
 from mnist_cnn.records.missed import Missed, draw_missed, missed_by_all
 from mnist_cnn.records.plots import draw
 from mnist_cnn.records.seeds import TEST_IMAGES, Seeds
 from mnist_cnn.records.tables import asked_otherwise, best_of_each_budget, checks, elsewhere_table, prices, story
-from mnist_cnn.report.difference import Difference
-from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import markdown_table
-from mnist_cnn.reproduce.claims import WORDS, words
 from mnist_cnn.reproduce.pages import refresh
 from mnist_cnn.reproduce.plots import UNDATED
 from mnist_cnn.runs.answers import MISSED
 
-VALIDATION_IMAGES = 5_000
 HEADING = "# The book of records\n"
 
 
 def write_book(results: Path, book: Path, pictures: bool = True) -> None:
-    """README.md between its marks, and the pictures."""
+    """README.md and choosing.md between their marks, and the pictures."""
     book.mkdir(parents=True, exist_ok=True)
+    write_choosing(results, book)
     found = {one.number: Seeds.of_record(one, results) for one in records()}
     parts = ["## Records", best_of_each_budget(found), "## In the order in which they were set", story(found)]
     parts += ["## What they take", prices(found), "## Asked otherwise", asked_otherwise(found)]
@@ -33,9 +31,6 @@ def write_book(results: Path, book: Path, pictures: bool = True) -> None:
     parts += ["## On other images", on_others] if on_others else []
     parts += ["## To check them", checks(found)]
     parts += ["## Figures of others", _published()]
-    for name, ingredients in ablations().items():
-        table = _ablation(ingredients, results)
-        parts += [f"## While choosing: {name}", table] if table else []
     counted = [results / one.folder for one in records() if found[one.number].complete]
     missed = missed_by_all(counted)
     parts += ["## What all records miss", _missed(missed)] if missed else []
@@ -63,22 +58,3 @@ def _missed(found: Sequence[Missed]) -> str:
         f"{len(found)}, all {found[0].runs} runs {len(worst)}; the picture shows those missed most often.\n\n"
         f"![test images that most runs of every record miss]({MISSED}.png)"
     )
-
-
-def _ablation(ingredients: Sequence[Ingredient], results: Path) -> str:
-    """Empty where the recipe as it is has not run."""
-    seeds = {one.name: Seeds(results / "records" / one.runs.results("choosing")) for one in ingredients}
-    base, *changes = ingredients
-    if not seeds[base.name].runs:
-        return ""
-    lines = [["change", "validation accuracy", "n", *WORDS]]
-    as_it_is = seeds[base.name].of("val/acc")
-    lines.append([base.what, Spread.of(list(as_it_is.values())).in_percent.text(2), str(len(as_it_is)), "", "", ""])
-    for one in changes:
-        own = seeds[one.name].of("val/acc")
-        if own:
-            compared = Difference.of(as_it_is, own, VALIDATION_IMAGES)
-            lines.append([one.what, Spread.of(list(own.values())).in_percent.text(2), str(len(own)),
-                          *words(compared, compared.p)])  # fmt: skip
-    left = [one.what for one in changes if not seeds[one.name].runs]
-    return markdown_table(lines) + ("\n\nNo run yet:\n\n" + "\n".join(f"- {what}" for what in left) if left else "")

@@ -25,18 +25,19 @@ KEPT = sorted((ROOT / "results/records").rglob("*.json"))
 
 
 def test_the_book_is_what_the_results_make(tmp_path):
-    shutil.copy(ROOT / "docs/records/README.md", tmp_path)
+    for page in ["README.md", "choosing.md"]:
+        shutil.copy(ROOT / "docs/records" / page, tmp_path)
     write_book(ROOT / "results", tmp_path, pictures=False)
-    assert (tmp_path / "README.md").read_text() == (ROOT / "docs/records/README.md").read_text()
+    for page in ["README.md", "choosing.md"]:
+        assert (tmp_path / page).read_text() == (ROOT / "docs/records" / page).read_text()
 
 
 def test_a_book_of_results_elsewhere_begins_with_a_single_run(tmp_path):
     kept = Path("records/choosing/net_3k_as_it_is/choosing")
     shutil.copytree(ROOT / "results" / kept, tmp_path / "results" / kept)
     write_book(tmp_path / "results", tmp_path / "book")
-    assert [file.name for file in (tmp_path / "book").iterdir()] == ["README.md"]
-    text = (tmp_path / "book" / "README.md").read_text()
-    assert "## While choosing: net_3k" in text
+    assert sorted(file.name for file in (tmp_path / "book").iterdir()) == ["README.md", "choosing.md"]
+    assert "## net_3k" in (tmp_path / "book" / "choosing.md").read_text()
 
 
 def test_records_stand_in_order_within_their_budgets_and_never_among_watched_test_images():

@@ -1,0 +1,40 @@
+"""The page docs/records/choosing.md: what was measured while choosing, on validation images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnist_cnn.records.entries import Ingredient, ablations
+from mnist_cnn.records.seeds import Seeds
+from mnist_cnn.report.difference import Difference
+from mnist_cnn.report.spread import Spread
+from mnist_cnn.report.text import markdown_table
+from mnist_cnn.reproduce.claims import WORDS, words
+from mnist_cnn.reproduce.pages import refresh
+
+VALIDATION_IMAGES = 5_000
+HEADING = "# What was measured while choosing\n"
+
+
+def write_choosing(results: Path, book: Path) -> None:
+    tables = {name: _ablation(ingredients, results) for name, ingredients in ablations().items()}
+    parts = [f"## {name}\n\n{table}" for name, table in tables.items() if table]
+    refresh(book / "choosing.md", HEADING, "\n\n".join(parts) + "\n")
+
+
+def _ablation(ingredients: Sequence[Ingredient], results: Path) -> str:
+    """Empty where the recipe as it is has not run."""
+    seeds = {one.name: Seeds(results / "records" / one.runs.results("choosing")) for one in ingredients}
+    base, *changes = ingredients
+    if not seeds[base.name].runs:
+        return ""
+    lines = [["change", "validation accuracy", "n", *WORDS]]
+    as_it_is = seeds[base.name].of("val/acc")
+    lines.append([base.what, Spread.of(list(as_it_is.values())).in_percent.text(2), str(len(as_it_is)), "", "", ""])
+    for one in changes:
+        own = seeds[one.name].of("val/acc")
+        if own:
+            compared = Difference.of(as_it_is, own, VALIDATION_IMAGES)
+            lines.append([one.what, Spread.of(list(own.values())).in_percent.text(2), str(len(own)),
+                          *words(compared, compared.p)])  # fmt: skip
+    left = [one.what for one in changes if not seeds[one.name].runs]
+    return markdown_table(lines) + ("\n\nNo run yet:\n\n" + "\n".join(f"- {what}" for what in left) if left else "")
