@@ -63,7 +63,7 @@ class Convolve:
             works = lists.backward
             if self.relu:
                 left = channel_sizes(self.size(size), lists.images)
-                what = work.Pass(*left, True, False, y, 0, kept=works.at(unchanged(left[0])))
+                what = work.Pass(*left, True, work.After.NONE, y, 0, kept=works.at(unchanged(left[0])))
                 dy = lists.reach(what, dy, None)
             given = lists.gradient(weight)
             summed = lists.gradient(bias) if bias is not None else works.new(shape.outputs)

@@ -19,9 +19,11 @@ from mnist_cnn.speed.plans import Stretch
 from mnist_cnn.speed.steps import Around, Flatten, Pool
 from mnist_cnn.speed.team import compile_kernels
 from mnist_cnn.speed.tiles import VECTOR
+from mnist_cnn.speed.work import After
 
 LARGEST_DENSE = 2**15  # weights; PyTorch's matrix products are better for more
 NORMS = BatchNorm1d, BatchNorm2d
+AFTER: dict[Any, After] = {nn.ReLU: After.RELU, nn.SiLU: After.SILU}
 
 
 class FastNet:
@@ -117,12 +119,14 @@ def _step(modules: Sequence[nn.Module], i: int) -> tuple[Step | Flatten | None, 
     if kinds[before] is nn.MaxPool2d:  # with a ReLU before it: the same function and gradient in the other order
         window = _window(modules[i + before])
         if window:
-            after = not before and kinds[1] is nn.ReLU
-            return Pool(window, before or after), 1 + (before or after)
+            relu = before or kinds[1] is nn.ReLU
+            return Pool(window, relu), 1 + relu
     if kinds[before] in NORMS:
         norm: Any = modules[i + before]
-        after = kinds[before + 1] is nn.ReLU and kinds[before + 2] is not nn.MaxPool2d
-        last = before + 1 + after
+        after = AFTER.get(kinds[before + 1], After.NONE)
+        if after == After.RELU and kinds[before + 2] is nn.MaxPool2d:
+            after = After.NONE
+        last = before + 1 + (after != After.NONE)
         drops = kinds[last] is nn.Dropout and _drops(modules[i + last])
         rate: Any = modules[i + last].p if drops else 0.0
         return Around(before, after, rate, norm), last + drops
@@ -131,6 +135,8 @@ def _step(modules: Sequence[nn.Module], i: int) -> tuple[Step | Flatten | None, 
         return Around(relu_before=before, rate=rate), 1 + before
     if before:
         return Around(relu_before=True), 1
+    if kinds[0] is nn.SiLU:
+        return Around(after=After.SILU), 1
     if kinds[0] is GlobalAveragePooling:
         return Pool(0), 1
     if kinds[0] is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):

@@ -7,6 +7,8 @@ All numbers of a channel lie side by side. They are cut into pieces of `PIECE`, 
     z = max(x, low1)                        ReLU before the norm: low1 = 0; none: -inf
     y = max(scale * z + bias, low2) * kept  kept: 0 where dropout takes an element, else 1; its factor is in the scale
 
+With SiLU after the norm, u * sigmoid(u) for u = scale * z + bias stands in the place of the maximum.
+
 Which elements dropout takes is a hash of their place and of two random words, so nothing is drawn or stored: the
 backward pass computes it again. `dropped`, of 2**32, is 0 for no dropout; the compiler then makes a loop without it.
 """
@@ -15,8 +17,9 @@ import numpy as np
 from numba import carray
 
 from mnist_cnn.speed.kept import compiled
+from mnist_cnn.speed.sigmoid import sigmoid
 from mnist_cnn.speed.tiles import pointer
-from mnist_cnn.speed.work import RECORDS, Kernel, Pass
+from mnist_cnn.speed.work import RECORDS, After, Kernel, Pass
 
 PIECE = 8192
 BLOCK = 1024  # numbers that are summed before the sum goes to 64 bits: equal ones are rounded the same way each time
@@ -36,9 +39,14 @@ def _kept(place, word1, word2):  # the finalizer of MurmurHash3 (Appleby), a ran
 
 
 @compiled(inline="always")
-def _reaching(given, z, scale, bias, low2, dropped, place, word1, word2, zero):
+def _reaching(given, z, scale, bias, low2, silu, dropped, place, word1, word2, zero):
     """What of a gradient of y reaches scale * z + bias."""
-    g = given if scale * z + bias > low2 else zero
+    u = scale * z + bias
+    if silu:
+        s = sigmoid(u)
+        g = given * (s + u * (s - s * s))
+    else:
+        g = given if u > low2 else zero
     if dropped:
         g = g if _kept(place, word1, word2) >= dropped else zero
     return g
@@ -57,40 +65,41 @@ def _sums(x, low1, shift, partial):
     partial[1] += two
 
 
-@compiled(fastmath={"contract", "nsz"})
-def _transform(x, low1, scale, bias, low2, dropped, start, word1, word2, y):
+@compiled(fastmath={"contract", "nsz"}, error_model="numpy")
+def _transform(x, low1, scale, bias, low2, silu, factor, dropped, start, word1, word2, y):
+    """factor: of dropout, where it cannot be in the scale."""
     zero = x.dtype.type(0)
     for j in range(len(x)):
         v = x[j]
         v = scale * (low1 if v < low1 else v) + bias
-        v = low2 if v < low2 else v
+        v = factor * v * sigmoid(v) if silu else (low2 if v < low2 else v)
         if dropped:
             v = v if _kept(start + np.uint32(j), word1, word2) >= dropped else zero
         y[j] = v
 
 
-@compiled(fastmath={"reassoc", "contract", "nsz"})
-def _gradient_sums(x, dy, low1, scale, bias, low2, mean, dropped, start, word1, word2, partial):
+@compiled(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
+def _gradient_sums(x, dy, low1, scale, bias, low2, silu, mean, dropped, start, word1, word2, partial):
     """Adds g and g * (z - mean) to partial, (2,), where g is what of dy reaches scale * z + bias."""
     one = two = zero = x.dtype.type(0)
     for j in range(len(x)):
         z = x[j]
         z = low1 if z < low1 else z
-        g = _reaching(dy[j], z, scale, bias, low2, dropped, start + np.uint32(j), word1, word2, zero)
+        g = _reaching(dy[j], z, scale, bias, low2, silu, dropped, start + np.uint32(j), word1, word2, zero)
         one += g
         two += g * (z - mean)
     partial[0] += one
     partial[1] += two
 
 
-@compiled(fastmath={"contract", "nsz"})
-def _gradient(x, dy, low1, scale, bias, low2, slope, offset, factor, dropped, start, word1, word2, dx):
+@compiled(fastmath={"contract", "nsz"}, error_model="numpy")
+def _gradient(x, dy, low1, scale, bias, low2, silu, slope, offset, factor, dropped, start, word1, word2, dx):
     """dx = factor * g + slope * z + offset, where x is above low1; g as for the sums."""
     zero = x.dtype.type(0)
     for j in range(len(x)):
         v = x[j]
         z = low1 if v < low1 else v
-        g = _reaching(dy[j], z, scale, bias, low2, dropped, start + np.uint32(j), word1, word2, zero)
+        g = _reaching(dy[j], z, scale, bias, low2, silu, dropped, start + np.uint32(j), word1, word2, zero)
         g = factor * g + slope * z + offset
         dx[j] = g if v > low1 else zero
 
@@ -104,7 +113,8 @@ def pass_over(address, piece, zero, none):
     c, first = piece // of_channel, piece % of_channel * PIECE
     end, start = min(first + PIECE, size), np.uint32(c * size + first)
     low1 = zero if work.relu_before else none
-    low2 = zero if work.relu_after else none
+    silu = work.after == After.SILU
+    low2 = zero if work.after == After.RELU else none
     dropped, word1, word2 = np.uint32(work.dropped), np.uint32(work.word1), np.uint32(work.word2)
     factor = LEVELS / (LEVELS - work.dropped)  # by which what stays grows
     of_c = carray(pointer(work.x, zero), (channels, size))[c]
@@ -113,6 +123,7 @@ def pass_over(address, piece, zero, none):
     kept = carray(pointer(work.kept, 0.0), (4, channels))[:, c]  # mean, 1 / standard deviation, scale, bias
     weight = carray(pointer(work.weight, zero), (channels,))
     bias = carray(pointer(work.bias, zero), (channels,))
+    inner, outer = (1.0, factor) if silu else (factor, 1.0)
     shift = max(of_c[0], low1)  # near the mean: squares of what is left lose no digits
     number = x.dtype.type
     if work.kernel == Kernel.SUMS:
@@ -133,13 +144,19 @@ def pass_over(address, piece, zero, none):
             averages[c] += share * (mean - averages[c])
             averages = carray(pointer(work.running_variance, zero), (channels,))
             averages[c] += share * (variance * size / (size - 1) - averages[c])
-        _transform(x, low1, number(factor * scale), number(factor * moved), low2, dropped, start, word1, word2, y)
+        _transform(
+            x, low1, number(inner * scale), number(inner * moved), low2, silu, number(outer), dropped, start, word1,
+            word2, y,
+        )  # fmt: skip
         return
     if work.kernel == Kernel.TRANSFORM:
-        _transform(x, low1, number(factor * kept[2]), number(factor * kept[3]), low2, dropped, start, word1, word2, y)
+        _transform(
+            x, low1, number(inner * kept[2]), number(inner * kept[3]), low2, silu, number(outer), dropped, start, word1,
+            word2, y,
+        )  # fmt: skip
         return
     dy = carray(pointer(work.dy, zero), (channels, size))[c, first:end]
-    before = low1, number(kept[2]), number(kept[3]), low2
+    before = low1, number(kept[2]), number(kept[3]), low2, silu
     if work.kernel == Kernel.GRADIENT_SUMS:
         sums[piece % of_channel] = 0
         for at in range(0, len(x), BLOCK):

@@ -10,7 +10,7 @@ from mnist_cnn.speed import work
 from mnist_cnn.speed.kernels import LEVELS, PIECE
 from mnist_cnn.speed.lists import Back, Lists, Size, channel_sizes, count, unchanged
 from mnist_cnn.speed.program import Address, Place
-from mnist_cnn.speed.work import Kernel
+from mnist_cnn.speed.work import After, Kernel
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,14 @@ class Around:
     """What goes with a batch norm in one pass, or stands alone.
 
     Args:
-        relu_before, relu_after: a ReLU on that side of it.
+        relu_before: a ReLU before it.
+        after: the activation after it.
         rate: of the dropout (Srivastava et al., 2014) after all that, in [0, 1); rounded to a multiple of 2**-32.
         norm: batch norm (Ioffe and Szegedy, 2015).
     """
 
     relu_before: bool = False
-    relu_after: bool = False
+    after: After = After.NONE
     rate: float = 0.0
     norm: BatchNorm1d | BatchNorm2d | None = None
 
@@ -45,7 +46,7 @@ class Around:
             dropped = min(round(self.rate * LEVELS), LEVELS - 1)
             words = Place("words", index=lists.words), Place("words", index=lists.words + 1)
             lists.words += 2
-        what = work.Pass(channels, channel, self.relu_before, self.relu_after, x, y)
+        what = work.Pass(channels, channel, self.relu_before, self.after, x, y)
         if dropped:
             what = what._replace(dropped=dropped, word1=words[0], word2=words[1])
         if norm is None or not lists.training:

@@ -13,6 +13,12 @@ class Kernel(IntEnum):
     DEPTHWISE, DEPTHWISE_WEIGHTS = range(14, 16)
 
 
+class After(IntEnum):
+    """The activation after a norm."""
+
+    NONE, RELU, SILU = range(3)
+
+
 class Pass(NamedTuple):
     """x, y (the result) and dy are (channels, size).
 
@@ -26,7 +32,7 @@ class Pass(NamedTuple):
     channels: int
     size: int
     relu_before: bool
-    relu_after: bool
+    after: After
     x: Any
     y: Any
     dy: Any = 0

@@ -89,6 +89,8 @@ OWN = {
                                                   nn.Conv2d(2, 2, 5, padding=2, groups=2), BatchNorm2d(2)],
     "separable": [nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=4, bias=False), nn.Conv2d(4, 7, 1, bias=False),
                   BatchNorm2d(7)],
+    "SiLU": [nn.Conv2d(1, 4, 3), nn.SiLU(), BatchNorm2d(4), nn.SiLU(), nn.MaxPool2d(2), BatchNorm2d(4), nn.ReLU(),
+             nn.SiLU(), nn.SiLU(), nn.Conv2d(4, 3, 3), nn.ReLU(), BatchNorm2d(3), nn.SiLU(), nn.Flatten()],
     "groups": [nn.Conv2d(1, 6, 3), nn.Conv2d(6, 6, 3, groups=3), nn.Conv2d(6, 12, 3, groups=6)],
     "rows of the weights apart": [nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3).to(memory_format=torch.channels_last)],
 }  # fmt: skip
@@ -232,6 +234,30 @@ def test_the_gradient_has_the_mask_of_the_output_and_the_relu_before_it():
     assert torch.allclose(y, x * x.grad)
     assert torch.allclose(y[y != 0], (x / 0.75)[y != 0])
     assert 0 < int((y == 0).sum() - (x <= 0).sum()) < 2000
+
+
+def test_silu_is_dropped_as_others_are_and_by_the_same_mask_on_the_way_back():
+    torch.manual_seed(0)
+    x = torch.randn(50, 4, 6, 6).requires_grad_()
+    net = nn.Sequential(BatchNorm2d(4), nn.SiLU(), nn.Dropout(0.25))
+    y = FastNet()(nn.Sequential(nn.SiLU(), nn.Dropout(0.25)), x)
+    [found] = torch.autograd.grad(y.sum(), x)
+    whole = F.silu(x)
+    [slope] = torch.autograd.grad(whole.sum(), x)
+    stays = y != 0
+    assert float(stays.double().mean()) == pytest.approx(0.75, abs=0.03)
+    assert torch.allclose(y, stays * whole / 0.75, atol=1e-6)
+    assert torch.allclose(found, stays * slope / 0.75, atol=1e-6)
+    assert float(FastNet()(net, x.detach()).mean()) == pytest.approx(float(F.silu(x).mean()), abs=0.02)
+
+
+def test_silu_of_any_number():
+    x = torch.cat([torch.linspace(-80, 80, 5000), torch.tensor([-1e4, -88, 88, 1e4, math.inf, math.nan, 0])])
+    with torch.no_grad():
+        found = FastNet()(nn.Sequential(nn.SiLU()).eval(), x.repeat(16, 1, 1, 1))[3, 0, 0]
+    exact = F.silu(x.double())
+    assert found[:5000].double().numpy() == pytest.approx(exact[:5000].numpy(), rel=5e-7, abs=1e-30)
+    assert found[5000:].double().numpy() == pytest.approx(exact[5000:].numpy(), abs=1e-30, nan_ok=True)
 
 
 @pytest.mark.parametrize("rate", [0.0, 1e-6, 1 - 1e-9])
