@@ -4,6 +4,7 @@
 A weight meets, in a row of the output, a run of pixels that lie side by side in a row of the input, of all images.
 """
 
+import numpy as np
 from numba import carray
 
 from mnist_cnn.speed.kept import compiled
@@ -45,26 +46,22 @@ def depthwise(address, c, zero):
     y = carray(pointer(work.dy if goes_back else work.y, zero), (work.channels, work.height, work.width * images))[c]
     weight = carray(pointer(work.weight, zero), (work.channels, *kernel))[c]
     bias = carray(pointer(work.bias, zero), (work.channels,))
-    summed = 0.0
-    if goes_back:
-        for h in range(work.height):
+    sums, summed = np.zeros(kernel), 0.0
+    for h in range(work.height):  # a row with all its weights: it stays in the nearest cache
+        if goes_back:
             summed += _sum(y[h], zero)
-        bias[c] = summed
-    else:
-        y[:] = bias[c]
-    for i in range(kernel[0]):
-        first_row, end_row = max(0, work.above - i), min(work.height, work.from_height + work.above - i)
-        for j in range(kernel[1]):
-            first, end = max(0, work.left - j) * images, min(work.width, work.from_width + work.left - j) * images
-            by = (j - work.left) * images
-            summed = 0.0
-            for h in range(first_row, end_row):
+        else:
+            y[h] = bias[c]
+        for i in range(max(0, work.above - h), min(kernel[0], work.from_height + work.above - h)):
+            for j in range(kernel[1]):
+                first, end = max(0, work.left - j) * images, min(work.width, work.from_width + work.left - j) * images
+                by = (j - work.left) * images
                 met, own = x[h + i - work.above, first + by : end + by], y[h, first:end]
                 if goes_back:
-                    summed += _product(met, own, zero)
+                    sums[i, j] += _product(met, own, zero)
                 elif work.flipped:
                     _add(weight[kernel[0] - 1 - i, kernel[1] - 1 - j], met, own)
                 else:
                     _add(weight[i, j], met, own)
-            if goes_back:
-                weight[i, j] = summed
+    if goes_back:
+        weight[:], bias[c] = sums, summed
