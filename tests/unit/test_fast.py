@@ -107,7 +107,8 @@ def test_layers_of_a_users_net(name):
         for one in (expected, found):
             (one**2).sum().backward()
     for (key, a), b in zip(plain.named_parameters(), net.parameters(), strict=True):
-        assert torch.allclose(a.grad, b.grad, rtol=1e-10, atol=1e-6), key  # a bias before a norm: zero, but for rounding
+        # atol: of a bias before a norm it is zero, but for rounding
+        assert torch.allclose(a.grad, b.grad, rtol=1e-10, atol=1e-6), key
     for key, value in plain.state_dict().items():
         assert torch.allclose(net.state_dict()[key].double(), value.double(), atol=1e-12), key
     with torch.no_grad():
