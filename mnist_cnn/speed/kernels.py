@@ -7,7 +7,8 @@ All numbers of a channel lie side by side. They are cut into pieces of `PIECE`, 
     z = max(x, low1)                        ReLU before the norm: low1 = 0; none: -inf
     y = max(scale * z + bias, low2) * kept  kept: 0 where dropout takes an element, else 1; its factor is in the scale
 
-With SiLU after the norm, u * sigmoid(u) for u = scale * z + bias stands in the place of the maximum.
+With SiLU after the norm, u * sigmoid(u) for u = scale * z + bias stands in the place of the maximum, and the factor of
+dropout outside.
 
 Which elements dropout takes is a hash of their place and of two random words, so nothing is drawn or stored: the
 backward pass computes it again. `dropped`, of 2**32, is 0 for no dropout; the compiler then makes a loop without it.

@@ -19,7 +19,7 @@ Program = np.ndarray[Any, Any]  # (works, WORDS) int64, with one row more: how m
 @functools.cache
 def compile_kernels(dtype: torch.dtype) -> int:
     """Address of what works in these numbers."""
-    message = threading.Timer(1.0, log.info, ["compiling fast layers, once on this machine: some 10 seconds"])
+    message = threading.Timer(1.0, log.info, ["compiling fast layers, once on this machine: 10 to 30 seconds"])
     message.daemon = True
     message.start()
     try:
