@@ -62,6 +62,18 @@ def inspected_layers(net: nn.Module) -> list[Inspected]:
     return [_row(name, *found[name], torch.cat(reached[name]), counted) for name in found]
 
 
+def multiply_adds(net: nn.Module) -> int:
+    """Of all convolutions and dense layers, for one image, each time it meets them.
+
+    Args:
+        net: in evaluation mode; from (N, 1, 28, 28).
+    """
+    found: list[int] = []
+    with watched(net, lambda _, *layer: found.append(_multiply_adds(*layer))), torch.inference_mode():
+        net(torch.zeros(1, 1, SIDE, SIDE))
+    return sum(found)
+
+
 @contextmanager
 def watched(net: nn.Module, keep: Callable[[str, nn.Module, Tensor, Tensor], None]) -> Iterator[None]:
     """Calls `keep` with name, module, input and output of each layer without layers of its own, while the net runs.

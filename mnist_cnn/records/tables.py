@@ -9,7 +9,7 @@ import torch
 from mnist_cnn.config.build import build_model
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.python_values import command
-from mnist_cnn.inspect.layers import inspected_layers
+from mnist_cnn.inspect.layers import multiply_adds
 from mnist_cnn.records.entries import Elsewhere, RecordEntry, budgets, elsewhere, records
 from mnist_cnn.records.missed import outvoted
 from mnist_cnn.records.seeds import TEST_IMAGES, Seeds
@@ -128,4 +128,4 @@ def _multiply_adds(overrides: Sequence[str]) -> int:
     """For one image."""
     net: Any = build_model(compose_run(list(overrides)).cfg).eval()
     with torch.random.fork_rng():
-        return sum(layer.multiply_adds for layer in inspected_layers(net.net))
+        return multiply_adds(net.net)

@@ -9,7 +9,7 @@ from torch import nn
 import mnist_cnn.inspect.__main__ as inspect
 from mnist_cnn.inspect.decision import decision_of
 from mnist_cnn.inspect.flow import flow_of
-from mnist_cnn.inspect.layers import inspected_layers
+from mnist_cnn.inspect.layers import inspected_layers, multiply_adds
 from mnist_cnn.models.layers import build_sequential
 
 OPTIONS = {"init": "glorot_uniform", "bn_momentum": 0.1, "bn_eps": 1e-3}
@@ -28,6 +28,7 @@ def test_layers_are_counted_as_by_hand():
         ((6, 9, 9), (12, 12), 2), ((486,), (28, 28), None), ((10,), (28, 28), None),
     ]  # fmt: skip
     assert [rows[name].multiply_adds for name in ("0", "3", "6")] == [26 * 26 * 4 * 9, 9 * 9 * 6 * 25 * 4, 4860]
+    assert multiply_adds(net) == sum(row.multiply_adds for row in rows.values())
     assert sum(row.parameters for row in rows.values()) == sum(each.numel() for each in net.parameters())
 
 
@@ -57,6 +58,7 @@ def test_a_layer_that_is_used_again_is_counted_again_but_for_its_parameters():
         (24, (5, 5), 144, 24 * 24 * 144), (22, (7, 7), 0, 22 * 22 * 144), (20, (9, 9), 0, 20 * 20 * 144),
     ]  # fmt: skip
     assert sum(row.parameters for row in rows.values()) == sum(each.numel() for each in net.parameters())
+    assert multiply_adds(net) == sum(row.multiply_adds for row in rows.values())
     flows = {flow.name for flow in flow_of(net, torch.rand(4, 1, 28, 28), torch.arange(4))}
     assert {row.name for row in again} <= flows
 

@@ -2,7 +2,9 @@
 
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -48,9 +50,10 @@ def test_records_stand_in_order_within_their_budgets_and_never_among_watched_tes
         if not found[one.number].runs:
             continue
         assert fits(one, one.budget, found), one
+        today = settings_digest(composed(one.runs, "record"))
         for run in found[one.number].runs.values():
             assert (run.protocol.test, run.protocol.test_images_watched) == ("once", False)
-            assert run.settings == settings_digest(composed(one.runs, "record")), one
+            assert run.settings == today, one
 
 
 @pytest.mark.slow
@@ -74,20 +77,23 @@ def test_recipes_are_older_than_their_runs():
     ours = {one.number: one for one in records() if one.results is None}
     for file in [file for file in KEPT if file.parent.name == "record"]:
         commit, number = Record.load(file).git.commit, int(file.parent.parent.name)
-        then = yaml.safe_load(_show(commit, "mnist_cnn/records/records.yaml"))["records"]
-        [named] = [one for one in then if one["number"] == number]
+        [named] = [one for one in _records_in(commit) if one["number"] == number]
         assert named["overrides"] == list(ours[number].committed or ours[number].overrides), file
-        assert not _shows(commit, str(file.relative_to(ROOT))), file
+        assert str(file.relative_to(ROOT)) not in _results_in(commit), file
 
 
-def _show(commit: str, file: str) -> str:
-    return subprocess.run(
-        ["git", "show", f"{commit}:{file}"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
+@cache
+def _records_in(commit: str) -> list[dict[str, Any]]:
+    return yaml.safe_load(_git("show", f"{commit}:mnist_cnn/records/records.yaml"))["records"]
 
 
-def _shows(commit: str, file: str) -> bool:
-    return subprocess.run(["git", "cat-file", "-e", f"{commit}:{file}"], cwd=ROOT, capture_output=True).returncode == 0
+@cache
+def _results_in(commit: str) -> set[str]:
+    return set(_git("ls-tree", "-r", "--name-only", commit, "results/records").splitlines())
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def test_what_most_runs_of_every_record_miss_is_counted_and_drawn(tmp_path):
