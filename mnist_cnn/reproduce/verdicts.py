@@ -18,6 +18,7 @@ Word = Literal["agrees", "higher", "lower", "undecided"]
 WORDS: tuple[Word, ...] = ("agrees", "higher", "lower", "undecided")
 MARGIN = 0.001  # of accuracy: a difference that nobody minds
 GOOD = 0.99  # of accuracy: above it tenths of a point count
+ROUNDING = 1e-6  # of an accuracy in single precision, far less than one of 10,000 images
 LIMITS = {True: 0.002, False: 0.01}  # largest half-width of an interval that can agree, above GOOD and below
 ENOUGH = 5  # seeds
 LEAST_SD = 1e-4 / math.sqrt(12)  # that of rounding to one of 10,000 test images, for seeds that are equal by chance
@@ -68,7 +69,7 @@ class Comparison(Seeds):
     @property
     def place(self) -> str:
         """Rank and range in words, of accuracies."""
-        below = sum(value < self.reported for value in self.values)
+        below = sum(value < self.reported - ROUNDING for value in self.values)
         return f"above {below} of {self.ours.n} seeds, which lie at {self.ours.in_percent.range(1)} %"
 
     def p(self, margin: float = 0.0) -> float:
