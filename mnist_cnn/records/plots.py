@@ -1,5 +1,6 @@
 """The pictures of the book: accuracy against size, and against what training takes."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,9 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
             _mark(axes, x, seeds, marker="^", color="0.6", label="nets of the 2019 documents, held out")
         for x, seeds in marks.values():
             _mark(axes, x, seeds, marker="o", color="tab:blue", label="records, by number")
-        for x in {x for x, _ in marks.values()}:
-            here = {number: seeds.accuracy for number, (there, seeds) in marks.items() if there == x}
-            top = max(accuracy.mean + (accuracy.half_width or 0.0) for accuracy in here.values())
+        for numbers, x, top in _labels(marks):
             place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "ha": "center"}
-            axes.annotate(", ".join(map(str, here)), (x, top), (0, 4), **place)
+            axes.annotate(", ".join(map(str, sorted(numbers))), (x, top), (0, 4), **place)
         told = [(one.parameters, one.accuracy) for one in published()] if name == "size" else []
         for x, accuracy in told:
             hollow: dict[str, Any] = {"marker": "s", "linestyle": "none", "markerfacecolor": "none", "color": "tab:red"}
@@ -54,6 +53,24 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
         named = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
         axes.legend(named.values(), named.keys(), loc="lower right", fontsize=9)
         figure.savefig(book / f"{name}.png", dpi=110, metadata=UNDATED)
+
+
+def _labels(marks: Mapping[int, tuple[float, Seeds]]) -> list[tuple[list[int], float, float]]:
+    """Numbers, x and y; one for marks whose own would lie on each other, above the highest of them."""
+    tops = {number: seeds.accuracy.mean + (seeds.accuracy.half_width or 0.0) for number, (_, seeds) in marks.items()}
+    found: list[tuple[list[int], float, float]] = []
+    for number in sorted(marks, key=lambda one: -tops[one]):
+        x, top = marks[number][0], tops[number]
+        near = [
+            numbers
+            for numbers, there, above in found
+            if abs(math.log(x / there)) < (0.1 if above - top < 0.1 else 0.01 if above - top < 0.2 else 0)
+        ]
+        if near:
+            near[0].append(number)
+        else:
+            found.append(([number], x, top))
+    return found
 
 
 def _mark(axes: Axes, x: float, seeds: Seeds, **style: Any) -> None:
