@@ -13,6 +13,9 @@ from mnist_cnn.records.seeds import Seeds
 from mnist_cnn.reproduce.plots import UNDATED
 from mnist_cnn.reproduce.ticks import set_ticks
 
+# Marks whose numbers would lie on each other: the logarithm of x and percentage points, both nearer than one of these.
+TOO_NEAR = ((0.1, 0.1), (0.01, 0.2))
+
 
 def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
     """Writes size.png and seconds.png, where there is a record to draw.
@@ -64,7 +67,7 @@ def _labels(marks: Mapping[int, tuple[float, Seeds]]) -> list[tuple[list[int], f
         near = [
             numbers
             for numbers, there, above in found
-            if abs(math.log(x / there)) < (0.1 if above - top < 0.1 else 0.01 if above - top < 0.2 else 0)
+            if any(abs(math.log(x / there)) < wide and above - top < high for wide, high in TOO_NEAR)
         ]
         if near:
             near[0].append(number)
