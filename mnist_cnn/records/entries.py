@@ -119,7 +119,7 @@ def ablations() -> dict[str, list[Ingredient]]:
     for name, node in _tree()["ablations"].items():
         changes = {"as_it_is": {"what": node["what"], "overrides": []}, **node["changes"]}
         found[name] = [
-            Ingredient(name, key, node["base"], one["overrides"], one["what"], node["seeds"])
+            Ingredient(name, key, one.get("base", node["base"]), one["overrides"], one["what"], node["seeds"])
             for key, one in changes.items()
         ]
     return found
