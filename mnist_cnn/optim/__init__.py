@@ -1,6 +1,6 @@
 """The optimizers and schedules that PyTorch lacks, and how those of a configuration are made for a net."""
 
-from mnist_cnn.optim.averaging import EpochAveraging
+from mnist_cnn.optim.averaging import EpochAveraging, ExponentialMovingAverage
 from mnist_cnn.optim.keras_adam import KerasAdam
 from mnist_cnn.optim.muon import Muon
 from mnist_cnn.optim.parts import InParts, can_fuse, flattens
@@ -11,6 +11,7 @@ from mnist_cnn.optim.schedules import cosine_with_warmup, exponential, inverse_t
 __all__ = [
     "RUN_LENGTHS",
     "EpochAveraging",
+    "ExponentialMovingAverage",
     "InParts",
     "KerasAdam",
     "Muon",

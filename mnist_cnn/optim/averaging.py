@@ -1,12 +1,44 @@
-"""The mean of the weights of the last epochs, which Lightning's own averages come too late for or weigh otherwise."""
+"""Averages of the weights that Lightning's own weigh otherwise, or come too late for."""
 
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
-from mnist_cnn.values import NotNegativeInt
+from mnist_cnn.values import Count, NotNegativeInt, Share
+
+
+class ExponentialMovingAverage(WeightAveraging):
+    """Validation, test and checkpoints use an exponential moving average of the weights, which forgets the first ones.
+
+    After n updates it decays by (1 + n) / (10 + n), by `decay` at most: a decay of 0.999 from the first step on keeps
+    half of the untrained weights after 700 steps, and with batch norm such a net answers by chance. The warm-up is that
+    of TensorFlow's `ExponentialMovingAverage`.
+
+    Args:
+        update_starting_at_step: the first that counts, from 0; before it the weights are used as they are.
+    """
+
+    def __init__(
+        self,
+        decay: Share = 0.999,
+        update_every_n_steps: Count = 1,
+        update_starting_at_step: NotNegativeInt | None = None,
+    ) -> None:
+        super().__init__(avg_fn=self._average)
+        self.decay = decay
+        self.every = update_every_n_steps
+        self.uncounted = -(-(update_starting_at_step or 0) // update_every_n_steps)
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        return step_idx is not None and step_idx % self.every == 0
+
+    def _average(self, averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+        n = (torch.as_tensor(updates) - self.uncounted).clamp(min=-1)
+        decay = ((1 + n) / (10 + n)).clamp(max=self.decay)  # a tensor: nothing waits for a GPU
+        return decay * averaged + (1 - decay) * current
 
 
 class EpochAveraging(WeightAveraging):

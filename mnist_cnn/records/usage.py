@@ -21,7 +21,7 @@ and writes the book: docs/records/README.md.
   run_root=FOLDER      where runs go (default runs/records)
   results=FOLDER       where figures are kept (default results)
   book=FOLDER          where the book goes (default docs/records)
-  dry_run=true         only say what would run
+  dry_run=true         only check and say what would run
 
 Sizes: {budgets}
 It can be stopped and started again, as python -m mnist_cnn.reproduce."""

@@ -23,10 +23,15 @@ def run_what_is_left(
 
     Args:
         runs: all that are wanted.
-        dry_run: only say it; returns None then.
+        dry_run: only check and say it; returns None then.
+
+    Raises:
+        ConfigError: settings that do not compose or fit, before anything runs.
     """
     print(f"{len(runs)} runs: {len(runs) - len(missing)} done, {len(missing)} to do", flush=True)
     if dry_run:
+        for run in missing:
+            composed(run.entry, run.protocol)
         print("\n".join(str(run) for run in missing))
         return None
     if (code := git_state()) and code["dirty"]:

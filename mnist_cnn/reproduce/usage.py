@@ -22,7 +22,7 @@ the page that compares them.
   run_root=FOLDER      where runs go (default runs/reproduction)
   results=FOLDER       where figures are kept (default results/reproduction)
   pages=FOLDER         where the pages go (default docs/reproduction)
-  dry_run=true         only say what would run
+  dry_run=true         only check and say what would run
 
 Documents: {documents}
 It can be stopped and started again: a finished run is skipped, a half-done one

@@ -54,6 +54,14 @@ def test_it_goes_on_after_a_failure_and_runs_only_what_is_missing(study, monkeyp
     ]  # fmt: skip
 
 
+def test_a_dry_run_refuses_what_the_run_would_refuse(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    wrong = Document("sigmoid", "001_x.txt", "Tiny", [Entry("sigmoid", "wrong", None, ["model=gapp"])])
+    monkeypatch.setattr(reproduce, "documents", lambda: [wrong])
+    assert call(monkeypatch, "protocol=document", "seeds=1", "dry_run=true") == 2
+    assert "did you mean 'gap'" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_reader_that_has_read_enough_is_no_error(tmp_path):
     """As in `python -m mnist_cnn.reproduce dry_run=true | head`."""

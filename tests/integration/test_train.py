@@ -90,6 +90,13 @@ def test_evaluate_gives_what_training_printed(cli, tiny_overrides, run_of, capsy
     assert line in capsys.readouterr().out
 
 
+def test_a_short_run_is_not_tested_by_the_weights_that_it_began_with(cli, tiny_overrides, run_of):
+    """30 steps: with 0.999 from the first on, an average would have 97 % of the untrained weights."""
+    ema = ["callbacks=[checkpoint,ema]", "trainer.max_epochs=4", "test_weights=last"]
+    assert cli("model=sequential", *ema, *tiny_overrides) == 0
+    assert metrics_of(run_of())["figures"]["test/acc"] > 0.5
+
+
 def test_a_run_that_ends_before_its_first_validation_tests_its_last_weights(cli, tiny_overrides, run_of, capsys):
     assert cli("model=vanilla", "trainer.max_steps=1", "data.batch_size=64", *tiny_overrides) == 0
     run = run_of()
