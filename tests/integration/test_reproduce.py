@@ -59,7 +59,7 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(monkeypatch, tmp_path, caps
     wrong = Document("sigmoid", "001_x.txt", "Tiny", [Entry("sigmoid", "wrong", None, ["model=gapp"])])
     monkeypatch.setattr(reproduce, "documents", lambda: [wrong])
     assert call(monkeypatch, "protocol=document", "seeds=1", "dry_run=true") == 2
-    assert "did you mean 'gap'" in capsys.readouterr().err
+    assert "'model/gapp'" in capsys.readouterr().err
 
 
 @pytest.mark.slow
