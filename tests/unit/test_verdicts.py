@@ -26,9 +26,9 @@ def verdict(reported: float, values: list[float], others: int = 0):
         (0.9932, GOOD[:1], "undecided", "too few seeds: 1"),
         (0.9920, [0.9930, 0.9960], "undecided", "too few seeds: 2"),
         (0.88, [0.1, 0.96, 0.4, 0.97, 0.9], "undecided",
-         "too scattered: ± 120.20 points, allowed 1; above 2 of 5 seeds, which lie at 10.0–97.0 %"),
+         "too scattered: ± 120.20 points, allowed 1; above 2 of 5 seeds, which lie at 10.00–97.00 %"),
         (0.1135, [0.1009, 0.1031, float(np.float32(0.1135)), 0.1135, 0.1], "undecided",  # one is equal
-         "too scattered: ± 2.06 points, allowed 1; above 3 of 5 seeds, which lie at 10.0–11.3 %"),
+         "too scattered: ± 2.06 points, allowed 1; above 3 of 5 seeds, which lie at 10.00–11.35 %"),
         (0.9960, [0.9930, 0.9930], "lower", "by 0.30 points"),  # alike by chance: not without any spread
     ],
 )  # fmt: skip
