@@ -29,6 +29,7 @@ from mnist_cnn.report.plots import mistakes
 from mnist_cnn.report.text import wrapped
 from mnist_cnn.runs.shipped import run_path
 from mnist_cnn.runs.trained import Net, checkpoint_of, load_net
+from mnist_cnn.speed.measures import hasten_answers
 
 log = logging.getLogger(__name__)
 
@@ -136,13 +137,18 @@ def _held_out(data: ImageDataModule) -> ImageSet | None:
 def mean_of_views(members: Sequence[Net], images: Tensor) -> Tensor:
     """Logits (N, classes): the members' mean probabilities over nine views of each image (N, 1, 28, 28)."""
     views = shifted_views(images)
-    return mean_of_probabilities([logits_of(one.module, one.scale, view) for one in members for view in views])
+    return mean_of_probabilities([_logits(one, view) for one in members for view in views])
 
 
 def together(members: Sequence[Net], images: ImageSet) -> Tensor:
     """Logits (N, classes): of one net as it says them, of several the logarithm of their mean probabilities."""
-    logits = [logits_of(member.module, member.scale, images.images) for member in members]
+    logits = [_logits(member, images.images) for member in members]
     return logits[0] if len(members) == 1 else mean_of_probabilities(logits)
+
+
+def _logits(member: Net, images: Tensor) -> Tensor:
+    hasten_answers(member.module)
+    return logits_of(member.module, member.scale, images)
 
 
 def _accuracy(logits: Tensor, images: ImageSet) -> float:
