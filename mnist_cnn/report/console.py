@@ -38,7 +38,7 @@ class ConsoleHandler(logging.Handler):
                 text = f"{record.levelname.lower()}: {text}"
             get_console().print(text, markup=False, highlight=False, soft_wrap=True)
         except (BrokenPipeError, SystemExit):  # rich leaves when `| head` has read enough
-            raise Interrupted(exit_code=141) from None
+            raise Interrupted("", 141) from None  # without a word; `stopping` has one for a run
         except OSError:
             pass  # a terminal that has closed; the file has the line
         except Exception:

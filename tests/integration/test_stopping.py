@@ -1,5 +1,6 @@
 """Every end has a word, a status and the exit code that shells expect, whenever the signal comes."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 from conftest import metrics_of
 
 from mnist_cnn import callbacks, train
+from mnist_cnn.cli import user_errors
 from mnist_cnn.report import console
 
 TINY = ["model=gap", "model.stages=[[2]]", "trainer.max_epochs=2"]
@@ -116,6 +118,20 @@ def test_output_that_nobody_reads_any_more_stops_the_run(cli, tiny_overrides, mo
     monkeypatch.setattr(console.get_console(), "on_broken_pipe", leave)
     assert cli(*TINY, *tiny_overrides) == 141
     assert metrics_of(run_of())["status"] == "interrupted"
+
+
+def test_a_command_whose_reader_has_read_enough_ends_without_a_word(cli, monkeypatch, capsys):
+    def leave() -> None:
+        raise SystemExit(1)
+
+    def say() -> None:
+        with user_errors(), console.logging_to():
+            logging.getLogger("mnist_cnn").info("one line")
+
+    monkeypatch.setattr(console.get_console(), "_file", Full(32))
+    monkeypatch.setattr(console.get_console(), "on_broken_pipe", leave)
+    assert cli(main=say) == 141
+    assert capsys.readouterr().err == ""
 
 
 def test_a_terminal_that_has_closed_stops_nothing(cli, tiny_overrides, monkeypatch, run_of):
