@@ -22,10 +22,7 @@ class ExponentialMovingAverage(WeightAveraging):
     """
 
     def __init__(
-        self,
-        decay: Share = 0.999,
-        update_every_n_steps: Count = 1,
-        update_starting_at_step: NotNegativeInt | None = None,
+        self, decay: Share, update_every_n_steps: Count, update_starting_at_step: NotNegativeInt | None
     ) -> None:
         super().__init__(avg_fn=self._average)
         self.decay = decay

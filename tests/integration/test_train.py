@@ -97,6 +97,23 @@ def test_a_short_run_is_not_tested_by_the_weights_that_it_began_with(cli, tiny_o
     assert metrics_of(run_of())["figures"]["test/acc"] > 0.5
 
 
+def test_before_an_average_begins_the_weights_are_tested_as_they_are(cli, tiny_overrides, tmp_path):
+    """Of 16 steps; the last of an average over steps 14 and 15 differs."""
+    calls = {
+        "none": [],
+        "late": ["callbacks=[checkpoint,ema]", "callbacks.ema.update_starting_at_step=99"],
+        "in time": ["callbacks=[checkpoint,ema]", "callbacks.ema.update_starting_at_step=14"],
+    }
+    loss = {}
+    for name, extra in calls.items():
+        folder = tmp_path / name.replace(" ", "_")
+        call = ["model=sequential", "trainer.max_epochs=2", "test_weights=last", f"hydra.run.dir={folder}", *extra]
+        assert cli(*call, *tiny_overrides) == 0
+        loss[name] = metrics_of(Run(folder))["figures"]["test/loss"]
+    assert loss["late"] == pytest.approx(loss["none"], rel=1e-4)
+    assert loss["in time"] != pytest.approx(loss["none"], rel=1e-4)
+
+
 def test_a_run_that_ends_before_its_first_validation_tests_its_last_weights(cli, tiny_overrides, run_of, capsys):
     assert cli("model=vanilla", "trainer.max_steps=1", "data.batch_size=64", *tiny_overrides) == 0
     run = run_of()
