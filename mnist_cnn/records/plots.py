@@ -40,13 +40,13 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
             _mark(axes, x, seeds, marker="o", color="tab:blue", label="records, by number")
         for numbers, x, top in _labels(marks):
             place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "ha": "center"}
-            axes.annotate(", ".join(map(str, sorted(numbers))), (x, top), (0, 4), **place)
+            axes.annotate("\n".join(map(str, numbers)), (x, top), (0, 4), **place)
         told = [(one.parameters, one.accuracy) for one in published()] if name == "size" else []
         for x, accuracy in told:
             hollow: dict[str, Any] = {"marker": "s", "linestyle": "none", "markerfacecolor": "none", "color": "tab:red"}
             axes.plot(x, accuracy, **hollow, label="of others, by rules of their own")
         places = [x for x, _ in [*marks.values(), *apart, *told]]
-        axes.margins(y=0.1)  # room for the numbers
+        axes.margins(y=0.15)  # room for the numbers
         axes.set_xscale("log")
         set_ticks(axes.xaxis, min(places) / 1.5, max(places) * 1.5, "{:,.0f}")
         axes.set_xlabel(label)
@@ -59,7 +59,7 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
 
 
 def _labels(marks: Mapping[int, tuple[float, Seeds]]) -> list[tuple[list[int], float, float]]:
-    """Numbers, x and y; one for marks whose own would lie on each other, above the highest of them."""
+    """Numbers from the highest mark down, x and y; those of marks too near for two labels above the highest of them."""
     tops = {number: seeds.accuracy.mean + (seeds.accuracy.half_width or 0.0) for number, (_, seeds) in marks.items()}
     found: list[tuple[list[int], float, float]] = []
     for number in sorted(marks, key=lambda one: -tops[one]):
