@@ -34,13 +34,13 @@ class ImageSet(Dataset[Batch]):
         return self.images[chosen], self.targets[chosen]
 
     def first(self, count: int | None) -> "ImageSet":
-        return ImageSet(self.images[:count], self.labels[:count])
+        return ImageSet(self.images[:count], self.labels[:count], self.targets[:count])
 
     def to(self, device: torch.device) -> "ImageSet":
         return ImageSet(self.images.to(device), self.labels.to(device), self.targets.to(device))
 
     def chosen(self, indices: Tensor) -> "ImageSet":
-        return ImageSet(self.images[indices], self.labels[indices])
+        return ImageSet(self.images[indices], self.labels[indices], self.targets[indices])
 
 
 def names_of(labels: list[int], where: str) -> dict[int, str]:

@@ -48,7 +48,7 @@ class ReplayedOptimization(_AutomaticOptimization):
                 self.adam = DeviceAdam(optimizer)
                 self.adam.send()
             for sample in samples:
-                batch = self.data.on_after_batch_transfer((sample.images.to(device), sample.labels.to(device)), 0)
+                batch = self.data.on_after_batch_transfer((sample.images.to(device), sample.targets.to(device)), 0)
                 self.steps[batch[0].shape] = RecordedStep(self._compute, weights, batch)
         finally:
             optimizer.zero_grad()
