@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from mnist_cnn.errors import LayerError
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.values import Count, NotNegativeInt, Positive, Some
+
+Padding = Literal["valid", "same"]
 
 
 class SmallCNN(Classifier):
@@ -20,7 +23,8 @@ class SmallCNN(Classifier):
         width: filters of the first stage.
         growth: how many times those of the one before each further stage has, rounded.
         depths: convolutions of each stage.
-        padding: of the first stage: `valid` leaves a smaller image, with less to compute. Later ones keep theirs.
+        padding: of each stage, or of the first one, where the others keep the size of the image: `valid` leaves a
+            smaller one, with less to compute.
         block: what a convolution of a stage is: `plain`; `depthwise`: one kernel per channel, batch norm, then 1x1
             (Howard et al., 2017); `separable`: the same without that batch norm (Chollet, 2017).
         groups: of plain convolutions whose channels and filters it divides, but the first; 1 for all others.
@@ -29,6 +33,9 @@ class SmallCNN(Classifier):
         squeeze_excite: units, after each stage (Hu et al., 2018); 0 for none.
         head: average (`gap`) or maximum (`gmp`) over the image.
         options: see `Classifier`.
+
+    Raises:
+        LayerError: paddings of more or fewer stages than there are.
     """
 
     def __init__(
@@ -39,7 +46,7 @@ class SmallCNN(Classifier):
         depths: Some[Count],
         first_kernel: Count = 5,
         first_pool: bool = True,
-        padding: Literal["valid", "same"] = "same",
+        padding: Padding | Some[Padding] = "same",
         block: Literal["plain", "depthwise", "separable"] = "plain",
         groups: Count = 1,
         shared: bool = False,
@@ -54,11 +61,14 @@ class SmallCNN(Classifier):
         layers: list[Any] = [{"conv": {"filters": first, "kernel": first_kernel, **plain}}]
         layers += [*(["pool"] if first_pool else []), "batch_norm", "activation"]
         channels = first
+        paddings = [padding, *["same"] * (len(depths) - 1)] if isinstance(padding, str) else list(padding)
+        if len(paddings) != len(depths):
+            raise LayerError(f"padding = {paddings}: {len(paddings)} stages, depths has {len(depths)}")
         for i, depth in enumerate(depths):
             filters = max(1, round(width * growth**i))
             for j in range(depth):
                 pooled = j == depth - 1 and i < len(depths) - 1
-                layers += self._convolution(channels, filters, pooled, f"stage {i + 1}", "same" if i else padding)
+                layers += self._convolution(channels, filters, pooled, f"stage {i + 1}", paddings[i])
                 channels = filters
             layers += [{"squeeze_excite": squeeze_excite}] if squeeze_excite else []
         self.set_layers([*layers, head, {"dense": self.num_classes}])

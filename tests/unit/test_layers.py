@@ -109,6 +109,7 @@ def test_a_residual_adds_its_input_and_squeeze_excite_scales_channels():
         ({"block": "depthwise"}, 2012), ({"block": "separable"}, 2012 - 2 * (8 + 14 + 14 + 18)),
         ({"depths": [3, 2], "shared": True}, 8490 + 28),  # one more batch norm alone
         ({"residual": True}, 8490), ({"groups": 2}, 4512), ({"squeeze_excite": 4}, 8786), ({"padding": "valid"}, 8490),
+        ({"padding": ["same", "valid"]}, 8490),
         ({"first": 4, "first_kernel": 3, "first_pool": False, "width": 5, "growth": 1.35, "depths": [1, 3, 2]}, 2905),
     ],
 )  # fmt: skip
@@ -116,6 +117,24 @@ def test_small_nets_by_a_few_numbers(options, trained):
     net = SmallCNN(**{"first": 8, "width": 14, "growth": 1.3, "depths": [2, 2]} | options)
     assert count(net.layer_rows)[1] == sum(p.numel() for p in net.net.parameters()) == trained
     assert net.eval()(torch.rand(2, 1, 28, 28)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("padding", "side"),
+    [("same", 6), ("valid", 4), (["same", "valid"], 2), (["valid", "same"], 4), (["valid", "valid"], 0)],
+)
+def test_padding_of_each_stage(padding, side):
+    options = {"first": 8, "width": 14, "growth": 1, "depths": [2, 2], "padding": padding}
+    if not side:
+        with pytest.raises(LayerError, match="3 x 3"):
+            SmallCNN(**options)
+        return
+    assert (14, side, side) in [row.output_shape for row in SmallCNN(**options).layer_rows][-4:]
+
+
+def test_paddings_of_other_stages_are_refused():
+    with pytest.raises(LayerError, match=r"padding = \['valid'\]: 1 stages"):
+        SmallCNN(8, 14, 1.3, [2, 2], padding=["valid"])
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("gap", 0.5), ("gmp", 3.0)])
