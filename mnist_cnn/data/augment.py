@@ -13,22 +13,29 @@ from torchvision.transforms import v2
 from mnist_cnn.errors import PartError
 from mnist_cnn.values import Angle, NotNegative, ShearAngle, Unit
 
+POINTS = 7  # along each side, whose shifts make an elastic distortion: one for four pixels
+
 
 class RandomAffine(nn.Module):
-    """Its own random rotation, shift, zoom and shear for every image of a batch.
+    """Its own random rotation, shift, zoom and shear for every image of a batch, and elastic distortion.
 
-    One call for the batch; torchvision's `RandomAffine` takes one per image.
+    One call for the batch; torchvision's `RandomAffine` and `ElasticTransform` take one per image.
 
     Args:
         degrees: largest rotation, in degrees, either way.
         translate: largest shift, as a share of the image side, either way and per axis.
         scale: zoom factors lie between 1 / (1 + scale) and 1 + scale, log-uniform.
         shear: largest shear angle, in degrees, either way.
+        elastic: standard deviation, in pixels per axis, of the shifts of 7 x 7 points, smooth between (after Simard,
+            Steinkraus and Platt, 2003, who shift each pixel and blur the shifts).
     """
 
-    def __init__(self, degrees: Angle, translate: Unit, scale: NotNegative, shear: ShearAngle) -> None:
+    def __init__(
+        self, degrees: Angle, translate: Unit, scale: NotNegative, shear: ShearAngle, elastic: NotNegative = 0.0
+    ) -> None:
         super().__init__()
         self.degrees, self.translate, self.scale, self.shear = degrees, translate, scale, shear
+        self.elastic = elastic
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps (N, C, H, W) to the same shape, bilinear, with zeros outside."""
@@ -41,7 +48,17 @@ class RandomAffine(nn.Module):
         rows = [cos, cos * shear - sin, shift[0], sin, sin * shear + cos, shift[1]]
         theta = torch.stack(rows, dim=1).view(-1, 2, 3).to(images.device, images.dtype)
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        if self.elastic:
+            points = torch.randn(len(images), 2, POINTS, POINTS, dtype=torch.float32).to(images.device, images.dtype)
+            down, across = (_between(POINTS, size).to(points) for size in images.shape[-2:])
+            shifts = down @ points @ across.T
+            grid = grid + shifts.permute(0, 2, 3, 1) * (self.elastic * 2 / images.shape[-1])
         return F.grid_sample(images, grid, align_corners=False)
+
+
+def _between(points: int, size: int) -> Tensor:
+    """(size, points): what each point counts for along a side, by cubic interpolation; products with it are faster."""
+    return F.interpolate(torch.eye(points)[None, None], (size, points), mode="bicubic", align_corners=True)[0, 0]
 
 
 _CHAINS = (v2.Compose, transforms.Compose)

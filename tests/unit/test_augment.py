@@ -75,6 +75,45 @@ def test_every_image_has_its_own_zoom_within_the_limits():
     assert both.abs().max() < 1e-2
 
 
+def test_an_elastic_distortion_bends_and_does_not_shift_all():
+    torch.manual_seed(0)
+    dots = torch.zeros(500, 1, 28, 28)
+    dots[:, :, 5, 5], dots[:, :, 22, 22] = 1, 1
+    bent = RandomAffine(0, 0, 0, 0, elastic=0.7)(dots)
+    places = torch.arange(28.0)
+    shifts = []
+    for half, middle in ((slice(0, 14), 5), (slice(14, 28), 22)):
+        spot = bent[:, 0, half, half]
+        shifts.append((spot.sum(1) * places[half]).sum(1) / spot.sum((1, 2)) - middle)
+    for shift in shifts:
+        assert abs(float(shift.mean())) < 0.1
+        assert 0.4 < float(shift.std()) < 0.8
+        assert shift.unique().numel() > 400
+    assert abs(float(torch.corrcoef(torch.stack(shifts))[0, 1])) < 0.2  # far from each other, they go their own ways
+
+
+def test_between_its_points_an_elastic_distortion_is_cubic(monkeypatch):
+    places = torch.linspace(-1, 1, 28)
+    image = (places[:, None] * places)[None, None]
+    points = torch.randn(1, 2, 7, 7) / 10
+    monkeypatch.setattr(torch, "randn", lambda *_, **__: points)
+    bent = RandomAffine(0, 0, 0, 0, elastic=2)(image)
+    shifts = torch.nn.functional.interpolate(points * 2, (28, 28), mode="bicubic", align_corners=True)[0] * 2 / 28
+    middle = torch.arange(28) * 2 / 28 - 27 / 28
+    grid = torch.stack([middle + shifts[0], middle[:, None] + shifts[1]], -1)[None]
+    torch.testing.assert_close(bent, torch.nn.functional.grid_sample(image, grid, align_corners=False))
+
+
+def test_without_elastic_distortion_the_same_numbers_are_drawn_as_ever():
+    images = torch.rand(4, 1, 28, 28)
+    torch.manual_seed(1)
+    RandomAffine(7, 0.06, 0.07, 5)(images)
+    drawn = torch.rand(1)
+    torch.manual_seed(1)
+    torch.rand(5, 4)
+    assert torch.equal(torch.rand(1), drawn)
+
+
 def test_every_image_has_its_own_shear_within_the_limits():
     torch.manual_seed(0)
     _, y, both = moments(RandomAffine(degrees=0, translate=0, scale=0, shear=20)(blob()))
