@@ -63,7 +63,7 @@ class SmallCNN(Classifier):
         channels = first
         paddings = [padding, *["same"] * (len(depths) - 1)] if isinstance(padding, str) else list(padding)
         if len(paddings) != len(depths):
-            raise LayerError(f"padding = {paddings}: {len(paddings)} stages, depths has {len(depths)}")
+            raise LayerError(f"padding = {paddings}: must be one for each stage, of which depths has {len(depths)}")
         for i, depth in enumerate(depths):
             filters = max(1, round(width * growth**i))
             for j in range(depth):

@@ -133,7 +133,7 @@ def test_padding_of_each_stage(padding, side):
 
 
 def test_paddings_of_other_stages_are_refused():
-    with pytest.raises(LayerError, match=r"padding = \['valid'\]: 1 stages"):
+    with pytest.raises(LayerError, match=r"padding = \['valid'\]: must be one for each stage, of which depths has 2"):
         SmallCNN(8, 14, 1.3, [2, 2], padding=["valid"])
 
 
