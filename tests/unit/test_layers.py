@@ -121,15 +121,16 @@ def test_small_nets_by_a_few_numbers(options, trained):
 
 @pytest.mark.parametrize(
     ("padding", "side"),
-    [("same", 6), ("valid", 4), (["same", "valid"], 2), (["valid", "same"], 4), (["valid", "valid"], 0)],
+    [("same", 6), ("valid", 4), (["same", "valid"], 2), (["valid", "same"], 4)],
 )
 def test_padding_of_each_stage(padding, side):
-    options = {"first": 8, "width": 14, "growth": 1, "depths": [2, 2], "padding": padding}
-    if not side:
-        with pytest.raises(LayerError, match="3 x 3"):
-            SmallCNN(**options)
-        return
-    assert (14, side, side) in [row.output_shape for row in SmallCNN(**options).layer_rows][-4:]
+    net = SmallCNN(8, 14, 1, [2, 2], padding=padding)
+    assert (14, side, side) in [row.output_shape for row in net.layer_rows][-4:]
+
+
+def test_without_padding_an_image_may_become_too_small():
+    with pytest.raises(LayerError, match="3 x 3"):
+        SmallCNN(8, 14, 1, [2, 2], padding=["valid", "valid"])
 
 
 def test_paddings_of_other_stages_are_refused():
