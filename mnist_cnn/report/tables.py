@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from mnist_cnn.config.python_values import command
 from mnist_cnn.models.layers import LayerRow
@@ -58,12 +58,28 @@ def start_report(
         f"batch {record.batch_size or 'of the data module'}, "
         f"{cfg.trainer.max_epochs} epoch{'s' * (cfg.trainer.max_epochs != 1)}, seed {cfg.seed}",
         "data": images_of(protocol),
+        **({"augment": named(cfg.augment)} if cfg.augment else {}),
         "protocol": protocol.summary,
         "device": f"{hardware.device}, {hardware.threads} thread{'s' * (hardware.threads != 1)}, {record.precision}",
         **start,
         "run": str(run.path),
     }
     return f"{layer_table(layers)}\n\n{start_table(facts)}\n"
+
+
+def named(part: DictConfig) -> str:
+    """`RandomAffine (degrees 7, scale 0.07)`."""
+    name = part._target_.rpartition(".")[2]
+    given = [f"{key!s} {_value(value)}" for key, value in part.items() if not str(key).startswith("_")]
+    return f"{name} ({', '.join(given)})" if given else name
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, ListConfig):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, DictConfig):
+        return named(value) if "_target_" in value else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def images_of(protocol: Protocol) -> str:

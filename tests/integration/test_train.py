@@ -49,6 +49,27 @@ def test_a_run_learns_and_leaves_everything_behind(cli, tiny_overrides, run_of, 
         assert words in logged
 
 
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["augment=affine", "augment.degrees=3.5"], "RandomAffine (degrees 3.5, translate 0.06, scale 0.07, shear 5)"),
+        (
+            [
+                "augment=any",
+                "augment._target_=torchvision.transforms.v2.Compose",
+                "+augment.transforms=[{_target_: torchvision.transforms.v2.RandomErasing, p: 0.2}]",
+            ],
+            "Compose (transforms [RandomErasing (p 0.2)])",
+        ),
+        ([], None),
+    ],
+)
+def test_the_augmentation_is_said_before_training(cli, tiny_overrides, capsys, overrides, said):
+    assert cli(*FAST, *overrides, *tiny_overrides) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("augment ")]
+    assert [line.removeprefix("augment").strip() for line in lines] == [said] * (said is not None)
+
+
 def test_the_size_of_evaluation_batches_has_no_effect_on_the_figures(cli, tiny_overrides, tmp_path):
     """A loss is a mean over images, so a short last batch counts for less: 80 = 79 + 1 images to validate on."""
     figures = []
