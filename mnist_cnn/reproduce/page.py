@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from mnist_cnn.report.text import markdown_table
 from mnist_cnn.reproduce.claim_plots import outside
 from mnist_cnn.reproduce.claims import claims, claims_part
+from mnist_cnn.reproduce.held_out import held_out_part
 from mnist_cnn.reproduce.rows import Row
 from mnist_cnn.reproduce.study import Document
 from mnist_cnn.reproduce.verdicts import Comparison, Verdict
@@ -32,7 +33,7 @@ def document_part(document: Document, rows: Sequence[Row], verdicts: Verdicts) -
         *_probes([row for row in own if row.entry.name not in claimed]),
         *_losses(document, own),
         *_confusion(document, own),
-        *_held_out(rows),
+        *held_out_part(rows),
         "## Further figures",
         "Highest accuracy of any epoch; training accuracy, the running mean of the last epoch; seconds of a run, from "
         "the median of all epochs: no speed figures, since machines differed.",
@@ -173,33 +174,6 @@ def _confusion(document: Document, own: Sequence[Row]) -> list[str]:
             f"![confusion matrix of {row.entry.name}](figures/{document.name}_{row.entry.name}_confusion.png)",
         ]
     return parts
-
-
-def _held_out(rows: Sequence[Row]) -> list[str]:
-    pairs = [
-        (row, other)
-        for row in rows
-        for other in rows
-        if (row.protocol, other.protocol) == ("document", "holdout") and other.entry is row.entry
-    ]
-    if not pairs:
-        return []
-    head = ["experiment", "test images watched: last epoch", "best epoch", "n", "held out: chosen epoch", "n",
-            "best epoch flatters by"]  # fmt: skip
-    lines = [
-        [
-            watched.entry.name,
-            watched.spread("test/acc").in_percent.text(2), watched.spread("best/acc").in_percent.text(2),
-            str(len(watched.runs)), held.spread("test/acc").in_percent.text(2), str(len(held.runs)),
-            f"{100 * (watched.spread('best/acc').mean - held.spread('test/acc').mean):+z.2f}",
-        ]
-        for watched, held in pairs
-    ]  # fmt: skip
-    return [
-        "## What watching the test images is worth",
-        "Held out: 55,000 images for training, 5,000 for choosing the epoch, the test images read once.",
-        markdown_table([head, *lines]),
-    ]
 
 
 def _further(row: Row) -> list[str]:

@@ -44,7 +44,7 @@ def test_pages_hold_the_figures_of_the_files(tmp_path):
     assert "| baseline | 99.03 | 99.10 ± 0.14 | 99.00–99.20 | 2 | 96.90–100.00 | 0.755 | 1.000 | undecided" in page
     # the disturbed third epoch of 900 s counts as one of 12 s
     assert "| baseline | 4,738,826 |  | 99.20 ± 0.14 | 99.00 ± 0.00 | 36 |" in page
-    assert "| baseline | 99.10 ± 0.14 | 99.20 ± 0.14 | 2 | 98.90 | 1 | +0.30 |" in page
+    assert "| baseline | 99.10 ± 0.14 | 99.20 ± 0.14 | 2 | 98.90 | 1 | +0.30 |  |" in page
     for name in ("ablation", "ablation_curves", "ablation_baseline_confusion"):
         assert (tmp_path / "pages" / "figures" / f"{name}.png").stat().st_size > 5000
         assert f"figures/{name}.png" in page
@@ -62,7 +62,24 @@ def test_a_difference_that_rounds_to_zero_has_no_minus(tmp_path):
     finished(results, plan([entry], 1, "document")[0], 0.990)
     finished(results, plan([entry], 1, "holdout")[0], 0.99104)
     write_pages([Document("ablation", "003_x.txt", "Ablation", [entry])], results, tmp_path / "pages")
-    assert "| baseline | 99.00 | 99.10 | 1 | 99.10 | 1 | +0.00 |" in (tmp_path / "pages" / "ablation.md").read_text()
+    assert "| baseline | 99.00 | 99.10 | 1 | 99.10 | 1 | +0.00 |  |" in (tmp_path / "pages" / "ablation.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("watched", "held_out", "told"),
+    [
+        ((0.990, 0.992), (0.988, 0.990), "+0.30 | -0.31 to +0.91"),  # t 4.303 times a standard error of 0.141
+        ((0.1134, 0.1134), (0.1135, 0.1135), "+0.09 | "),  # nets that do not train have no spread
+    ],
+)
+def test_what_watching_flatters_by_has_the_interval_of_two_groups(tmp_path, watched, held_out, told):
+    entry = Entry("ablation", "baseline", "ablation/baseline")
+    results = Results(tmp_path / "results")
+    for protocol, accuracies in (("document", watched), ("holdout", held_out)):
+        for run, accuracy in zip(plan([entry], 2, protocol), accuracies, strict=True):
+            finished(results, run, accuracy)
+    write_pages([Document("ablation", "003_x.txt", "Ablation", [entry])], results, tmp_path / "pages")
+    assert f"| {told} |" in (tmp_path / "pages" / "ablation.md").read_text()
 
 
 def test_pages_hold_the_printed_log_against_ours(tmp_path):
