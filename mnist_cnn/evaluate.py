@@ -31,13 +31,13 @@ from mnist_cnn.files import require_folder
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.reading import Scale
 from mnist_cnn.report.console import logging_to
-from mnist_cnn.report.further import load_members, measure_further
+from mnist_cnn.report.further import load_members, measure_further, validated_alike
 from mnist_cnn.report.text import wrapped
 from mnist_cnn.runs.checkpoint import Trained, load_trained
 from mnist_cnn.runs.directory import with_todays_keys
 from mnist_cnn.runs.protocol import protocol_of
 from mnist_cnn.runs.submission import write_submission
-from mnist_cnn.runs.trained import Net, folder_of, locate
+from mnist_cnn.runs.trained import Net, folder_of, locate, require_its_classes
 from mnist_cnn.values import PathName, problem
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         raise ConfigError([f"{source}: {p}" for p in problems])
     data, model = build_data(saved, training=False), build_module(plain_node(saved.model))
     data.prepare_data()
+    require_its_classes(data, model, None if alone else run.record(), path)
     if isinstance(model, Classifier):
         model.watch(build_metrics(plain_node(saved.metrics), model.num_classes))
     try:
@@ -117,9 +118,10 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if beyond_accuracy:
         if not isinstance(data, ImageDataModule):
             raise RunError(f"{source}: {saved.data._target_} is no data module of this package: no more is measured")
+        kept = not members or validated_alike(cfg.ensemble)
         members = members or [Net(model.cpu().eval(), Scale(**trained.scale))]
         title = f"{type(model).__name__}, {run.path.name}" if len(members) == 1 else f"ensemble of {len(members)}"
-        figures |= measure_further(members, data, folder, title, cfg.details, cfg.corruptions, cfg.shifts)
+        figures |= measure_further(members, data, folder, title, kept, cfg.details, cfg.corruptions, cfg.shifts)
     return figures
 
 

@@ -148,6 +148,8 @@ def describe(
     total, trainable = count(rows)
     net = model.net if isinstance(model, NetClassifier) else model
     averages = [type(c).__name__ for c in trainer.callbacks if isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
+    watched = model.watched["test_"].named_children() if isinstance(model, Classifier) else []
+    better = {name: getattr(metric, "higher_is_better", None) for name, metric in watched}
     return {
         "model": type(net).__name__,
         "parameters": {"total": total, "trainable": trainable},
@@ -157,6 +159,7 @@ def describe(
         "precision": cfg.trainer.precision,
         "config_digest": settings_digest(cfg),
         **({"averaging": averages[0]} if averages else {}),
+        **({"higher_is_better": better} if better else {}),
         **environment(trainer.strategy.root_device, ["python", "-m", "mnist_cnn.train", *overrides]),
     }
 

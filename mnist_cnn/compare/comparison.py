@@ -1,5 +1,6 @@
 """What a comparison of two sides found: differences of their figures, a verdict on one of them, and the table."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -65,23 +66,28 @@ class Comparison:
     @property
     def winner(self) -> str | None:
         """`A` or `B`; None where they cannot be told apart, or where there are too few seeds to say."""
-        if not self.judged.found:
+        if not self.judged.found or self._higher_is_better is None:
             return None
-        return "B" if (self.difference > 0) != self._lower_is_better else "A"
+        return "B" if (self.difference > 0) == self._higher_is_better else "A"
 
     @property
-    def _lower_is_better(self) -> bool:
-        """What the runs followed says so itself; of other figures their names do."""
+    def _higher_is_better(self) -> bool | None:
+        """What the runs followed says so itself, and what they measured besides; of other figures their names do."""
         record, metric = self.a.first, self.figure.partition("/")[2]
         if record.monitor is not None and metric == record.monitor.partition("/")[2]:
-            return record.mode == "min"
-        return any(word in metric for word in ("loss", "error", "ece"))
+            return record.mode == "max"
+        said = record.higher_is_better or {}
+        if (name := re.sub(r"_\d+$", "", metric)) in said or (name := metric) in said:
+            return said[name]
+        return not any(word in metric for word in ("loss", "error", "ece"))
 
     @property
     def verdict(self) -> str:
         found, p = self.judged, "" if self.p is None else f", p = {self.p:.2g}"
         if self.winner:
             return f"{self.winner} is better on {self.figure} ({found.size}{p})."
+        if found.found:
+            return f"A and B differ on {self.figure} ({found.size}{p}); which is better it does not say."
         if not found.enough:
             least = f"{ENOUGH} pairs" if found.paired else f"{ENOUGH} runs of each"
             return f"No winner is called on {self.figure}: {found.size}{p}, and it takes at least {least}."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_cnn.errors import RunError, closest
-from mnist_cnn.runs.layout import PLAN, Layout
+from mnist_cnn.runs.layout import CONFIG, PLAN, Layout
 from mnist_cnn.runs.record import Record, known
 from mnist_cnn.sweep.groups import groups_of, rows_of
 from mnist_cnn.sweep.plan import Sweep
@@ -98,13 +98,20 @@ def _files(place: str) -> list[Path]:
     if run.metrics_file.is_file() or run.config_file.is_file():
         return [run.metrics_file]
     if path.is_dir():
-        return sorted(path.rglob("*.json"))
+        return _records_below(path)
     matches = [Path(match) for match in sorted(glob.glob(place, recursive=True))]
     if not matches:
         beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         near = closest(path.name, beside)
         raise RunError(f"{place}: nothing there" + (f"; did you mean '{path.parent / near}'?" if near else ""))
     return [file for match in matches for file in _files(str(match))]
+
+
+def _records_below(folder: Path) -> list[Path]:
+    """Every JSON file, but of a run directory its record alone: an export lies there too."""
+    runs = {Layout(file.parent).metrics_file: file.parent for file in folder.rglob(CONFIG)}
+    within = set(runs.values())
+    return sorted(file for file in folder.rglob("*.json") if file in runs or within.isdisjoint(file.parents))
 
 
 def _record(file: Path) -> Finished | None:

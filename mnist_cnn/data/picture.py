@@ -68,7 +68,9 @@ def open_picture(source: Path | bytes, where: str) -> Opened:
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
                 require_size(*picture.size, where)
                 frames = getattr(picture, "n_frames", 1)
-                return Opened(ImageOps.exif_transpose(picture), frames)
+                upright = ImageOps.exif_transpose(picture)
+                to_grey(upright.crop((0, 0, 1, 1)))  # a few kinds, LAB for one, have no way to grey
+                return Opened(upright, frames)
     except DataError:
         raise
     except Image.DecompressionBombError:
@@ -92,14 +94,20 @@ def prepare(picture: Image.Image, preparation: Preparation) -> np.ndarray:
 
 def to_grey(picture: Image.Image) -> Image.Image:
     """8 bits per pixel; what is transparent lies on white."""
-    if picture.mode.startswith(("I", "F")):  # 16 bits: Pillow would cut them off at 255
+    return in_8_bits(picture).convert("L")
+
+
+def in_8_bits(picture: Image.Image) -> Image.Image:
+    """8 bits per pixel or colour, nothing transparent: that lies on white."""
+    if picture.mode.startswith(("I", "F")):  # Pillow would cut them off at 255
         values = np.asarray(picture, dtype=np.float64)
-        scale = 1.0 if values.max(initial=0) <= 255 else 257.0
-        return Image.fromarray((values / scale).clip(0, 255).round().astype(np.uint8))
+        brightest = values.max(initial=0)
+        white = 1 if picture.mode == "F" and brightest <= 1 else 255 if brightest <= 255 else 65535
+        return Image.fromarray((values / white * 255).clip(0, 255).round().astype(np.uint8))
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         above = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)
-    return picture.convert("L")
+        return Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)
+    return picture
 
 
 def require_size(width: int, height: int, where: str) -> None:

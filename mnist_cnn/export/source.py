@@ -21,7 +21,7 @@ from mnist_cnn.models.layers import INPUT_SHAPE
 from mnist_cnn.models.net import NetClassifier
 from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.record import Record
-from mnist_cnn.runs.trained import folder_of, load_net, locate
+from mnist_cnn.runs.trained import folder_of, load_net, locate, require_its_classes
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # (N, 28, 28)
 Logits = np.ndarray[Any, Any]  # (N, classes)
@@ -58,6 +58,7 @@ class Source:
         """`train` or `test`; fetches them where that has not been done."""
         if split not in self.data.splits:
             self.data.prepare_data()
+            require_its_classes(self.data, self.net, self.record, self.weights)
             self.data.setup("test" if split == "test" else "fit")
         return self.data.splits[split]
 
@@ -77,7 +78,7 @@ def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
 
     Raises:
         ConfigError, RunError, DataError: no such run, a checkpoint that is damaged or could run code, no labelled test
-            images to measure an export on.
+            images to measure an export on, or images of other classes.
     """
     run, path = locate(cfg, settings)
     alone = not run.config_file.is_file()
@@ -91,7 +92,10 @@ def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
     if not isinstance(data, ImageDataModule) or data.test_images != "labelled":
         words = f"an export measures itself on labelled test images, and {saved.data._target_} has none"
         raise DataError(f"{path}: {words}")
+    record = run.record()
+    if record is None:  # names the data's classes as the net's
+        require_its_classes(data, net.module, None, path)
     module = net.module.net if isinstance(net.module, Classifier) else net.module
     named = module if isinstance(net.module, NetClassifier) else net.module
     folder = folder_of(run, path)
-    return Source(module, type(named).__name__, net.scale.divide_by, path, folder, run.record(), data)
+    return Source(module, type(named).__name__, net.scale.divide_by, path, folder, record, data)

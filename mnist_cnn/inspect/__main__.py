@@ -29,7 +29,7 @@ from mnist_cnn.config.python_values import setting
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import problems_to_evaluate
 from mnist_cnn.data.base import ImageDataModule
-from mnist_cnn.data.images import SIDE, ImageSet
+from mnist_cnn.data.images import SIDE
 from mnist_cnn.errors import ConfigError, DataError, RunError
 from mnist_cnn.evaluate import config_of_lone
 from mnist_cnn.files import require_folder, write_atomically
@@ -43,7 +43,7 @@ from mnist_cnn.predict.sources import split_arguments
 from mnist_cnn.report.console import logging_to
 from mnist_cnn.report.text import as_text, text_grid
 from mnist_cnn.runs.shipped import DEFAULT
-from mnist_cnn.runs.trained import folder_of, load_net, locate
+from mnist_cnn.runs.trained import folder_of, load_net, locate, require_its_classes
 from mnist_cnn.values import Count, PathName
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,10 @@ def inspect(cfg: DictConfig, names: Sequence[str]) -> list[Inspected]:
     title = f"{type(module).__name__}, {'untrained' if cfg.untrained else f'{run.path.name}, {path.name}'}"
     layers = inspected_layers(net)
     log.info(_table(layers))
-    images, classes = _images(saved, cfg)
+    data = _data(saved, cfg)
+    require_its_classes(data, module, None if alone else run.record(), path)
+    data.setup("fit")
+    images, classes = (data.splits.get("val") or data.splits["train"]).first(cfg.images), data.class_names
     digit = images.images[0, 0] if picture is None else torch.from_numpy(picture.copy())
     flows = flow_of(net, images.images.float() / divide_by, images.labels)
     log.info(_flow_table(flows))
@@ -104,8 +107,8 @@ def inspect(cfg: DictConfig, names: Sequence[str]) -> list[Inspected]:
     return layers
 
 
-def _images(saved: DictConfig, cfg: DictConfig) -> tuple[ImageSet, Sequence[str]]:
-    """Validation images of the run, or training images where it has none, and the names of their classes."""
+def _data(saved: DictConfig, cfg: DictConfig) -> ImageDataModule:
+    """The images of the run."""
     if cfg.data_root is not None:
         saved.data.root = cfg.data_root
     if problems := problems_to_evaluate(saved):
@@ -114,9 +117,7 @@ def _images(saved: DictConfig, cfg: DictConfig) -> tuple[ImageSet, Sequence[str]
     if not isinstance(data, ImageDataModule):
         raise DataError(f"{saved.data._target_}: only images of this package's data modules can be looked at")
     data.prepare_data()
-    data.setup("fit")
-    images = data.splits.get("val") or data.splits["train"]
-    return images.first(cfg.images), data.class_names
+    return data
 
 
 def _maps(net: nn.Module, image: Tensor) -> list[tuple[str, Tensor]]:

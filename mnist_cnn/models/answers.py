@@ -37,18 +37,24 @@ class Reading:
     image: Pixels
 
 
-def read_prepared(net: Any, scale: Scale, prepared: Sequence[Prepared]) -> list[Reading]:
+def read_prepared(
+    net: Any, scale: Scale, prepared: Sequence[Prepared], names: Sequence[str] | None = None
+) -> list[Reading]:
     """What a net says of pictures that were made ready for it.
 
     Args:
         net: from (N, 1, 28, 28) floats to logits (N, classes), in evaluation mode.
+        names: of the classes, for the warnings; numbers from 0 by default.
     """
     if not prepared:
         return []
     probabilities = logits_of(net, scale, np.stack([each.image for each in prepared])).softmax(1)
     best = probabilities.topk(2).indices.tolist()
     pairs = zip(prepared, best, probabilities.tolist(), strict=True)
-    return [_reading(each, first, second, row) for each, (first, second), row in pairs]
+    return [
+        _reading(each, first, second, row, names[second] if names else str(second))
+        for each, (first, second), row in pairs
+    ]
 
 
 def logits_of(net: Any, scale: Scale, images: Images) -> torch.Tensor:
@@ -95,9 +101,9 @@ def _is_picture(shape: tuple[int, ...]) -> bool:
     return 0 not in shape and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4)))
 
 
-def _reading(prepared: Prepared, first: int, second: int, row: list[float]) -> Reading:
+def _reading(prepared: Prepared, first: int, second: int, row: list[float], named: str) -> Reading:
     if prepared.ink == "none":
         return Reading(-1, 0.0, -1, 0.0, prepared.warnings, prepared.box, prepared.image)
-    unsure = (f"it may as well be {second}",) if row[first] < UNSURE else ()
+    unsure = (f"it may as well be {named}",) if row[first] < UNSURE else ()
     warnings = (*prepared.warnings, *unsure)
     return Reading(first, row[first], second, row[second], warnings, prepared.box, prepared.image)

@@ -70,7 +70,7 @@ def predict(cfg: DictConfig, names: Sequence[str]) -> list[Answer]:
     classes = known or [str(i) for i in range(getattr(net.module, "num_classes", CLASSES))]
     pictures, problems = find_pictures(names)
     way: Way = "several" if cfg.several else cfg.prepare
-    answers = list(answers_of(net, pictures, way, thumbnails=cfg.sheet is not None))
+    answers = list(answers_of(net, pictures, way, classes, thumbnails=cfg.sheet is not None))
     problems += [answer.problem for answer in answers if answer.problem]
     _write(cfg, answers, classes)
     if problems:
@@ -87,7 +87,8 @@ def _write(cfg: DictConfig, answers: Sequence[Answer], classes: Sequence[str]) -
         "csv": lambda: as_csv(answers, classes),
     }[cfg.format]()
     if cfg.out is not None:
-        write_atomically(Path(cfg.out), f"{text}\n".encode())
+        # names of files may be other than UTF-8
+        write_atomically(Path(cfg.out), f"{text}\n".encode(errors="surrogateescape"))
     elif text:
         print(text)
     if cfg.sheet is not None:

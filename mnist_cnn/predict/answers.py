@@ -13,7 +13,7 @@ from PIL import Image
 from mnist_cnn.data.images import SIDE
 from mnist_cnn.data.lines import Placed, digits_of
 from mnist_cnn.data.photo import Prepared, prepare_photo
-from mnist_cnn.data.picture import open_picture, prepare, to_grey
+from mnist_cnn.data.picture import in_8_bits, open_picture, prepare, to_grey
 from mnist_cnn.errors import DataError
 from mnist_cnn.models.answers import Reading, read_prepared
 from mnist_cnn.predict.sources import Named
@@ -50,13 +50,20 @@ class _Ready:
     thumbnail: Image.Image | None = None
 
 
-def answers_of(net: Net, pictures: Sequence[Named], way: Way, thumbnails: bool) -> Iterator[Answer]:
-    """In the order of the pictures, as they are done."""
+def answers_of(
+    net: Net, pictures: Sequence[Named], way: Way, names: Sequence[str], thumbnails: bool
+) -> Iterator[Answer]:
+    """In the order of the pictures, as they are done.
+
+    Args:
+        names: of the classes.
+    """
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         for start in range(0, len(pictures), AT_ONCE):
             part = pictures[start : start + AT_ONCE]
             ready = list(pool.map(partial(_ready, way=way, thumbnails=thumbnails), part))
-            readings = iter(read_prepared(net.module, net.scale, [p.prepared for each in ready for p in each.placed]))
+            prepared = [placed.prepared for each in ready for placed in each.placed]
+            readings = iter(read_prepared(net.module, net.scale, prepared, names))
             for named, each in zip(part, ready, strict=True):
                 own = [next(readings) for _ in each.placed]
                 places = [(placed.line, placed.place) for placed in each.placed]
@@ -79,7 +86,7 @@ def _ready(named: Named, way: Way, thumbnails: bool) -> _Ready:
         placed = [Placed(1, 1, Prepared(made.image, made.ink, made.box, said + made.warnings))]
     shown = None
     if thumbnails:
-        shown = opened.picture.convert("RGB")
+        shown = in_8_bits(opened.picture).convert("RGB")
         shown.thumbnail((THUMBNAIL, THUMBNAIL))
     return _Ready(placed, None, shown)
 

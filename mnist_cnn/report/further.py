@@ -27,6 +27,7 @@ from mnist_cnn.report.calibration import (
 from mnist_cnn.report.details import class_table, corruption_table, reliability
 from mnist_cnn.report.plots import mistakes
 from mnist_cnn.report.text import wrapped
+from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.shipped import run_path
 from mnist_cnn.runs.trained import Net, checkpoint_of, load_net
 from mnist_cnn.speed.measures import hasten_answers
@@ -50,11 +51,22 @@ def load_members(names: Sequence[str], weights: str | None) -> list[Net]:
     return members
 
 
+def validated_alike(names: Sequence[str]) -> bool:
+    """Whether no run of an ensemble trained on images that another one validated on."""
+    found = set()
+    for path in map(run_path, names):
+        record = Run(path if path.is_dir() else path.resolve().parent.parent).record()
+        one = record.protocol if record is not None else None
+        found.add(one and (one.dataset, one.validate_on, one.split_seed, one.fold, one.folds, one.val_images))
+    return len(found) == 1 and None not in found
+
+
 def measure_further(
     members: Sequence[Net],
     data: ImageDataModule,
     folder: Path,
     title: str,
+    kept: bool,
     details: bool,
     corruptions: bool,
     shifts: bool,
@@ -64,6 +76,7 @@ def measure_further(
     Args:
         members: one net, or those of an ensemble.
         data: prepared, with labelled test images.
+        kept: no member trained on its validation images.
     """
     data.setup("test")
     test = data.splits["test"]
@@ -81,7 +94,7 @@ def measure_further(
             wrapped(f"by the mean of nine views of each image, moved by up to a pixel: accuracy {accuracy:.2%}", 2)
         )
     if details:
-        figures |= _details(members, logits, data, folder, title)
+        figures |= _details(members, logits, data, folder, title, kept)
     if corruptions:
         table = {
             name: [
@@ -96,15 +109,18 @@ def measure_further(
     return figures
 
 
-def _details(members: Sequence[Net], logits: Tensor, data: ImageDataModule, folder: Path, title: str) -> dict[str, Any]:
+def _details(
+    members: Sequence[Net], logits: Tensor, data: ImageDataModule, folder: Path, title: str, kept: bool
+) -> dict[str, Any]:
     test, names = data.splits["test"], data.class_names
     log.info(class_table(class_figures(logits, test.labels, names)))
     error, bins = calibration(logits, test.labels)
     figures = {"test/ece": error}
     drawn = {"surest_mistakes.png": mistakes(test, prediction_rows(logits, test.labels), title, names)}
-    chosen = _held_out(data)
+    chosen = _held_out(data) if kept else None
     if chosen is None:
-        log.info(wrapped(f"calibration error {error:.4f}; no temperature: no image was kept from training for it", 2))
+        why = "no image was kept from training for it" if kept else "not all runs kept the same images from training"
+        log.info(wrapped(f"calibration error {error:.4f}; no temperature: {why}", 2))
         drawn["reliability.png"] = reliability(bins, [], title, [f"as it is: ECE {error:.4f}", "-"])
     else:
         temperature = fitted_temperature(together(members, chosen), chosen.labels)

@@ -114,7 +114,8 @@ class Record(_Part):
     """What is known of a run: a little from its first moment on, all of it when it is completed.
 
     `config_digest` is the same for runs that differ in nothing but the seed; compare by `settings`, which reads those
-    of version 1 too. `confusion`: counts, a row per true class. `monitor`, `mode`: the figure that chose the best
+    of version 1 too. `confusion`: counts, a row per true class. `higher_is_better`: of each
+    figure of the group `metrics`, as it says itself. `monitor`, `mode`: the figure that chose the best
     epoch, where it is neither a loss nor an accuracy of ours. `averaging`: the callback whose averages of the weights
     were validated, saved and tested. `expected_epoch_seconds`: as foretold when it began.
     """
@@ -143,6 +144,7 @@ class Record(_Part):
     epochs: int | None = None
     figures: Figures | None = None
     confusion: list[list[int]] | None = None
+    higher_is_better: dict[str, bool | None] | None = None
     monitor: str | None = None
     mode: Literal["min", "max"] | None = None
     timing: Timing | None = None

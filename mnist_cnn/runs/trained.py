@@ -1,9 +1,11 @@
 """A trained net: the file that a user means, and the net in it, ready to be asked."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_cnn.config.module import build_module, check_module
@@ -16,7 +18,10 @@ from mnist_cnn.models.reading import Scale
 from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
+from mnist_cnn.runs.record import Record
 from mnist_cnn.runs.shipped import run_path
+
+MOST_NAMED = 12  # classes of a message
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,25 @@ def load_net(file: Path) -> Net:
     if isinstance(module, Classifier):
         module.scale = scale
     return Net(module.eval(), scale)
+
+
+def require_its_classes(data: pl.LightningDataModule, module: Any, record: Record | None, where: Path) -> None:
+    """Raises RunError where the data show other classes than a net was trained to tell apart.
+
+    Args:
+        record: of its run, which knows their names; none of a lone checkpoint.
+    """
+    names = list(getattr(data, "class_names", []))
+    protocol = record.protocol if record is not None else None
+    learned = protocol.class_names if protocol is not None else None
+    count = len(learned) if learned else getattr(module, "num_classes", len(names))
+    if names and (count != len(names) or learned not in (None, names)):
+        known = f" ({_listed(learned)})" if learned else ""
+        raise RunError(f"{where}: tells {count} classes apart{known}; the data have {len(names)} ({_listed(names)})")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
 
 
 def locate(cfg: DictConfig, settings: dict[str, Any]) -> tuple[Run, Path]:

@@ -1,16 +1,22 @@
 """Own data and protocols through the commands: trained, resumed, swept, predicted, and what the records say."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import metrics_of
 from own_data import bars, table, write_all
+from PIL import Image
 
 import mnist_cnn as mc
+import mnist_cnn.demo.__main__ as demo
+import mnist_cnn.export.__main__ as export
+import mnist_cnn.inspect.__main__ as inspect
 import mnist_cnn.search.__main__ as search
 from mnist_cnn import evaluate, validate
+from mnist_cnn.data import datamodule
 from mnist_cnn.runs.directory import Run
 
 FAST = ["model=sequential", "trainer=cpu", "figures=false", "data.batch_size=16"]
@@ -217,6 +223,31 @@ def test_a_search_needs_validation_and_does_not_test(cli, tiny_overrides, capsys
     assert cli(*call, main=search.main) == 0
     [metrics] = tmp_path.rglob("metrics.json")
     assert Run(metrics.parent).record().protocol.test == "never"
+
+
+def test_data_of_other_classes_are_refused(cli, tmp_path, capsys, monkeypatch):
+    """Labels are numbers in order of the classes, so figures of others would be false, or an index out of range."""
+    images, _ = bars(30)
+    for folder, names in {"ours": "358", "fewer": "58", "others": "129", "more": "13589"}.items():
+        for i, image in enumerate(images):
+            (place := tmp_path / folder / names[i % len(names)]).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(place / f"{i}.png")
+    call = ["model=gap", *FAST[1:], "data=folder", "data.root=ours"]
+    assert cli(*call, "trainer.max_epochs=1", "hydra.run.dir=run") == 0
+    assert cli("run_dir=run", "data_root=ours", main=evaluate.main) == 0
+    shutil.copy("run/checkpoints/last.ckpt", "lone.ckpt")
+    monkeypatch.setattr(datamodule, "prepare", lambda *_: None)  # no MNIST is needed to refuse it
+    reading = {evaluate.main: [], inspect.main: [], export.main: ["format=torch"]}
+    wrong = [f"data_root={name}" for name in ("fewer", "others", "more")]
+    calls = [(main, ["run_dir=run", root, *more]) for main, more in reading.items() for root in wrong]
+    calls += [(main, ["checkpoint=lone.ckpt", *more]) for main, more in [*reading.items(), (demo.main, [])]]
+    capsys.readouterr()
+    for main, arguments in calls:
+        assert cli(*arguments, main=main) == 2, (arguments, main)
+        error = capsys.readouterr().err
+        assert "tells 3 classes apart" in error
+        assert len(error.splitlines()) == 1
+    assert not (tmp_path / "draw.html").exists()
 
 
 def test_another_number_of_classes_goes_through_everything(cli, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """What evaluate says beyond accuracy."""
 
 import math
+import shutil
 
 import pytest
 import torch
@@ -45,6 +46,15 @@ def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tmp_path):
     assert same["ensemble/acc"] == pytest.approx(alone["test/acc"])  # twice the same net is that net
     assert same["ensemble/loss"] == pytest.approx(alone["test/loss"], rel=1e-4)
     assert OmegaConf.is_config(given)
+    other = tmp_path / "other"
+    record = one / "metrics.json"
+    shutil.copytree(one, other)
+    (other / "metrics.json").write_text(record.read_text().replace('"split_seed": 2024', '"split_seed": 1'))
+    capsys.readouterr()
+    assert cli(f"ensemble=[{one},{other}]", "details=true", "out=mixed", main=evaluate.main) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "no temperature: not all runs kept the same images from training" in printed
+    assert "temperature" in same
     wrong = {
         f"ensemble=[{one}]": "needs two runs or more", "ensemble=3": "ensemble = 3",
         f"ensemble=[{one},{tmp_path}/no]": "no such checkpoint", "details=x": "details = 'x'",

@@ -3,15 +3,18 @@
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from own_data import bars
 from PIL import Image
 
 import mnist_cnn as mc
 import mnist_cnn.predict.__main__ as predict
 from mnist_cnn.errors import InputError
+from mnist_cnn.predict import shown
 
 TEN = Path(__file__).parents[1] / "fixtures" / "digits.png"  # validation images of MNIST, from 0 to 9
 
@@ -69,6 +72,42 @@ def test_the_answers_as_text_csv_and_a_sheet(ask, tmp_path):
     [row] = csv.DictReader(io.StringIO(Path("answers.csv").read_text()))
     assert (row["picture"], row["digit"]) == ("four.png", "4")
     assert float(row["probability"]) + float(row["second_probability"]) <= 1.000001
+
+
+def test_the_sheet_shows_what_was_read(ask):
+    """Deep and transparent pictures too, which Pillow alone would show white or black."""
+    grey = photo(2).convert("L")
+    Image.fromarray(np.asarray(grey).astype(np.uint16) * 257).save("deep.png")
+    clear = Image.new("RGBA", grey.size, (0, 0, 0, 0))
+    clear.paste((0, 0, 0, 255), mask=Image.eval(grey, lambda value: 255 if value < 130 else 0))
+    clear.save("clear.png")
+    grey.save("plain.png")
+    assert ask("plain.png", "deep.png", "clear.png", "sheet=sheet.png")[0] == 0
+    sheet = np.asarray(Image.open("sheet.png").convert("L")).astype(int)
+    plain, deep, clear = (sheet[8:83, x : x + 112] for x in (8, 8 + shown.CELL[0], 8 + 2 * shown.CELL[0]))
+    assert np.abs(plain - deep).max() < 3
+    assert (clear.min(), clear.max()) == (0, 255)
+
+
+def test_classes_are_called_by_their_names_in_warnings_too(ask, cli, capsys, tmp_path):
+    images, labels = bars(60)
+    np.savez(tmp_path / "three.npz", images=images, labels=labels % 3)
+    call = ["model=gap", "trainer=cpu", "figures=false", "data=arrays", "data.train=three.npz"]
+    names = ["cat", "dog", "owl"]
+    assert cli(*call, f"data.class_names=[{','.join(names)}]", "debug=one_batch", "hydra.run.dir=run") == 0
+    photo(6).save("six.png")
+    capsys.readouterr()
+    [row] = json.loads(ask("six.png", "run_dir=run", "format=json")[1])
+    assert row["probability"] < 0.8
+    assert row["warnings"] == [f"it may as well be {row['second']}"]
+    assert row["second"] in names
+
+
+def test_a_file_of_any_name_is_answered(ask):
+    name = os.fsdecode(b"caf\xe9.png")
+    photo(7).save(name)
+    assert ask(name, "format=csv", "out=answers.csv")[0] == 0
+    assert b"caf\xe9.png,1,1,7" in Path("answers.csv").read_bytes()
 
 
 def test_several_digits_are_read_in_lines(ask, tmp_path):
@@ -139,6 +178,8 @@ def pieces() -> dict[str, bytes]:
     Image.new("1", (10_001, 5)).save(wide, "PNG")
     many = io.BytesIO()
     Image.new("1", (9_000, 9_000)).save(many, "PNG")
+    lab = io.BytesIO()
+    Image.new("LAB", (40, 40)).save(lab, "TIFF")
     dot = io.BytesIO()
     Image.new("L", (1, 1)).save(dot, "PNG")
     flipped = bytearray(png.getvalue())
@@ -147,7 +188,8 @@ def pieces() -> dict[str, bytes]:
         "empty.png": b"", "text.png": b"not a picture", "cut.jpg": jpeg.getvalue()[:900],
         "cut.png": png.getvalue()[:200], "head.png": png.getvalue()[:20], "zeros.jpg": bytes(5000),
         "flipped.png": bytes(flipped), "huge.png": huge.getvalue(), "wide.png": wide.getvalue(),
-        "many.png": many.getvalue(), "dot.png": dot.getvalue(), "page.svg": b"<svg></svg>", "book.pdf": b"%PDF-1.4",
+        "many.png": many.getvalue(), "lab.tif": lab.getvalue(), "dot.png": dot.getvalue(),
+        "page.svg": b"<svg></svg>", "book.pdf": b"%PDF-1.4",
     }  # fmt: skip
 
 
@@ -155,7 +197,8 @@ UNREADABLE = {
     "empty.png": "not a picture", "text.png": "not a picture", "cut.jpg": "not a picture", "cut.png": "not a picture",
     "head.png": "not a picture", "zeros.jpg": "not a picture", "flipped.png": "not a picture",
     "huge.png": "50,000,000 pixels", "wide.png": "10001 x 5 pixels", "many.png": "50,000,000 pixels",
-    "dot.png": "1 x 1 pixels", "page.svg": "not a picture", "book.pdf": "not a picture", "gone.png": "no such file",
+    "lab.tif": "conversion from LAB", "dot.png": "1 x 1 pixels", "page.svg": "not a picture",
+    "book.pdf": "not a picture", "gone.png": "no such file",
     "hollow": "without a picture", "no*.png": "no file fits this pattern", "/dev/null": "a device",
     "missing/three.png": "no such file", "three.png/x": "cannot be read", "x" * 300: "cannot be read",
     "": "an empty name", "looped.png": "cannot be read",

@@ -143,6 +143,33 @@ def test_a_winner_and_a_draw(side: Write):
     assert (loss.difference, loss.winner) == (0, None)
 
 
+@pytest.mark.parametrize(("better", "winner"), [(True, "B"), (False, "A"), (None, None)])
+def test_of_a_measured_figure_its_metric_says_what_is_better(side: Write, better: bool | None, winner: str | None):
+    for name, more in (("a", 0.0), ("b", 0.01)):
+        for file in Path(side(name, HIGH)).iterdir():
+            record = json.loads(file.read_text())
+            value = record["figures"]["test/acc"] + more
+            record["figures"] |= {"test/hamming": value, "test/hamming_0": value}
+            file.write_text(json.dumps(record | {"higher_is_better": {"hamming": better}}))
+    folder = file.parents[1]
+    for figure in ("test/hamming", "test/hamming_0"):
+        found = mc.compare_runs(folder / "a", folder / "b", figure=figure)
+        assert found.winner == winner
+        assert ("which is better it does not say" in found.verdict) == (winner is None)
+
+
+def test_of_a_run_directory_its_record_alone_is_compared(side: Write):
+    """An export lies in it, with JSON files of its own."""
+    a, b = side("a", HIGH), side("b", HIGH)
+    for file in Path(a).iterdir():
+        (run := Path(a, f"run_{file.stem}")).mkdir()
+        file.rename(run / "metrics.json")
+        (run / "config.yaml").touch()
+        (run / "export").mkdir()
+        (run / "export" / "test_vector.json").write_text("{}")
+    assert mc.compare_runs(a, b).pairs == len(HIGH)
+
+
 def test_what_a_reader_must_know_is_said(side: Write):
     a = side("a", [0.98, 0.99, 0.985])
     b = side(

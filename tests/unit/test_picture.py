@@ -20,6 +20,8 @@ def test_a_fine_pattern_is_averaged_not_sampled():
 def test_sixteen_bits_and_transparency_become_eight_bits_on_paper():
     deep = Image.fromarray(np.array([[0, 65535], [32768, 257]], np.uint16))
     assert np.asarray(to_grey(deep)).tolist() == [[0, 255], [128, 1]]
+    unit = Image.fromarray(np.array([[0, 1], [0.5, 0.25]], np.float32))  # as in [0, 1] as floats are
+    assert np.asarray(to_grey(unit)).tolist() == [[0, 255], [128, 64]]
     drawn = Image.new("RGBA", (5, 5), (0, 0, 0, 0))
     drawn.putpixel((2, 2), (0, 0, 0, 255))
     grey = np.asarray(to_grey(drawn))
