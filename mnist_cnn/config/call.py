@@ -1,6 +1,5 @@
 """All that one call asks for: its overrides, and every job they make, composed once and checked before any runs."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +8,14 @@ from typing import Any
 from hydra.core.override_parser.types import Glob, Override
 from omegaconf import DictConfig
 
-from mnist_cnn.config.checks import check_recipe, starts_processes
+from mnist_cnn.config.checks import starts_processes
 from mnist_cnn.config.collector import collector_paused
 from mnist_cnn.config.compose import Composed, compose_run, config_dir, hydra_options, line, parse
 from mnist_cnn.config.module import is_classifier, plain_node
+from mnist_cnn.config.place import import_from
 from mnist_cnn.config.schema import GROUPS, NAMED, find_problems
 from mnist_cnn.config.swept import NO_VALUES, combinations, values_of
+from mnist_cnn.config.tried import forget
 from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.values import PathName, problem
 
@@ -79,9 +80,7 @@ class Call:
         self.folders = [config_dir()] + ([Path(extra_dir)] if extra_dir else [])
         given = self.value("hydra.searchpath") or []  # how a sweep passes --config-dir on to its jobs
         self.folders += [Path(str(folder).removeprefix("file://")) for folder in given]
-        for folder in self.folders[1:]:  # classes of a user's own may lie in it or beside it
-            own = [str(folder.resolve()), str(folder.resolve().parent)]
-            sys.path += [path for path in own if path not in sys.path]
+        import_from(self.folders[1:])
         if multirun and not self._unknown_options():
             self._add_swept_values()
 
@@ -123,7 +122,7 @@ class Call:
         problems = self._unknown_options()
         if problems:
             raise ConfigError(problems)
-        check_recipe.cache_clear()
+        forget()
         split = combinations(self.overrides) if self.multirun else [[line(o) for o in self.overrides]]
         with collector_paused():
             return [self._checked(number, texts) for number, texts in enumerate(split)]

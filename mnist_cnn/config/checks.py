@@ -1,6 +1,5 @@
 """What only shows when several values are held together, or when the parts are built."""
 
-import functools
 import importlib.util
 import json
 import os
@@ -20,6 +19,7 @@ from mnist_cnn.config.module import blank_module, is_classifier, try_module
 from mnist_cnn.config.place import NETS
 from mnist_cnn.config.protocol import check_protocol, classes_of, no_validation
 from mnist_cnn.config.quiet import quiet_libraries
+from mnist_cnn.config.tried import kept_for_a_call
 from mnist_cnn.config.tries import try_augmentation, try_callbacks, try_mixed_labels, try_optimizer
 from mnist_cnn.errors import ConfigError, closest, nearest
 from mnist_cnn.models.layers import CLASSES
@@ -138,7 +138,7 @@ def starts_processes(trainer: DictConfig) -> bool:
     return _try_trainer(json.dumps(OmegaConf.to_container(trainer, resolve=True)))[1]
 
 
-@functools.lru_cache(maxsize=32)
+@kept_for_a_call(32)
 def _try_trainer(trainer: str) -> tuple[list[str], bool]:
     """What Lightning says of its own accelerators, strategies, profilers and what goes together; once for equal nodes.
 
@@ -166,9 +166,8 @@ class Recipe:
         return cls(repr([*parts, classes_of(tree["data"]), tree["data"].get("batch_size")]), tree)
 
 
-@functools.lru_cache(maxsize=1024)
+@kept_for_a_call(1024)
 def check_recipe(recipe: Recipe) -> list[str]:
-    """Kept for the length of a sweep: a notebook's own classes may be others by the next call."""
     tree = recipe.tree
     try:
         net = blank_module(tree["model"], classes_of(tree["data"]), tree["freeze"])

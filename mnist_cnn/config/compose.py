@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mnist_cnn.config.build import with_defaults
 from mnist_cnn.config.chosen import compose_chosen, parsed
-from mnist_cnn.config.place import config_dir
+from mnist_cnn.config.place import config_dir, import_from
 from mnist_cnn.config.protocol import data_class
 from mnist_cnn.config.python_values import TEXT, quoted
 from mnist_cnn.config.tiny import is_tiny
@@ -62,6 +62,7 @@ def compose_run(overrides: Sequence[str], whole: bool = False) -> Composed:
     Raises:
         ConfigError: what Hydra refuses.
     """
+    import_from(searched(overrides))
     with hydra_in_conf():
         cfg = _compose("train", overrides if whole else _shrunk(overrides))
         HydraConfig.instance().cfg = cfg  # type: ignore[assignment]  # `set_config` would copy it
@@ -76,6 +77,12 @@ def compose_run(overrides: Sequence[str], whole: bool = False) -> Composed:
     if is_tiny() and not whole:
         _leave_own_data_whole(cfg)
     return Composed(with_defaults(cfg), name, run_dir, sweep_dir, swept)
+
+
+def searched(overrides: Sequence[str]) -> list[str]:
+    """The folders of `--config-dir` among the overrides of a run."""
+    given: list[Any] = [o.value() for o in parse([t for t in overrides if t.startswith("hydra.searchpath=")])]
+    return [str(folder) for value in given for folder in value or []]
 
 
 def compose_launcher(overrides: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pkgutil
+import sys
 from collections.abc import Callable
 from pkgutil import resolve_name
 from typing import Any
@@ -14,7 +15,7 @@ def locate(name: Any, path: str) -> tuple[Any, str]:
     if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
         return None, f"{path}._target_ = {name!r}: must be the dotted name of a class or function"
     parts = name.split(".")
-    if importlib.util.find_spec(parts[0]) is None:
+    if parts[0] not in sys.modules and importlib.util.find_spec(parts[0]) is None:
         return None, f"{path}._target_: no package named {parts[0]!r} is installed"
     try:
         return resolve_name(name), ""

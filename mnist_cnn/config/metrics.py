@@ -1,6 +1,5 @@
 """The group `metrics`: figures of torchmetrics, or of somebody's own class, beside loss and accuracy."""
 
-import functools
 import inspect
 import json
 import warnings
@@ -12,6 +11,7 @@ from torchmetrics import Metric
 
 from mnist_cnn.config.instantiate import build, named
 from mnist_cnn.config.signatures import check_node, locate
+from mnist_cnn.config.tried import kept_for_a_call
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.models.metrics import columns
@@ -69,7 +69,7 @@ def monitors(tree: Any) -> dict[str, str]:
     return {path: node["monitor"] for path, node in nodes.items() if node and node.get("monitor") is not None}
 
 
-@functools.lru_cache(maxsize=64)
+@kept_for_a_call(64)
 def _try(name: str, node: str, classes: int) -> Tried:
     random = torch.Generator().manual_seed(0)
     probabilities = torch.rand(2 * classes, classes, generator=random).softmax(1)

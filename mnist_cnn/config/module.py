@@ -19,6 +19,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from mnist_cnn.config.instantiate import build, named, problems_of
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.signatures import arguments, check_inside, check_keys, check_node, locate
+from mnist_cnn.config.tried import kept_for_a_call
 from mnist_cnn.errors import shortened
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import CLASSES
@@ -113,7 +114,7 @@ def try_module(node: dict[str, Any], classes: int | None) -> list[str]:
     return _try_module(json.dumps(node), classes or _classes_said(node))
 
 
-@functools.lru_cache(maxsize=64)
+@kept_for_a_call(64)
 def _try_module(text: str, classes: int | None) -> list[str]:
     node = json.loads(text)
     found = problems_of(_show, node, classes, "meta")  # without memory
@@ -158,7 +159,7 @@ def _classes_said(node: dict[str, Any]) -> int | None:
     return None
 
 
-@functools.lru_cache(maxsize=8)  # the jobs of a sweep mostly have one net
+@kept_for_a_call(8)  # the jobs of a sweep mostly have one net
 def _blank_module(text: str) -> pl.LightningModule | None:
     node, classes, frozen = json.loads(text)
     model = None

@@ -1,5 +1,7 @@
 """Where the configuration files are, and what chooses among them."""
 
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
@@ -15,3 +17,9 @@ def config_dir() -> Path:
 def is_group(key: str) -> bool:
     """Whether files of a folder there are chosen by it."""
     return (config_dir() / key).is_dir()
+
+
+def import_from(folders: Iterable[str | Path]) -> None:
+    """Finds classes of a user's own in folders of configuration files, and beside them."""
+    for folder in (Path(str(each).removeprefix("file://")).resolve() for each in folders):
+        sys.path += [path for path in (str(folder), str(folder.parent)) if path not in sys.path]

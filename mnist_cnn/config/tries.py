@@ -1,6 +1,5 @@
 """Builds the parts of a recipe without training: their own classes know best what they refuse."""
 
-import functools
 import inspect
 import json
 import warnings
@@ -16,6 +15,7 @@ from mnist_cnn.config.module import loss_alone
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.recipe import build_optimizer, build_schedule, offered
 from mnist_cnn.config.signatures import arguments, check_parts, locate
+from mnist_cnn.config.tried import kept_for_a_call
 from mnist_cnn.data.augment import Augmentation
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.models.layers import CLASSES
@@ -90,7 +90,7 @@ def try_augmentation(node: dict[str, Any]) -> list[str]:
     return _try_augmentation(json.dumps(node)) if node else []
 
 
-@functools.lru_cache(maxsize=64)
+@kept_for_a_call(64)
 def _try_augmentation(text: str) -> list[str]:
     return problems_of(_augment, json.loads(text))
 

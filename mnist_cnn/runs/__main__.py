@@ -123,7 +123,7 @@ def show(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any])
 def rank(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> None:
     """Completed runs grouped over seeds and folds, best mean validation accuracy first; last those without one."""
     groups: dict[tuple[Any, ...], list[ListedRun]] = {}
-    for run in _chosen(folders, tests, options):
+    for run in choose(_found(folders), tests, options.get("sort", "age")):
         if run.status == "completed":
             protocol, record = known(known(run.saved).protocol), known(run.saved)
             key = protocol.dataset, protocol.validate_on, protocol.folds, record.settings, record.numerics

@@ -1,5 +1,6 @@
 """A run directory: what lies in it, who holds it, and how it is found again."""
 
+import contextlib
 import datetime
 import itertools
 from contextlib import AbstractContextManager, nullcontext
@@ -14,9 +15,11 @@ from pytorch_lightning.utilities import rank_zero_only
 from yaml import YAMLError
 
 from mnist_cnn.config.build import with_defaults
+from mnist_cnn.config.compose import searched
+from mnist_cnn.config.place import import_from
 from mnist_cnn.config.schema import ROOT_KEYS
 from mnist_cnn.config.signatures import check_keys
-from mnist_cnn.errors import RunError
+from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.files import LOCK, read_yaml, remove_partial_files, write_atomically
 from mnist_cnn.runs.earlier import with_present_names
 from mnist_cnn.runs.layout import Layout
@@ -61,13 +64,15 @@ class Run(Layout):
         write_atomically(self.config_file, OmegaConf.to_yaml(cfg, resolve=True).encode())  # last: it makes it a run
 
     def config(self) -> DictConfig:
-        """The saved configuration, also of an earlier version.
+        """The saved configuration, also of an earlier version; its classes may lie where `--config-dir` was.
 
         Raises:
             RunError: no run, or a file that cannot be read.
         """
         if not self.config_file.exists():
             raise RunError(f"{self.path}: not a run directory (no config.yaml)")
+        with contextlib.suppress(RunError, ConfigError):  # the configuration may be whole all the same
+            import_from(searched(self.overrides()))
         problems = _problems(read_yaml(self.config_file, RunError))
         try:
             if not problems:
@@ -133,7 +138,10 @@ def dated(folder: Path) -> Path:
 
 
 def unfinished(root: Path) -> list[Run]:
-    """Runs below `root` that began, did not complete and are not being trained, newest first."""
+    """Runs below `root` that began, did not complete and are not being trained, newest first.
+
+    Not those that are over without: a search has stopped them, or they diverged and would again.
+    """
     found = [Run(file.parent) for file in root.rglob("config.yaml")] if root.is_dir() else []
     candidates = [run for run in found if _is_unfinished(run)]
     return sorted(candidates, key=lambda r: r.config_file.stat().st_mtime_ns, reverse=True)
@@ -141,7 +149,9 @@ def unfinished(root: Path) -> list[Run]:
 
 def _is_unfinished(run: Run) -> bool:
     try:
-        return not run.completed and not run.busy and run.overrides() is not None
+        record = run.record()
+        over = record is not None and (record.status in ("completed", "pruned") or record.error_type == "Diverged")
+        return not over and not run.busy and run.overrides() is not None
     except RunError:  # files that nothing can be told from
         return False
 

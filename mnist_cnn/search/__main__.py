@@ -26,7 +26,7 @@ from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.help import help_text
 from mnist_cnn.config.metrics import OURS
 from mnist_cnn.config.python_values import command, quoted
-from mnist_cnn.errors import RunError
+from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.search.finals import run_finals
 from mnist_cnn.search.settings import agree, check_training, find_plan, leaves, read_settings
@@ -74,7 +74,7 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
     def jobs() -> Iterator[Job]:
         for number, values in found.to_run(cfg.trials, distributions):
             chosen = with_values(values)
-            if cfg.budget is not None and (size := trained_parameters(compose_run(chosen).cfg)) > cfg.budget:
+            if cfg.budget is not None and (size := _size(chosen)) > cfg.budget:
                 found.reject(number, size)
                 draws.append(size)
                 if len(draws) >= DRAWS:
@@ -95,9 +95,9 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
             yield start_or_continue(composed, run, chosen, log_file, about)
 
     def rounds() -> Iterator[Finished]:
-        """Again while there are trials of processes that were killed meanwhile."""
+        """Again while there are trials of processes that were killed meanwhile; finals wait for those of all."""
         yield from run_side_by_side(jobs(), train, at_once, display.tick, display.started)
-        while found.left_behind():
+        while found.left_behind() or (cfg.finalists and found.others_run()):
             time.sleep(POLL_SECONDS)  # for the end of their runs
             yield from run_side_by_side(jobs(), train, at_once, display.tick, display.started)
 
@@ -115,6 +115,14 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
         with stopping(lambda: GO_ON.format(again)):
             failed += run_finals(directory, best, base, cfg.final_seeds, at_once)
     return 1 if failed else 0
+
+
+def _size(overrides: list[str]) -> int:
+    """Of the net that a draw makes; 0 where it makes none, and its run will say why."""
+    try:
+        return trained_parameters(compose_run(overrides).cfg)
+    except ConfigError:
+        return 0
 
 
 def trained_parameters(cfg: DictConfig) -> int:

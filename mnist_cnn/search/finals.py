@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.python_values import command
+from mnist_cnn.files import locked
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.record import Record, known
@@ -21,18 +22,22 @@ def run_finals(
 ) -> int:
     """Runs what is missing, prints how each finalist does, the best in the mean first; returns how many runs failed.
 
+    One process at a time: of several that share a search the others find nothing left to do.
+
     Args:
         finalists: overrides by number of the trial.
         base: whose seed the trials had; the finals have the next ones.
     """
     wanted = [(number, overrides, base.seed + 1 + i) for i in range(seeds) for number, overrides in finalists.items()]
-    left = [each for each in wanted if _finished(_run(directory, each[0], each[2])) is None]
-    print(f"finals: {len(finalists)} settings with {seeds} fresh seeds each, {len(left)} runs to do", flush=True)
+    (directory / FINAL).mkdir(exist_ok=True)
     failed = 0
-    for ended in run_side_by_side(_jobs(directory, left), train, at_once):
-        failed += ended.error is not None
-        record = _finished(ended.job.run)
-        print(f"{ended.job.run.path}: {record.shown(record.validation) if record else ended.error}", flush=True)
+    with locked(directory / FINAL):
+        left = [each for each in wanted if _finished(_run(directory, each[0], each[2])) is None]
+        print(f"finals: {len(finalists)} settings with {seeds} fresh seeds each, {len(left)} runs to do", flush=True)
+        for ended in run_side_by_side(_jobs(directory, left), train, at_once):
+            failed += ended.error is not None
+            record = _finished(ended.job.run)
+            print(f"{ended.job.run.path}: {record.shown(record.validation) if record else ended.error}", flush=True)
     print(_told(directory, list(finalists), {seed for _, _, seed in wanted}))
     return failed
 

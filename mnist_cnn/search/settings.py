@@ -73,6 +73,8 @@ def _read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
             cfg.storage = lasting(cfg.storage)
     if problems := problems or _given_and_searched(cfg, parsed):
         raise ConfigError(problems)
+    if _goes_on(cfg) and not any(text.lstrip("+~").startswith("space") for text in own):
+        cfg.space = None
     if is_tiny():
         cfg.trials = min(cfg.trials, 2)
     return cfg, [
@@ -80,9 +82,13 @@ def _read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
     ]
 
 
+def _goes_on(cfg: DictConfig) -> bool:
+    return cfg.directory is not None and (Path(str(cfg.directory)) / PLAN).is_file()
+
+
 def _given_and_searched(cfg: DictConfig, parsed: Sequence[Override]) -> list[str]:
-    if cfg.directory is not None and (Path(str(cfg.directory)) / PLAN).is_file():
-        return []  # it goes on with a space of its own
+    if _goes_on(cfg):
+        return []  # with a space of its own
     searched = {key for key, _ in leaves(cast(dict[str, Any], OmegaConf.to_container(cfg.space)))}
     words = "is searched too; leave it out, or take it from the space by space.{}=null"
     return [f"{line(o)}: {words.format(o.key_or_group)}" for o in parsed if o.key_or_group in searched]
@@ -104,7 +110,7 @@ def _one_value(override: Override) -> str:
 
 def find_plan(cfg: DictConfig, overrides: list[str]) -> tuple[Path, Plan]:
     """Where a new search goes, and what it is; a search that the settings name brings its own plan."""
-    space: Any = OmegaConf.to_container(cfg.space)
+    space: Any = OmegaConf.to_container(cfg.space) if cfg.space is not None else None
     directory = Path(str(cfg.directory)).resolve() if cfg.directory is not None else None
     if directory is None or not (directory / PLAN).is_file():
         if directory is not None:
@@ -121,6 +127,8 @@ def find_plan(cfg: DictConfig, overrides: list[str]) -> tuple[Path, Plan]:
         raise ConfigError([f"directory={directory}: a sweep, no search; -m resume={directory} continues it"])
     if overrides and sorted(overrides) != sorted(plan.arguments):
         raise ConfigError([f"directory: this search continues as it was started: {' '.join(plan.arguments)}"])
+    if space not in (None, plan.space):
+        raise ConfigError([f"space: this search continues as it was started: {plan.space}; leave it out"])
     if cfg.storage not in (None, plan.storage):
         kept = f"its trials are in {plan.storage or 'a file of its own'}; leave storage out, or begin another search"
         raise ConfigError([f"storage = {cfg.storage!r}: this search continues as it was started: {kept}"])

@@ -92,6 +92,12 @@ class Trials:
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return [each for each in running if each.number not in self.dropped and self._gone(each.user_attrs.get(OWNER))]
 
+    def others_run(self) -> bool:
+        """Whether other processes that live have trials that have not ended."""
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        owners = {each.user_attrs.get(OWNER) for each in running}
+        return any(owner != self.own and not self._gone(owner) for owner in owners)
+
     def _next(self, count: int, distributions: Mapping[str, BaseDistribution]) -> tuple[int, dict[str, Any]] | None:
         with locked(self.directory):
             left = [trial.number for trial in self.left_behind() if not self._run(trial.number).busy]

@@ -91,6 +91,10 @@ class Group:
         return known(self.rows[0].done).monitor
 
     @property
+    def lower_is_better(self) -> bool:
+        return known(self.rows[0].done).mode == "min"
+
+    @property
     def rank(self) -> float:
         return mean(known(row.done).rank for row in self.rows)
 

@@ -103,7 +103,8 @@ def refused(log_file: Path, error: UserError) -> str:
 def threads_each(at_once: int) -> int:
     """Threads of each of some jobs side by side."""
     free = free_cores()
-    return min(max(1, free // at_once), int(os.environ.get("OMP_NUM_THREADS", free)))
+    most = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # OpenMP takes one number for each level
+    return min(max(1, free // at_once), int(most) if most.isdecimal() and int(most) else free)
 
 
 def run_side_by_side(

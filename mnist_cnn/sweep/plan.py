@@ -108,7 +108,7 @@ class Sweep:
         """Plans a sweep in a new directory.
 
         Raises:
-            RunError: the directory already holds a sweep.
+            RunError: the directory already holds a sweep, or a run where a job would go.
         """
         require_folder(path, RunError)
         if (path / CONFIG).exists():
@@ -117,6 +117,10 @@ class Sweep:
             raise RunError(
                 f"{path}: already holds a sweep; continue it with -m {setting('resume', path)}, or name another"
             )
+        for job in checked:
+            if (there := path / str(job.number) / CONFIG).exists():
+                words = "holds a run, where a job would go; name another directory for the sweep"
+                raise RunError(f"{there.parent}: {words}")
         jobs = [
             SweepJob(job.number, job.overrides, job.forced, job.cfg.trainer.get("max_epochs") or 0,
                      job.cfg.get("seed"), "; ".join(job.problems) or None)

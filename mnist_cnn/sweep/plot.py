@@ -46,8 +46,10 @@ def curve(groups: Sequence[Group], key: str) -> Figure:
     places = [place[group.values[key]] for group in ordered]
     spreads = [group.spread for group in ordered]
     style = "o-" if all(_number(group.values[key]) is not None for group in groups) else "o"
-    low = [min(s.half_width or 0.0, s.mean) for s in spreads]  # accuracies end at 0 and 1, and so do intervals
-    high = [min(s.half_width or 0.0, 1 - s.mean) for s in spreads]
+    low = high = [s.half_width or 0.0 for s in spreads]
+    if groups[0].monitor is None:  # accuracies end at 0 and 1, and so do intervals
+        low = [min(width, s.mean) for width, s in zip(low, spreads, strict=True)]
+        high = [min(width, 1 - s.mean) for width, s in zip(high, spreads, strict=True)]
     axes.errorbar(
         places, [s.mean for s in spreads], yerr=[low, high], fmt=style, color="black", capsize=4, label="mean, 95 %"
     )
@@ -57,21 +59,25 @@ def curve(groups: Sequence[Group], key: str) -> Figure:
         axes.plot(*zip(*seeds, strict=True), "x", color="0.5", markersize=5, label="one seed")
     _mark(axes, place[groups[0].values[key]], groups[0])
     axes.legend(frameon=False)
-    axes.set_ylabel("validation accuracy")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    _name_figure(axes, groups[0])
     axes.grid(color="0.9")
     return figure
 
 
 def heat_map(groups: Sequence[Group], keys: Sequence[str], rows: Sequence[JobRow]) -> Figure:
-    """Mean validation accuracy in every cell: the last key across, the combinations of the others down."""
+    """The mean of what ranks them in every cell: the last key across, the combinations of the others down."""
     values = [group.values for group in groups] + [row.values for row in rows]
     *options, columns = (sorted({each.get(key, "") for each in values}, key=_rank) for key in keys)
     cells = {_cell(group.values, keys): group for group in groups}
     states = {_cell(row.values, keys): row.progress.state for row in rows if row.done is None}
     lines = [line for line in itertools.product(*options) if any((*line, c) in cells.keys() | states for c in columns)]
-    means = [[100 * cells[*line, c].spread.mean if (*line, c) in cells else np.nan for c in columns] for line in lines]
-    error = np.log10(100.001 - np.array(means))  # near the top small differences matter
+    unit, digits = (100, ".2f") if groups[0].monitor is None else (1, ".4g")
+    means = [[unit * cells[*line, c].spread.mean if (*line, c) in cells else np.nan for c in columns] for line in lines]
+    if groups[0].monitor is None:
+        error = np.log10(100.001 - np.array(means))  # near the top small differences matter
+    else:
+        error = np.array(means) * (1 if groups[0].lower_is_better else -1)
+        error /= np.nanmax(error) - np.nanmin(error) or 1
     figure = Figure(figsize=(3.2 + 1.1 * len(columns), 1.6 + 0.45 * len(lines)), layout="constrained")
     axes = figure.subplots()
     axes.imshow(error, cmap="Greys", aspect="auto", vmin=np.nanmin(error) - 0.2, vmax=np.nanmax(error) + 0.6)
@@ -80,7 +86,7 @@ def heat_map(groups: Sequence[Group], keys: Sequence[str], rows: Sequence[JobRow
         group = cells.get((*line, column))
         best = group is groups[0]
         if group is not None:
-            text = f"{means[i][j]:.2f}" + (f" ({len(group.rows)})" if len(counts) > 1 else "")
+            text = f"{means[i][j]:{digits}}" + (f" ({len(group.rows)})" if len(counts) > 1 else "")
         else:  # white would look like the best
             text = states.get((*line, column), "–")
             axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="0.5", hatch="///", linewidth=0))
@@ -91,9 +97,8 @@ def heat_map(groups: Sequence[Group], keys: Sequence[str], rows: Sequence[JobRow
     axes.set_xlabel(keys[-1])
     axes.set_ylabel(", ".join(keys[:-1]))
     seeds = f"mean of {counts.pop()} seeds" if counts != {1} and len(counts) == 1 else "mean (of so many seeds)"
-    axes.set_title(
-        f"validation accuracy in %{f', {seeds}' if counts != {1} else ''}\ndarker: worse; framed: highest", fontsize=10
-    )
+    what = f"{groups[0].monitor or 'validation accuracy in %'}{f', {seeds}' if counts != {1} else ''}"
+    axes.set_title(f"{what}\ndarker: worse; framed: {_best_word(groups[0])}", fontsize=10)
     return figure
 
 
@@ -101,7 +106,8 @@ def scatter(groups: Sequence[Group], keys: Sequence[str], rows: Sequence[JobRow]
     """A panel per key: every set of values at its validation accuracy; of a search also one in the order of trials."""
     figure = Figure(figsize=(3.4 * (len(keys) + search), 3.6), layout="constrained")
     panels = list(figure.subplots(1, len(keys) + search, squeeze=False, sharey=True)[0])
-    stopped = [row for row in rows if row.done is None and row.progress.best is not None]
+    # what is known of those that were stopped is their accuracy
+    stopped = [row for row in rows if row.done is None and row.progress.best is not None and groups[0].monitor is None]
     if search:
         _in_order_of_trials(panels.pop(0), groups, stopped)
     for axes, key in zip(panels, keys, strict=True):
@@ -113,11 +119,9 @@ def scatter(groups: Sequence[Group], keys: Sequence[str], rows: Sequence[JobRow]
         _mark(axes, places[0], groups[0])
     for axes in figure.axes:
         axes.grid(color="0.9")
-    figure.axes[0].set_ylabel("validation accuracy")
-    figure.axes[0].yaxis.set_major_formatter(PercentFormatter(1.0))
-    figure.axes[0].set_ylim(
-        bottom=min(group.spread.mean for group in groups) - 0.01
-    )  # what was stopped may be far below
+    _name_figure(figure.axes[0], groups[0])
+    if stopped:  # may be far below
+        figure.axes[0].set_ylim(bottom=min(group.spread.mean for group in groups) - 0.01)
     figure.axes[0].legend(frameon=False, fontsize=8)
     return figure
 
@@ -126,7 +130,8 @@ def _in_order_of_trials(axes: Axes, groups: Sequence[Group], stopped: Sequence[J
     done = sorted((row.job.number, row.validation) for group in groups for row in group.rows)
     numbers, values = zip(*done, strict=True)
     axes.plot(numbers, values, "o", color="black", fillstyle="none")
-    axes.step(numbers, np.maximum.accumulate(values), where="post", color="0.5", linestyle="--", label="best so far")
+    best = (np.minimum if groups[0].lower_is_better else np.maximum).accumulate(values)
+    axes.step(numbers, best, where="post", color="0.5", linestyle="--", label="best so far")
     _crosses(axes, stopped, [row.job.number for row in stopped], "stopped early: best epoch")
     _mark(axes, groups[0].rows[0].job.number, groups[0])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -139,9 +144,21 @@ def _crosses(axes: Axes, stopped: Sequence[JobRow], places: Sequence[float], lab
 
 
 def _mark(axes: Axes, place: float, best: Group) -> None:
-    """A ring around the highest."""
+    """A ring around the best."""
     mean = best.spread.mean
-    axes.plot([place], [mean], "o", color="black", fillstyle="none", markersize=12, label=f"highest: {mean:.2%}")
+    label = f"{_best_word(best)}: {mean:.2%}" if best.monitor is None else f"{_best_word(best)}: {mean:.4g}"
+    axes.plot([place], [mean], "o", color="black", fillstyle="none", markersize=12, label=label)
+
+
+def _best_word(group: Group) -> str:
+    return "lowest" if group.lower_is_better else "highest"
+
+
+def _name_figure(axes: Axes, group: Group) -> None:
+    """Accuracy in percent, or what the runs followed instead."""
+    axes.set_ylabel(group.monitor or "validation accuracy")
+    if group.monitor is None:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 
 def _cell(values: dict[str, str], keys: Sequence[str]) -> tuple[str, ...]:

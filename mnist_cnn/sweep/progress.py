@@ -36,7 +36,7 @@ class SweepDisplay:
         self.planned, self.expected = planned or len(sweep.jobs), expected or {}
         self.noun = sweep.noun
         self.progress = {job.number: self._progress(job) for job in sweep.jobs}
-        self.settled = {n for n, p in self.progress.items() if p.state not in TO_RUN}
+        self.settled = {n for n, p in self.progress.items() if p.state not in TO_RUN and n not in sweep.in_queue}
         self.starting: set[int] = set()
         self.best = _best(sweep)
         self.drawn = time.monotonic()

@@ -1,5 +1,6 @@
 """What a configuration names is built where its key is known: what it refuses is one line, a mistake of ours none."""
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -152,6 +153,24 @@ def test_what_is_right_is_rehearsed_without_a_trace(cli, capsys, tmp_path, tiny_
     assert capsys.readouterr().out == "ok: 4 jobs, 2 rehearsed\nok: 4 jobs\n"
     assert list(tmp_path.rglob("*")) == [temporary]
     assert cli("rehearse=perhaps", main=validate.main) == 2
+
+
+def test_a_class_that_was_mended_is_tried_anew(tiny_overrides, tmp_path, monkeypatch):
+    """As in a notebook, where the module is loaded again; also where the class stands in the notebook itself."""
+    monkeypatch.syspath_prepend(tmp_path)
+    layers = "torch.nn.Flatten(), torch.nn.Linear(784, 7)"
+    wrong = f"import torch\ndef net() -> torch.nn.Module:\n    return torch.nn.Sequential({layers})\n"
+    (tmp_path / "mended.py").write_text(wrong)
+    call = ["model=net", "model._target_=mended.net", *tiny_overrides]
+    with pytest.raises(ConfigError, match="7"):
+        mc.check(*call, rehearse=False)
+    import mended
+
+    (tmp_path / "mended.py").write_text(wrong.replace("784, 7", "784, 10"))
+    exec((tmp_path / "mended.py").read_text(), vars(mended))
+    assert mc.check(*call, rehearse=False)
+    monkeypatch.setitem(vars(sys.modules["__main__"]), "net_of_a_cell", mended.net)
+    assert mc.check("model=net", "model._target_=__main__.net_of_a_cell", *tiny_overrides, rehearse=False)
 
 
 def test_python_checks_too(tiny_overrides):

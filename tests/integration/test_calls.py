@@ -1,5 +1,7 @@
 """What a call starts: where its run goes, what the record says of it, and calls that are refused or go on."""
 
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from filelock import FileLock
 
 import mnist_cnn as mc
 import mnist_cnn.sweep.__main__ as sweep_entry
-from mnist_cnn import evaluate, validate
+from mnist_cnn import evaluate, train, validate
 from mnist_cnn.data import datamodule
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.files import LOCK
@@ -108,6 +110,36 @@ def test_a_lone_checkpoint_is_evaluated_with_the_data_of_conf(cli, capsys, tiny_
     assert f"{result.run.path}/checkpoints/last.ckpt: holds another net than" in error
     assert "model.stages = [[2]], not [[" in error
     assert len(error.splitlines()) == 1
+
+
+def test_classes_beside_the_files_of_ones_own_are_found_again(cli, tiny_overrides, tmp_path, monkeypatch):
+    """By what continues and by what measures, which are not told of --config-dir; in processes that know no more."""
+    mine = own_folder(tmp_path, "own", "model: {_target_: beside.Net}\n")
+    (tmp_path / "mine" / "beside.py").write_text("from my_nets import Res\n\n\nclass Net(Res):\n    pass\n")
+    shutil.copy(Path(__file__).parents[1] / "my_nets.py", tmp_path / "mine")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    call = [
+        "-m",
+        *mine,
+        "model=net",
+        "model.width=2",
+        "scheduler=constant",
+        *tiny_overrides,
+        "debug=one_batch",
+        "seed=1,2",
+    ]
+    assert cli(*call, "hydra.sweep.dir=sweep") == 0
+    shutil.rmtree(tmp_path / "sweep" / "1")
+    (tmp_path / "sweep" / "1.log").unlink()
+    for call, main in [
+        (["-m", "resume=sweep"], train.main),
+        (["resume=sweep/0", "trainer.max_epochs=2"], train.main),
+        (["run_dir=sweep/1", "accelerator=cpu"], evaluate.main),
+    ]:
+        for name in ("beside", "my_nets"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.setattr(sys, "path", [path for path in sys.path if not path.startswith(str(tmp_path))])
+        assert cli(*call, main=main) == 0
 
 
 def test_a_job_that_no_longer_composes_fails_alone(cli, capsys, tiny_overrides, tmp_path):

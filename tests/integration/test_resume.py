@@ -236,6 +236,20 @@ def test_killed_between_training_and_test_resumes_to_the_test(cli, tiny_override
     same(Run(tmp_path / "whole"), Run(tmp_path / "parts"))
 
 
+@pytest.mark.parametrize("end", [{"status": "pruned"}, {"status": "failed", "error_type": "Diverged"}])
+def test_auto_leaves_alone_what_a_search_stopped_or_what_diverged(cli, tiny_overrides, tmp_path, monkeypatch, end):
+    recipe = ["model=sequential", *tiny_overrides, "trainer.max_epochs=2"]
+    with monkeypatch.context() as patch:
+        kill_in_epoch(patch, 1)
+        for name in ("own", "other"):
+            with pytest.raises(Killed):
+                cli(*recipe, f"hydra.run.dir=runs/{name}")
+    other, own = Run(tmp_path / "runs" / "other"), Run(tmp_path / "runs" / "own")
+    other.save_record(other.record().model_copy(update=end))
+    assert cli("resume=auto") == 0
+    assert (own.record().status, other.record().status) == ("completed", end["status"])
+
+
 def test_auto_with_other_overrides_names_a_run_to_resume(cli, tiny_overrides, tmp_path, monkeypatch, capsys):
     recipe = ["model=sequential", *tiny_overrides, "trainer.max_epochs=2"]
     with monkeypatch.context() as patch:

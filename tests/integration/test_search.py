@@ -101,6 +101,19 @@ def test_a_budget_that_no_net_keeps_is_an_error(cli, tiny_overrides, monkeypatch
     assert "budget=100: none of 3 draws is as small, the smallest has" in capsys.readouterr().err
 
 
+def test_a_draw_that_makes_no_net_fails_alone(cli, tiny_overrides, tmp_path, capsys):
+    """Two stages with one padding, or the other way round; the search goes on, and again where it stopped."""
+    call = ["model=small", "space=none", "space.model.depths={choices: ['[1]', '[1, 1]']}", "sampler=random",
+            "sampler_seed=1", "space.model.padding={choices: ['[same]', '[same, same]']}", "budget=100000", "prune=false",
+            "debug=one_batch", f"directory={tmp_path}/nets", *tiny_overrides]  # fmt: skip
+    assert cli(*call, "trials=4", main=search.main) == 1
+    states = [trial.state for trial in trials_of(tmp_path / "nets")]
+    assert sorted({state.name for state in states}) == ["COMPLETE", "FAIL"]
+    capsys.readouterr()
+    assert cli(f"directory={tmp_path}/nets", "space.model.width={low: 4, high: 8}", main=search.main) == 2
+    assert "space: this search continues as it was started" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_two_processes_share_a_search(tiny_overrides, tmp_path):
     shared = [*FAST, "trials=4", "jobs=1", f"directory={tmp_path}/shared", *tiny_overrides]

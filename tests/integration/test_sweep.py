@@ -180,6 +180,14 @@ def test_ctrl_c_says_how_to_go_on(tiny_overrides, tmp_path):
     assert "Traceback" not in output
 
 
+def test_a_run_in_the_place_of_a_job_is_not_taken_for_it(cli, tiny_overrides, tmp_path, capsys):
+    assert cli(*FAST, *tiny_overrides, "debug=one_batch", "seed=7", "hydra.run.dir=mine/1") == 0
+    call = ["-m", *FAST, *tiny_overrides, "debug=one_batch", "seed=1,2", "hydra.sweep.dir=mine"]
+    assert cli(*call) == 2
+    assert f"{tmp_path}/mine/1: holds a run, where a job would go" in capsys.readouterr().err
+    assert not (tmp_path / "mine" / "sweep.yaml").exists()
+
+
 def test_two_sweeps_at_once_do_not_share_files(tiny_overrides, tmp_path):
     processes = [start(["-m", *FAST, f"seed={seeds}", *tiny_overrides], tmp_path) for seeds in ("1,2", "3,4")]
     for process in processes:

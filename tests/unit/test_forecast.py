@@ -16,6 +16,7 @@ from mnist_cnn.runs.listing import find_runs, find_siblings
 from mnist_cnn.runs.record import Record
 from mnist_cnn.sweep.plan import Sweep, SweepJob
 from mnist_cnn.sweep.progress import SweepDisplay
+from mnist_cnn.sweep.states import RUNNING, WAITING
 
 HARDWARE = {"device": "cpu", "cpu": cpu_name(), "cores": 2, "threads": 2, "platform": "Linux"}
 FIGURES = {"best_epoch": 2, "val/acc": 0.9, "val/loss": 0.3, "best/acc": 0.9, "best/loss": 0.3, "test/acc": 0.9,
@@ -90,6 +91,12 @@ def test_the_table_of_a_sweep_says_what_each_job_does_and_how_long_all_will_take
     display.tell()
     display.tell()
     assert capsys.readouterr().out == "about 9 s for 4 runs, 2 at once\n"  # three jobs of two epochs of 3 s
+
+
+def test_jobs_that_run_in_a_queue_have_not_ended(tmp_path):
+    sweep = Sweep(tmp_path, [], [SweepJob(n, [f"seed={n}"], [], epochs=2, seed=n) for n in range(3)])
+    sweep.in_queue = {0: RUNNING, 1: WAITING}
+    assert SweepDisplay(sweep, at_once=1).settled == set()
 
 
 def test_before_a_sweep_starts_earlier_runs_tell_of_what_they_are_like(tmp_path, capsys):

@@ -86,6 +86,8 @@ def listed(text: str) -> list[str]:
         ("status!=completed seed=1 age<35s", "vanilla/c"),
         ("test/acc>=99.1%", "gap/b"),
         ("optimizer.lr=0.01 age>1d size>1kB", "gap/b"),
+        ("optimizer.lr>=5e-1", "vanilla/c vanilla/d"),
+        ("optimizer.lr=3e-1", "multirun/s/0"),
         ("runs/vanilla optimizer._target_=*Adam", "c d"),
     ],
 )
@@ -138,6 +140,13 @@ def test_rank_takes_seeds_together_and_diff_names_what_differs(call):
     assert "seed" not in differences
     assert "no memory" in call("show", "runs/multirun/s/0")
     assert "python -m mnist_cnn.evaluate run_dir=runs/gap/a" in call("show", "runs/gap/a")
+
+
+def test_rank_shows_the_best_of_all_not_the_newest(call, folder):
+    make_run(folder / "net" / "newest", "net", lr=0.02, acc=0.9, age=1)
+    [best] = call("rank", "top=1").splitlines()[2:]
+    assert best.split()[0] == "gap"
+    assert "99.200 ± 0.141 %" in best  # of both seeds
 
 
 def test_rank_takes_folds_together_apart_from_runs_without_one(call, folder):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mnist_cnn.report.plots import curves
@@ -20,6 +21,7 @@ class Row:
     def __init__(self, validation: float) -> None:
         self.validation = validation
         self.job = Numbered(0)
+        self.done = SimpleNamespace(monitor=None, mode=None)
 
 
 def group(*accuracies: float, **values: str) -> Group:
@@ -88,6 +90,27 @@ def test_intervals_end_where_accuracies_do():
     [axes] = draw([group(0.1, 0.99, 0.5, lr="1"), group(0.98, 0.99, 0.98, lr="2")], ["lr"]).axes
     [segments, *_] = [bars.get_segments() for bars in axes.collections]
     assert all(0 <= y <= 1 for segment in segments for _, y in segment)
+
+
+@pytest.mark.parametrize(("mode", "word", "course"), [("min", "lowest", [4, 3, 2, 1]), ("max", "highest", [4] * 4)])
+def test_a_figure_that_is_no_accuracy_has_its_own_name_and_scale(mode, word, course):
+    groups = [group(1.0 + i, 1.5 + i, lr=f"0.{i + 1}") for i in range(4)]
+    for number, each in enumerate(reversed(groups)):
+        each.rows[0].job = each.rows[1].job = Numbered(number)
+        each.rows[0].done = SimpleNamespace(monitor="val/loss", mode=mode)
+    [axes] = draw(groups, ["lr"]).axes
+    assert axes.get_ylabel() == "val/loss"
+    assert "%" not in axes.yaxis.get_major_formatter()(1.0)
+    assert f"{word}: 1.25" in [line.get_label() for line in axes.lines]
+    cells = [Group({"lr": str(i // 2), "batch": str(i % 2)}, each.rows, 2) for i, each in enumerate(groups)]
+    [axes] = draw(cells, ["lr", "batch"]).axes
+    assert {text.get_text() for text in axes.texts} == {"1.25", "2.25", "3.25", "4.25"}
+    assert axes.get_title().startswith("val/loss")
+    assert np.ptp(axes.images[0].get_array()) == 1
+    alone = [Group(each.values, each.rows[:1], 1) for each in groups]
+    panels = draw(alone, ["lr"], [job("pruned", 0.5, lr="0.1")], search=True).axes
+    best = next(line for line in panels[0].lines if line.get_label() == "best so far")
+    assert list(best.get_ydata()) == course
 
 
 def test_a_search_shows_its_course_what_was_stopped_and_the_best():
