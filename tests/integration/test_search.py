@@ -104,8 +104,8 @@ def test_a_budget_that_no_net_keeps_is_an_error(cli, tiny_overrides, monkeypatch
 def test_a_draw_that_makes_no_net_fails_alone(cli, tiny_overrides, tmp_path, capsys):
     """Two stages with one padding, or the other way round; the search goes on, and again where it stopped."""
     call = ["model=small", "space=none", "space.model.depths={choices: ['[1]', '[1, 1]']}", "sampler=random",
-            "sampler_seed=1", "space.model.padding={choices: ['[same]', '[same, same]']}", "budget=100000", "prune=false",
-            "debug=one_batch", f"directory={tmp_path}/nets", *tiny_overrides]  # fmt: skip
+            "sampler_seed=1", "space.model.padding={choices: ['[same]', '[same, same]']}", "budget=100000",
+            "prune=false", "debug=one_batch", f"directory={tmp_path}/nets", *tiny_overrides]  # fmt: skip
     assert cli(*call, "trials=4", main=search.main) == 1
     states = [trial.state for trial in trials_of(tmp_path / "nets")]
     assert sorted({state.name for state in states}) == ["COMPLETE", "FAIL"]
