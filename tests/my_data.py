@@ -2,7 +2,7 @@
 
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 
 class Digits(pl.LightningDataModule):
@@ -35,3 +35,16 @@ class ValidatesOnImagesAlone(Digits):
 class WithTest(Digits):
     def test_dataloader(self):
         return DataLoader(self.images, batch_size=8)
+
+
+class Stream(Digits):
+    """Has no length and no sampler that ends."""
+
+    def train_dataloader(self):
+        images = self.images
+
+        class Endless(IterableDataset):
+            def __iter__(self):
+                return iter(images)
+
+        return DataLoader(Endless(), batch_size=8)

@@ -114,3 +114,28 @@ class Clumsy(pl.Callback):
 
     def on_train_batch_start(self, *given: object) -> None:
         raise RuntimeError("at once")
+
+
+class TwoOptimizers(Lit):
+    """Steps by itself, as a pair of nets that compete does."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__(width)
+        self.automatic_optimization = False
+
+    def training_step(self, batch: Any, index: int) -> None:
+        for optimizer in self.optimizers():
+            optimizer.zero_grad()
+            self.manual_backward(super().training_step(batch, index))
+            optimizer.step()
+
+    def configure_optimizers(self) -> Any:
+        return [torch.optim.SGD(self.parameters(), lr=0.1), torch.optim.SGD(self.parameters(), lr=0.01)], []
+
+
+class Untrained(Lit):
+    def training_step(self, batch: Any, index: int) -> None:
+        return None
+
+    def configure_optimizers(self) -> None:
+        return None

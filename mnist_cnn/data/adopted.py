@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
 from mnist_cnn.data.augment import Augmentation, augmentation
 from mnist_cnn.data.base import TestImages
@@ -65,6 +65,8 @@ class AdoptedDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> Any:
         """The user's, whose order of an epoch then follows from seed and epoch, so that a resumed run goes on in it."""
         loader = super().train_dataloader()
+        if isinstance(loader, DataLoader) and isinstance(loader.dataset, IterableDataset):
+            return loader  # a stream has an order of its own, and its sampler no end
         if isinstance(loader, DataLoader) and isinstance(loader.batch_sampler, BatchSampler):
             loader.generator = loader.generator or torch.Generator()  # iterating must not draw from the global numbers
             sampler = EpochSeeded(loader.batch_sampler.sampler, self.order_seed, loader.generator, self.first_epoch)

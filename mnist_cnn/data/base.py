@@ -143,11 +143,11 @@ class ImageDataModule(pl.LightningDataModule):
                 validation = self.read("test")
             else:
                 train, validation = self._split(train)
-            self.splits["train"] = self._thinned(train).first(self.limit_train)
+            self.splits["train"] = _limited(self._thinned(train), self.limit_train)
             if self.holds_out:
-                self.splits["val"] = validation.first(self.limit_val)
+                self.splits["val"] = _limited(validation, self.limit_val)
         if stage == "test" and "test" not in self.splits:
-            self.splits["test"] = self.read("test").first(self.limit_test)
+            self.splits["test"] = _limited(self.read("test"), self.limit_test)
 
     def protocol(self) -> dict[str, Any]:
         """Which images did what; goes into every report, with `runs.protocol` around it."""
@@ -237,6 +237,14 @@ class ImageDataModule(pl.LightningDataModule):
         if self.fraction == 1 and self.imbalance is None:
             return images
         return images.chosen(splits.kept(images.labels, self.fraction, self.imbalance, self.split_seed))
+
+
+def _limited(images: ImageSet, count: int | None) -> ImageSet:
+    """The first, unless they come class by class, as from folders: then some of each."""
+    labels = images.labels
+    if count is None or count >= len(images) or labels[0] >= labels[-1] or bool((labels[1:] < labels[:-1]).any()):
+        return images.first(count)
+    return images.chosen(torch.arange(count) * len(images) // count)
 
 
 def cache_folder() -> Path:

@@ -8,7 +8,7 @@ from mnist_cnn.data.idx import read_idx
 from mnist_cnn.data.images import SIDE, ImageSet, require_classes
 from mnist_cnn.data.picture import Preparation, to_28
 from mnist_cnn.data.presets import Preset, preset
-from mnist_cnn.data.source import prepare
+from mnist_cnn.data.source import digest_of, prepare
 from mnist_cnn.errors import DataError
 
 DIGITS = [str(digit) for digit in range(10)]
@@ -43,7 +43,9 @@ class MNISTDataModule(ImageDataModule):
 
     @property
     def verified(self) -> bool:
-        return self.md5 is not None
+        if self.md5 is None:
+            return False
+        return all(digest_of(self.md5, self.folder, name) is not None for name in self.preset.files)
 
     @property
     def folder(self) -> Path:

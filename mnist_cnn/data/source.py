@@ -58,7 +58,7 @@ def prepare(dataset: str, root: Path, md5: Digests) -> Path:
         if missing:
             raise DataError(f"{dataset}: no {', '.join(missing)} in {folder} (data.md5 is null: nothing is fetched)")
         return folder
-    whole = all(_is_whole(folder / name, _expected(md5, folder, name)) for name in known.files)
+    whole = all(_is_whole(folder / name, digest_of(md5, folder, name)) for name in known.files)
     if whole and not any(folder.glob(".fetch-*")):  # which a killed process left
         return folder
     try:
@@ -76,7 +76,7 @@ def _complete(dataset: str, folder: Path, md5: Digests) -> None:
         shutil.rmtree(left, ignore_errors=True)
     remove_partial_files(folder)
     packed = packed_digests(preset(dataset)) if md5 == "torchvision" else {}
-    expected = {name: _expected(md5, folder, name) for name in preset(dataset).files}
+    expected = {name: digest_of(md5, folder, name) for name in preset(dataset).files}
     missing = [name for name in expected if not _on_disk(folder, name, expected[name], packed.get(f"{name}.gz"))]
     if not missing:
         return
@@ -129,7 +129,7 @@ def _require_file_or_nothing(path: Path) -> None:
         raise DataError(f"{path}: {kind}, not a file of the data set; move it away, or set data.root=<folder>")
 
 
-def _expected(md5: Digests, folder: Path, name: str) -> str | None:
+def digest_of(md5: Digests, folder: Path, name: str) -> str | None:
     """The digest that a file must have; None where there is no telling."""
     return md5[name] if isinstance(md5, dict) else _fetched(folder).get(name)
 

@@ -61,3 +61,7 @@ class EpochAveraging(WeightAveraging):
     ) -> None:
         if trainer.is_last_batch:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """An epoch that `max_steps` or a timer ended before its last batch counts too."""
+        super().on_train_batch_end(trainer, pl_module, None, None, -1)

@@ -50,9 +50,10 @@ class CudaGraphs(pl.Callback):
         trainer.fit_loop.epoch_loop.automatic_optimization = ReplayedOptimization(trainer, pl_module, self.data)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        loop, [optimizer] = trainer.fit_loop.epoch_loop.automatic_optimization, trainer.optimizers
+        loop = trainer.fit_loop.epoch_loop.automatic_optimization
         if not isinstance(loop, ReplayedOptimization):
             return
+        [optimizer] = trainer.optimizers
         if (hindrance := _hindrance_in(optimizer)) is not None:
             log.info(f"no CUDA graph: {hindrance}")
             return

@@ -26,7 +26,7 @@ class ReplayedOptimization(_AutomaticOptimization):
         super().__init__(trainer)
         self.model, self.data = model, data
         self.figures = cast(SplitMetrics, model.metrics["train_"])
-        self.steps: dict[torch.Size, RecordedStep] = {}
+        self.steps: dict[tuple[Any, ...], RecordedStep] = {}
         self.adam: DeviceAdam | None = None
 
     def record(self, samples: Sequence[ImageSet], optimizer: Optimizer, whole: bool) -> None:
@@ -49,7 +49,7 @@ class ReplayedOptimization(_AutomaticOptimization):
                 self.adam.send()
             for sample in samples:
                 batch = self.data.on_after_batch_transfer((sample.images.to(device), sample.targets.to(device)), 0)
-                self.steps[batch[0].shape] = RecordedStep(self._compute, weights, batch)
+                self.steps[_kind(batch)] = RecordedStep(self._compute, weights, batch)
         finally:
             optimizer.zero_grad()
             self.figures.clear()
@@ -68,7 +68,7 @@ class ReplayedOptimization(_AutomaticOptimization):
 
     def run(self, optimizer: Optimizer, batch_idx: int, kwargs: OrderedDict[str, Any]) -> dict[str, Any]:
         batch = kwargs["batch"]
-        step = self.steps.get(batch[0].shape)
+        step = self.steps.get(_kind(batch))
         if step is None:
             kwargs["batch"] = self.data.prepared(batch) if self.data.raw else batch
             return super().run(optimizer, batch_idx, kwargs)
@@ -128,6 +128,12 @@ class RecordedStep:
         for weight, gradient in zip(self.weights, self.gradients, strict=True):
             weight.grad = gradient
         return self.loss
+
+
+def _kind(batch: Batch) -> tuple[Any, ...]:
+    """What a recorded step needs a batch to have: a random MixUp gives labels now as classes, now as probabilities."""
+    images, labels = batch
+    return images.shape, labels.shape, labels.dtype
 
 
 def recorded(step: Callable[[], None]) -> Callable[[], None]:

@@ -49,7 +49,8 @@ def learn_from(cfg: DictConfig, data: DataModule) -> None:
     right = float((answers.argmax(1) == train.labels).double().mean())
     log.info(f"teacher: {', '.join(names)}; right on {right:.2%} of the training images, which is no test")
     if others := _of_other_splits(cfg, names):
-        log.warning(f"teacher: {', '.join(others)} trained on images that validate here; validation is too good")
+        what = "may have trained on images that validate or are tested here, whose figures would be too good"
+        log.warning(f"teacher: {', '.join(others)} {what}")
 
 
 def _logits(teacher: Net, images: ImageSet, name: str, classes: int) -> Tensor:
@@ -60,14 +61,15 @@ def _logits(teacher: Net, images: ImageSet, name: str, classes: int) -> Tensor:
 
 
 def _of_other_splits(cfg: DictConfig, names: Sequence[str]) -> list[str]:
-    """Teachers that may have trained on what validates here; of a lone checkpoint nobody knows."""
-    if cfg.data.validate_on == "holdout" and cfg.data.validation_size == 0 and cfg.data.fold is None:
-        return []
-    own = [cfg.data.get(key) for key in SPLIT]
+    """Teachers that may have trained on what validates or is tested here; of a lone checkpoint nobody knows."""
+    keys = ["test_share"]  # what it puts aside is kept from no training with another share
+    if cfg.data.validate_on == "holdout" and (cfg.data.validation_size != 0 or cfg.data.fold is not None):
+        keys += SPLIT
+    own = [cfg.data.get(key) for key in keys]
     found = []
     for name in names:
         run = Run(run_path(name))
         theirs = OmegaConf.select(run.config(), "data") if Path(run.config_file).is_file() else {}
-        if [theirs.get(key) for key in SPLIT] != own:
+        if [theirs.get(key) for key in keys] != own:
             found.append(name)
     return found

@@ -9,6 +9,7 @@ from conftest import metrics_of
 from test_resume import killed_in_epoch, same
 
 from mnist_cnn.config.foreign import UNUSABLE
+from mnist_cnn.runs.checkpoint import load_checkpoint
 from mnist_cnn.runs.directory import Run
 
 NET = ["model=sequential", "model.layers=[{conv:3},pool,flatten,{dense:10}]", "optimizer=any"]
@@ -132,6 +133,14 @@ def size(batch: list[torch.Tensor]) -> int:
 def test_the_table_names_every_schedule_and_what_is_left_out_is_refused():
     assert set(SCHEDULES) == set(torch.optim.lr_scheduler.__all__) - {"LRScheduler"}
     assert {f"torch.optim.{name}" for name in NOT_ALONE - {"Muon"}} <= set(UNUSABLE)
+
+
+def test_weights_are_averaged_too_where_an_epoch_ends_before_its_last_batch(cli, tiny_overrides, tmp_path):
+    recipe = [*RECIPES["swa"], *tiny_overrides, "trainer.max_epochs=2", "trainer.max_steps=3", "hydra.run.dir=run"]
+    assert cli(*recipe) == 0
+    checkpoint = load_checkpoint(Run(tmp_path / "run").checkpoint("last"))
+    averaged, current = checkpoint["state_dict"], checkpoint["current_model_state"]
+    assert all(torch.equal(averaged[name], current[name]) for name in current)  # of one epoch, begun and not ended
 
 
 @pytest.mark.filterwarnings("ignore:When using the `ThroughputMonitor`")  # of a count that it does without

@@ -38,6 +38,12 @@ def test_a_data_module_of_somebodys_own(cli, digits, tmp_path, capsys):
     assert mc.load(tmp_path / "run").predict(bars(3)[0]).shape == (3,)
 
 
+def test_a_stream_is_taken_as_it_comes(cli, digits, tmp_path):
+    call = [text for text in digits if not text.startswith("data._target_")]
+    assert cli(*call, "data._target_=my_data.Stream", "trainer.max_epochs=1", "hydra.run.dir=run") == 0
+    assert [row["images"] for row in Run(tmp_path / "run").history()] == [40]
+
+
 def test_the_data_module_of_the_documentation(cli, tmp_path, monkeypatch):
     page = (config_dir().parent / "docs" / "extend.md").read_text().partition("\n## Data\n")[2].partition("\n## ")[0]
     (tmp_path / "my_data.py").write_text(re.search(r"```python\n(.*?)```", page, re.S)[1])

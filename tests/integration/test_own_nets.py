@@ -29,6 +29,15 @@ KINDS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:`LightningModule.configure_optimizers` returned `None`")
+@pytest.mark.parametrize("name", ["TwoOptimizers", "Untrained"])
+def test_a_module_steps_by_as_many_optimizers_as_it_has(own, cli, tiny_overrides, tmp_path, name):
+    call = ["model=net", f"model._target_=my_nets.{name}", LIT[2], *tiny_overrides, "trainer.max_epochs=2"]
+    assert cli(*call, "hydra.run.dir=run") == 0
+    rows = Run(tmp_path / "run").history()
+    assert (rows[1]["val/loss"] < rows[0]["val/loss"]) == (name == "TwoOptimizers")
+
+
 @pytest.mark.parametrize(("kind", "name"), [("net", "f1"), ("module", "top1")])
 def test_it_trains_resumes_bit_for_bit_and_loads_alone(
     own, cli, tiny_overrides, tmp_path, monkeypatch, capsys, kind, name

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import metrics_of
+from own_data import write_folders
 
 import mnist_cnn as mc
 from mnist_cnn import train
@@ -51,10 +52,29 @@ def test_a_run_says_who_taught_it(cli, tiny_overrides, tmp_path, capsys):
     assert cli(*call, main=train.main) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "teacher: gap; right on" in told
-    assert "teacher: gap trained on images that validate here" in told
+    assert "teacher: gap may have trained on images that validate or are tested here" in told
     run = Run(tmp_path / "run")
     assert run.config().teacher == "gap"
     assert metrics_of(run)["figures"]["train/loss"] > 0
+
+
+@pytest.mark.parametrize(
+    ("donor", "student", "warned"),
+    [
+        ([], [], False),
+        ([], ["data.validation_size=0"], False),  # nothing validates, and the test images are the same
+        (["data.test_share=0"], [], True),
+        (["data.test_share=0"], ["data.validation_size=0"], True),
+        (["data.split_seed=5"], [], True),
+    ],
+)
+def test_a_teacher_that_saw_what_validates_or_is_tested_is_told(cli, tmp_path, capsys, donor, student, warned):
+    write_folders(tmp_path / "pets", 200, (28, 28))
+    call = ["model=gap", "model.stages=[[2]]", "trainer=cpu", "data=folder", "data.root=pets", "debug=one_batch"]
+    assert cli(*call, *donor, "hydra.run.dir=donor") == 0
+    capsys.readouterr()
+    assert cli(*call, *student, "teacher=donor", "hydra.run.dir=student") == 0
+    assert ("may have trained on images that" in " ".join(capsys.readouterr().out.split())) == warned
 
 
 @pytest.mark.parametrize(

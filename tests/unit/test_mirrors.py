@@ -91,6 +91,9 @@ def test_a_set_is_fetched_verified_and_read_upright_with_labels_from_0(mirror, t
     bright = data.splits["test"].images[0, 0].nonzero()
     turned = name.startswith("emnist")  # its files have rows and columns swapped
     assert bright.max(0).values.tolist() == ([13, 1] if turned else [1, 13])
+    (data.folder / ".fetched").rename(tmp_path / "fetched")  # as if they had lain there before
+    assert data.protocol()["verified"] is False
+    (tmp_path / "fetched").rename(data.folder / ".fetched")
     file = data.folder / data.preset.files[1]
     file.write_bytes(file.read_bytes()[:-1] + b"\1")  # one of ours, damaged: fetched again
     before = md5(file)

@@ -99,6 +99,25 @@ def test_tables_with_and_without_names_with_gaps_in_the_labels_and_floats(tmp_pa
     assert data.splits["train"].labels.unique().tolist() == list(range(10))
 
 
+def test_a_table_of_floats_from_0_to_1_has_their_greys(tmp_path):
+    images, labels = bars(40)
+    greys = [[f"{grey / 255:.4f}" for grey in image.ravel()] for image in images]
+    lines = [",".join([f"{label}", *row]) for label, row in zip(labels, greys, strict=True)]
+    (tmp_path / "train.csv").write_text("\n".join(lines))
+    data = read("csv", tmp_path, test_share=0.5, validation_size=0.5)
+    found = torch.cat([data.splits[split].images for split in ("train", "val", "test") if split in data.splits])
+    assert {image.tobytes() for image in found.numpy()[:, 0]} <= {image.tobytes() for image in images}
+
+
+def test_limits_of_images_that_come_class_by_class_take_some_of_each(tmp_path):
+    write_folders(tmp_path / "train", 400, (28, 28))
+    write_folders(tmp_path / "test", 100, (28, 28))
+    data = read("folder", tmp_path, limit_train=30, limit_val=20, limit_test=20)
+    assert {split: (len(images), len(images.labels.unique())) for split, images in data.splits.items()} == {
+        "train": (30, 10), "val": (20, 10), "test": (20, 10),
+    }  # fmt: skip
+
+
 def test_arrays_from_python():
     images, labels = bars(100, 40, 30)
     data = mc.MNISTDataModule.from_arrays(images, labels, batch_size=7)
