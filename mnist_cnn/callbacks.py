@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.files import write_atomically, write_table
 from mnist_cnn.models.reading import Scale
+from mnist_cnn.optim import learning_rate
 from mnist_cnn.report.tables import epoch_line
 from mnist_cnn.runs.checkpoint import OWN, parts_of
 from mnist_cnn.runs.history import Epoch, columns_of
@@ -84,12 +85,12 @@ class History(Checkpoint):
         self._began = self._trained = time.perf_counter()
         self._images = 0
         self._validated = False
-        self._lr = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None
+        self._lr = learning_rate(trainer.optimizers)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:  # at its end a schedule by steps has the next one's rate
-        self._last_lr = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None
+        self._last_lr = learning_rate(trainer.optimizers)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -134,8 +134,5 @@ class TwoOptimizers(Lit):
 
 
 class Untrained(Lit):
-    def training_step(self, batch: Any, index: int) -> None:
-        return None
-
     def configure_optimizers(self) -> None:
         return None

@@ -3,7 +3,7 @@
 from mnist_cnn.optim.averaging import EpochAveraging, ExponentialMovingAverage
 from mnist_cnn.optim.keras_adam import KerasAdam
 from mnist_cnn.optim.muon import Muon
-from mnist_cnn.optim.parts import InParts, can_fuse, flattens
+from mnist_cnn.optim.parts import InParts, can_fuse, flattens, learning_rate
 from mnist_cnn.optim.plateau import PlateausResume
 from mnist_cnn.optim.schedule import RUN_LENGTHS, Schedule, spans_run
 from mnist_cnn.optim.schedules import cosine_with_warmup, exponential, inverse_time, one_cycle
@@ -22,6 +22,7 @@ __all__ = [
     "exponential",
     "flattens",
     "inverse_time",
+    "learning_rate",
     "one_cycle",
     "spans_run",
 ]

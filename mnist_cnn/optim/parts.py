@@ -63,6 +63,11 @@ def flattens(factory: Callable[..., Any], net: nn.Module) -> bool:
     return issubclass(kind, LBFGS) if inspect.isclass(kind) else isinstance(factory(net.named_parameters()), LBFGS)
 
 
+def learning_rate(optimizers: Iterable[Optimizer]) -> float | None:
+    """Of the first group of weights; a module may have several optimizers, or none."""
+    return next((group["lr"] for optimizer in optimizers for group in optimizer.param_groups), None)
+
+
 def can_fuse(factory: Callable[..., Any]) -> bool:
     """Whether an optimizer has a fused form, and nothing was chosen that it does not go with."""
     options = inspect.signature(factory).parameters

@@ -20,6 +20,7 @@ from rich.table import Column
 
 from mnist_cnn.errors import Interrupted
 from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.optim import learning_rate
 from mnist_cnn.runs.directory import is_first_process
 
 BAR_EVERY = 20  # steps between two updates: metrics are computed, and the device waited for, only then
@@ -77,8 +78,7 @@ class ProgressBar(RichProgressBar):
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
-        if trainer.optimizers:  # at the end of the step a schedule by steps has the next one's
-            self._rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self._rate = learning_rate(trainer.optimizers)  # at the end of the step a schedule by steps has the next one's
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if (batch_idx + 1) % BAR_EVERY == 0 or trainer.is_last_batch:
