@@ -37,7 +37,7 @@ from mnist_cnn.runs.checkpoint import Trained, load_trained
 from mnist_cnn.runs.directory import with_todays_keys
 from mnist_cnn.runs.protocol import protocol_of
 from mnist_cnn.runs.submission import write_submission
-from mnist_cnn.runs.trained import Net, folder_of, locate, require_its_classes
+from mnist_cnn.runs.trained import Net, class_names_of, folder_of, locate, require_its_classes
 from mnist_cnn.values import PathName, problem
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         raise ConfigError([f"{source}: {p}" for p in problems])
     data, model = build_data(saved, training=False), build_module(plain_node(saved.model))
     data.prepare_data()
-    require_its_classes(data, model, None if alone else run.record(), path)
+    require_its_classes(data, model, class_names_of(run), path)
     if isinstance(model, Classifier):
         model.watch(build_metrics(plain_node(saved.metrics), model.num_classes))
     try:

@@ -126,7 +126,7 @@ def load(path: str | Path, weights: str | None = None) -> Any:
     """The trained net of a run directory or of a checkpoint, ready for `predict` and `read`; on the CPU.
 
     A `Classifier`; or somebody's own LightningModule, which has what its class has. The file of a class of one's own
-    must lie in the working folder or on the Python path.
+    must lie in the working folder, on the Python path, or where the `--config-dir` of its run was.
 
     Args:
         path: the text `"gap"`, which is the net that comes with the package, is no path: a folder of that name is

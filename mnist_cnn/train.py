@@ -47,7 +47,7 @@ from mnist_cnn.runs.settings import settings_digest
 from mnist_cnn.runs.start import find_start
 from mnist_cnn.runs.stopping import foreign_errors, stoppable
 from mnist_cnn.sweep.multirun import run_sweep
-from mnist_cnn.training.batches import check_batches
+from mnist_cnn.training.batches import check_batches, check_last_batch
 from mnist_cnn.training.measure import measure
 from mnist_cnn.training.rehearsal import rehearse_late_kinds
 from mnist_cnn.training.teacher import learn_from
@@ -120,6 +120,7 @@ def train(
                 cfg, run, data, speed, checkpoint, began, keeper.begin, [forecast, Waiting(), Fence(claim)]
             )
             model, trainer, trackers = parts.model, parts.trainer, ending.enter_context(parts.trackers)
+            check_last_batch(cfg, data, model)
             rows = layer_rows(model)
             keeper.add(**describe(cfg, overrides, data, model, rows, trainer))
             log.info(start_report(cfg, run, keeper.record, rows, parts.said, isinstance(model, Classifier)))

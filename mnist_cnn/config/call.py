@@ -134,6 +134,8 @@ class Call:
         problems = problems or without_use(composed.cfg, parsed)
         if self.multirun and not problems and starts_processes(composed.cfg.trainer):
             problems.append("trainer: ddp does not go with --multirun, nor several devices; start each run alone")
+        if self.multirun and (here := [text for text in texts if "=__main__." in text]):
+            problems = [f"{text}: jobs are other processes, so the class must lie in a file" for text in here]
         own = [o for o in parsed if not o.key_or_group.startswith(("hydra.", "hydra/"))]
         asked, forced = ([way(o) for o in own] + self.searchpath() for way in (line, self.forced))
         return CheckedJob(number, asked, forced, composed, problems)

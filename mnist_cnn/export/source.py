@@ -51,14 +51,18 @@ class Source:
     @property
     def classes(self) -> Sequence[str]:
         """Their names; of a run without reading its data."""
+        return self._learned or self.data.class_names
+
+    @property
+    def _learned(self) -> list[str] | None:
         protocol = self.record.protocol if self.record is not None else None
-        return (protocol.class_names if protocol is not None else None) or self.data.class_names
+        return protocol.class_names if protocol is not None else None
 
     def images(self, split: str) -> ImageSet:
         """`train` or `test`; fetches them where that has not been done."""
         if split not in self.data.splits:
             self.data.prepare_data()
-            require_its_classes(self.data, self.net, self.record, self.weights)
+            require_its_classes(self.data, self.net, self._learned, self.weights)
             self.data.setup("test" if split == "test" else "fit")
         return self.data.splits[split]
 

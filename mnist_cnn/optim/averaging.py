@@ -62,6 +62,16 @@ class EpochAveraging(WeightAveraging):
         if trainer.is_last_batch:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """An epoch that a timer ends before its last batch counts before it is validated."""
+        if trainer.should_stop and not trainer.sanity_checking:
+            self._count(trainer, pl_module)
+        super().on_validation_epoch_start(trainer, pl_module)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """An epoch that `max_steps` or a timer ended before its last batch counts too."""
+        """So does one that `max_steps` ends, without a validation."""
+        self._count(trainer, pl_module)
+
+    def _count(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Once for a step."""
         super().on_train_batch_end(trainer, pl_module, None, None, -1)

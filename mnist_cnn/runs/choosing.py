@@ -60,7 +60,7 @@ def _parse(text: str) -> tuple[str, str, Any]:
 
 
 def _plain(text: str) -> Any:
-    if re.fullmatch(r"[+-]?[\d.]+[eE][+-]?\d+", text):  # of 1e-3 YAML 1.1 makes a text
+    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+", text):  # of 1e-3 YAML 1.1 makes a text
         return float(text)
     try:
         return yaml.safe_load(text)

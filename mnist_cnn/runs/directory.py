@@ -64,15 +64,14 @@ class Run(Layout):
         write_atomically(self.config_file, OmegaConf.to_yaml(cfg, resolve=True).encode())  # last: it makes it a run
 
     def config(self) -> DictConfig:
-        """The saved configuration, also of an earlier version; its classes may lie where `--config-dir` was.
+        """The saved configuration, also of an earlier version.
 
         Raises:
             RunError: no run, or a file that cannot be read.
         """
         if not self.config_file.exists():
             raise RunError(f"{self.path}: not a run directory (no config.yaml)")
-        with contextlib.suppress(RunError, ConfigError):  # the configuration may be whole all the same
-            import_from(searched(self.overrides()))
+        self.find_classes()
         problems = _problems(read_yaml(self.config_file, RunError))
         try:
             if not problems:
@@ -80,6 +79,11 @@ class Run(Layout):
         except (OmegaConfBaseException, YAMLError) as error:
             problems = [f"cannot be read ({str(error).splitlines()[0]})"]
         raise RunError(f"{self.config_file}: {problems[0]}; put back what was there, or begin a new run")
+
+    def find_classes(self) -> None:
+        """A user's own may lie where `--config-dir` was."""
+        with contextlib.suppress(RunError, ConfigError):  # what was asked for cannot be read: all else may be whole
+            import_from(searched(self.overrides()))
 
     @property
     def tested_checkpoint(self) -> Path:

@@ -169,7 +169,7 @@ class Record(_Part):
         """The same for runs that differ in nothing but the seed: by digest, or by what the earliest have instead."""
         instead = (self.epochs, self.max_epochs, self.batch_size, self.precision, self.test_weights)
         return (
-            known(self.protocol).model_dump_json(exclude={"class_names"}), self.model or "",
+            known(self.protocol).model_dump_json(exclude={"class_names", "verified"}), self.model or "",
             known(self.parameters).trainable, self.numerics or 0, self.settings or repr(instead),
         )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """A trained net: the file that a user means, and the net in it, ready to be asked."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ from mnist_cnn.models.reading import Scale
 from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
-from mnist_cnn.runs.record import Record
 from mnist_cnn.runs.shipped import run_path
 
 MOST_NAMED = 12  # classes of a message
@@ -51,6 +51,7 @@ def load_net(file: Path) -> Net:
         ConfigError: a net that this version does not have.
     """
     trained = load_trained(file)
+    Run(file.resolve().parent.parent).find_classes()
     if problems := check_module(trained.model):
         raise ConfigError([f"{file}: {problem}" for problem in problems])
     module, scale = build_module(trained.model), Scale(**trained.scale)
@@ -63,15 +64,21 @@ def load_net(file: Path) -> Net:
     return Net(module.eval(), scale)
 
 
-def require_its_classes(data: pl.LightningDataModule, module: Any, record: Record | None, where: Path) -> None:
+def class_names_of(run: Run) -> list[str] | None:
+    """As its record has them; None of a lone checkpoint, or where the record cannot be read."""
+    with contextlib.suppress(RunError):
+        if run.config_file.is_file() and (record := run.record()) is not None and record.protocol is not None:
+            return record.protocol.class_names
+    return None
+
+
+def require_its_classes(data: pl.LightningDataModule, module: Any, learned: list[str] | None, where: Path) -> None:
     """Raises RunError where the data show other classes than a net was trained to tell apart.
 
     Args:
-        record: of its run, which knows their names; none of a lone checkpoint.
+        learned: their names, as far as they are known.
     """
     names = list(getattr(data, "class_names", []))
-    protocol = record.protocol if record is not None else None
-    learned = protocol.class_names if protocol is not None else None
     count = len(learned) if learned else getattr(module, "num_classes", len(names))
     if names and (count != len(names) or learned not in (None, names)):
         known = f" ({_listed(learned)})" if learned else ""

@@ -97,6 +97,8 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
     def rounds() -> Iterator[Finished]:
         """Again while there are trials of processes that were killed meanwhile; finals wait for those of all."""
         yield from run_side_by_side(jobs(), train, at_once, display.tick, display.started)
+        if cfg.finalists and found.others_run():
+            print("finals: waiting for the trials of other processes", flush=True)
         while found.left_behind() or (cfg.finalists and found.others_run()):
             time.sleep(POLL_SECONDS)  # for the end of their runs
             yield from run_side_by_side(jobs(), train, at_once, display.tick, display.started)

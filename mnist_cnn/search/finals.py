@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.python_values import command
-from mnist_cnn.files import locked
+from mnist_cnn.files import LOCK, is_locked, locked
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.record import Record, known
@@ -22,7 +22,7 @@ def run_finals(
 ) -> int:
     """Runs what is missing, prints how each finalist does, the best in the mean first; returns how many runs failed.
 
-    One process at a time: of several that share a search the others find nothing left to do.
+    One process at a time: of several that share a search the others wait, and run what did not complete.
 
     Args:
         finalists: overrides by number of the trial.
@@ -31,6 +31,8 @@ def run_finals(
     wanted = [(number, overrides, base.seed + 1 + i) for i in range(seeds) for number, overrides in finalists.items()]
     (directory / FINAL).mkdir(exist_ok=True)
     failed = 0
+    if is_locked(directory / FINAL / LOCK):
+        print("finals: waiting for another process, which runs them", flush=True)
     with locked(directory / FINAL):
         left = [each for each in wanted if _finished(_run(directory, each[0], each[2])) is None]
         print(f"finals: {len(finalists)} settings with {seeds} fresh seeds each, {len(left)} runs to do", flush=True)

@@ -1,12 +1,18 @@
 """Whether the Trainer's numbers leave any batch, once the data have said how many there are."""
 
+import copy
 import logging
 from collections.abc import Sequence
 
+import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.seed import isolate_rng
 
 from mnist_cnn.config.build import DataModule
 from mnist_cnn.errors import ConfigError
+from mnist_cnn.models.classifier import Classifier
+from mnist_cnn.models.layers import INPUT_SHAPE
 
 log = logging.getLogger(__name__)
 
@@ -46,3 +52,21 @@ def check_batches(cfg: DictConfig, data: DataModule, given: Sequence[str]) -> No
             log.info(f"{size}: all {count} are one batch")
     if problems:
         raise ConfigError(problems)
+
+
+def check_last_batch(cfg: DictConfig, data: DataModule, model: pl.LightningModule) -> None:
+    """A batch of one image, if the last one is: batch norm after a dense layer has no spread to go by there.
+
+    Raises:
+        ConfigError: the net cannot train on it.
+    """
+    images = data.splits.get("train")
+    if images is None or not isinstance(model, Classifier) or len(images) % cfg.data.batch_size != 1:
+        return
+    try:
+        with isolate_rng(), torch.no_grad():
+            copy.deepcopy(model.net).train()(torch.zeros(1, *INPUT_SHAPE))
+    except ValueError as error:
+        size = f"data.batch_size = {cfg.data.batch_size}"
+        words = f"the last of {len(images):,} training images is a batch of its own, and batch norm takes none of one"
+        raise ConfigError([f"{size}: {words} ({error})"]) from error

@@ -162,7 +162,7 @@ def test_a_class_that_was_mended_is_tried_anew(tiny_overrides, tmp_path, monkeyp
     wrong = f"import torch\ndef net() -> torch.nn.Module:\n    return torch.nn.Sequential({layers})\n"
     (tmp_path / "mended.py").write_text(wrong)
     call = ["model=net", "model._target_=mended.net", *tiny_overrides]
-    with pytest.raises(ConfigError, match="7"):
+    with pytest.raises(ConfigError, match="7 logits for 10 classes"):
         mc.check(*call, rehearse=False)
     import mended
 
@@ -170,7 +170,10 @@ def test_a_class_that_was_mended_is_tried_anew(tiny_overrides, tmp_path, monkeyp
     exec((tmp_path / "mended.py").read_text(), vars(mended))
     assert mc.check(*call, rehearse=False)
     monkeypatch.setitem(vars(sys.modules["__main__"]), "net_of_a_cell", mended.net)
-    assert mc.check("model=net", "model._target_=__main__.net_of_a_cell", *tiny_overrides, rehearse=False)
+    own = ["model=net", "model._target_=__main__.net_of_a_cell", *tiny_overrides]
+    assert mc.check(*own, rehearse=False)
+    with pytest.raises(ConfigError, match="the class must lie in a file"):
+        mc.check(*own, rehearse=False, sweep=True, seed=[1, 2])
 
 
 def test_python_checks_too(tiny_overrides):

@@ -4,13 +4,16 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from conftest import metrics_of, write_images
 from filelock import FileLock
+from PIL import Image
 
 import mnist_cnn as mc
+import mnist_cnn.predict.__main__ as predict
 import mnist_cnn.sweep.__main__ as sweep_entry
 from mnist_cnn import evaluate, train, validate
 from mnist_cnn.data import datamodule
@@ -129,12 +132,14 @@ def test_classes_beside_the_files_of_ones_own_are_found_again(cli, tiny_override
         "seed=1,2",
     ]
     assert cli(*call, "hydra.sweep.dir=sweep") == 0
+    Image.fromarray(np.full((30, 30), 255, np.uint8)).save("three.png")
     shutil.rmtree(tmp_path / "sweep" / "1")
     (tmp_path / "sweep" / "1.log").unlink()
     for call, main in [
         (["-m", "resume=sweep"], train.main),
         (["resume=sweep/0", "trainer.max_epochs=2"], train.main),
         (["run_dir=sweep/1", "accelerator=cpu"], evaluate.main),
+        (["checkpoint=sweep/1/checkpoints/last.ckpt", "three.png"], predict.main),
     ]:
         for name in ("beside", "my_nets"):
             monkeypatch.delitem(sys.modules, name, raising=False)

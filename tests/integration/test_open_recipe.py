@@ -4,10 +4,13 @@ import inspect
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from conftest import metrics_of
 from test_resume import killed_in_epoch, same
 
+import mnist_cnn as mc
+from mnist_cnn.config.build import build_data
 from mnist_cnn.config.foreign import UNUSABLE
 from mnist_cnn.runs.checkpoint import load_checkpoint
 from mnist_cnn.runs.directory import Run
@@ -135,12 +138,30 @@ def test_the_table_names_every_schedule_and_what_is_left_out_is_refused():
     assert {f"torch.optim.{name}" for name in NOT_ALONE - {"Muon"}} <= set(UNUSABLE)
 
 
-def test_weights_are_averaged_too_where_an_epoch_ends_before_its_last_batch(cli, tiny_overrides, tmp_path):
-    recipe = [*RECIPES["swa"], *tiny_overrides, "trainer.max_epochs=2", "trainer.max_steps=3", "hydra.run.dir=run"]
-    assert cli(*recipe) == 0
-    checkpoint = load_checkpoint(Run(tmp_path / "run").checkpoint("last"))
+class StopsAtStep(pl.Callback):
+    """As Lightning's `Timer`, without a clock."""
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == 3:
+            trainer.should_stop = True
+
+
+@pytest.mark.parametrize("end", [["trainer.max_steps=3"], ["callbacks.stop._target_=test_open_recipe.StopsAtStep"]])
+def test_weights_are_averaged_too_where_an_epoch_ends_before_its_last_batch(cli, tiny_overrides, tmp_path, end):
+    recipe = [*RECIPES["swa"], *tiny_overrides, "trainer.max_epochs=2", "hydra.run.dir=run"]
+    assert cli(*recipe, *end) == 0
+    run = Run(tmp_path / "run")
+    checkpoint = load_checkpoint(run.checkpoint("last"))
     averaged, current = checkpoint["state_dict"], checkpoint["current_model_state"]
     assert all(torch.equal(averaged[name], current[name]) for name in current)  # of one epoch, begun and not ended
+    if (told := metrics_of(run)["figures"].get("val/loss")) is not None:  # the weights that are kept were validated
+        net = mc.load(run.path, weights="last")
+        data = build_data(run.config())
+        data.prepare_data()
+        data.setup("fit")
+        images = data.splits["val"]
+        loss = torch.nn.functional.cross_entropy(net(images.images / 255), images.labels).detach()
+        assert float(loss) == pytest.approx(told, rel=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:When using the `ThroughputMonitor`")  # of a count that it does without

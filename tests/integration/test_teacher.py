@@ -66,6 +66,9 @@ def test_a_run_says_who_taught_it(cli, tiny_overrides, tmp_path, capsys):
         (["data.test_share=0"], [], True),
         (["data.test_share=0"], ["data.validation_size=0"], True),
         (["data.split_seed=5"], [], True),
+        (["data.split_seed=5"], ["data.validation_size=0"], True),
+        (["data.split_seed=5"], ["data.validate_on=test"], True),
+        ([], ["data.validate_on=test"], False),
     ],
 )
 def test_a_teacher_that_saw_what_validates_or_is_tested_is_told(cli, tmp_path, capsys, donor, student, warned):

@@ -70,6 +70,16 @@ def test_the_augmentation_is_said_before_training(cli, tiny_overrides, capsys, o
     assert [line.removeprefix("augment").strip() for line in lines] == [said] * (said is not None)
 
 
+def test_a_last_batch_that_batch_norm_cannot_train_on_is_refused_at_once(cli, tiny_overrides, capsys):
+    """After a dense layer it sees one value per channel of one image; after a convolution many."""
+    few = ["trainer.max_epochs=1", *tiny_overrides, "data.limit_train=33"]
+    assert cli("model=sequential", "model.layers=[flatten,{dense:16},batch_norm,{dense:10}]", *few) == 2
+    error = capsys.readouterr().err
+    assert "data.batch_size = 32: the last of 33 training images is a batch of its own" in error
+    assert len(error.splitlines()) == 1
+    assert cli("model=sequential", "model.layers=[{conv:3},batch_norm,gap,{dense:10}]", *few) == 0
+
+
 def test_the_size_of_evaluation_batches_has_no_effect_on_the_figures(cli, tiny_overrides, tmp_path):
     """A loss is a mean over images, so a short last batch counts for less: 80 = 79 + 1 images to validate on."""
     figures = []

@@ -88,6 +88,7 @@ def listed(text: str) -> list[str]:
         ("optimizer.lr=0.01 age>1d size>1kB", "gap/b"),
         ("optimizer.lr>=5e-1", "vanilla/c vanilla/d"),
         ("optimizer.lr=3e-1", "multirun/s/0"),
+        ("optimizer.lr!=1.2.3e4", "gap/a vanilla/c vanilla/d multirun/s/0 gap/b"),
         ("runs/vanilla optimizer._target_=*Adam", "c d"),
     ],
 )
