@@ -154,7 +154,7 @@ def unfinished(root: Path) -> list[Run]:
 def _is_unfinished(run: Run) -> bool:
     try:
         record = run.record()
-        over = record is not None and (record.status in ("completed", "pruned") or record.error_type == "Diverged")
+        over = record is not None and (record.status in ("completed", "pruned") or record.diverged)
         return not over and not run.busy and run.overrides() is not None
     except RunError:  # files that nothing can be told from
         return False

@@ -76,7 +76,7 @@ class ListedRun(Layout):
             return "unreadable" if self.metrics_file.is_file() else "killed"
         if self.saved.status == "running":
             return "running" if self.busy else "killed"
-        return "diverged" if self.saved.error_type == "Diverged" else self.saved.status
+        return "diverged" if self.saved.diverged else self.saved.status
 
     @property
     def in_sweep(self) -> bool:

@@ -114,10 +114,10 @@ class Record(_Part):
     """What is known of a run: a little from its first moment on, all of it when it is completed.
 
     `config_digest` is the same for runs that differ in nothing but the seed; compare by `settings`, which reads those
-    of version 1 too. `confusion`: counts, a row per true class. `higher_is_better`: of each
-    figure of the group `metrics`, as it says itself. `monitor`, `mode`: the figure that chose the best
-    epoch, where it is neither a loss nor an accuracy of ours. `averaging`: the callback whose averages of the weights
-    were validated, saved and tested. `expected_epoch_seconds`: as foretold when it began.
+    of version 1 too. `confusion`: counts, a row per true class. `higher_is_better`: of each figure of the group
+    `metrics`, as it says itself. `monitor`, `mode`: the figure that chose the best epoch, where it is neither a
+    loss nor an accuracy of ours. `averaging`: the callback whose averages of the weights were validated, saved and
+    tested. `expected_epoch_seconds`: as foretold when it began.
     """
 
     version: int = 1
@@ -153,6 +153,11 @@ class Record(_Part):
     @property
     def completed(self) -> bool:
         return self.status == "completed"
+
+    @property
+    def diverged(self) -> bool:
+        """It would again."""
+        return self.error_type == "Diverged"
 
     @property
     def settings(self) -> str | None:

@@ -32,5 +32,5 @@ def state_of(record: Record | None, run: Run, log_file: Path) -> str:
     if record.status == "running":
         return RUNNING if run.busy else KILLED
     if record.status == "failed":
-        return DIVERGED if record.error_type == "Diverged" else FAILED
+        return DIVERGED if record.diverged else FAILED
     return {"completed": COMPLETED, "pruned": PRUNED}.get(record.status, STOPPED)
