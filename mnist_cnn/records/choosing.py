@@ -11,7 +11,6 @@ from mnist_cnn.report.text import markdown_table
 from mnist_cnn.reproduce.claims import WORDS, words
 from mnist_cnn.reproduce.pages import refresh
 
-VALIDATION_IMAGES = 5_000
 HEADING = "# What was measured while choosing\n"
 
 
@@ -29,11 +28,12 @@ def _ablation(ingredients: Sequence[Ingredient], results: Path) -> str:
         return ""
     lines = [["change", "validation accuracy", "n", *WORDS]]
     as_it_is = seeds[base.name].of("val/acc")
+    images = next(iter(seeds[base.name].runs.values())).protocol.val_images
     lines.append([base.what, Spread.of(list(as_it_is.values())).in_percent.text(2), str(len(as_it_is)), "", "", ""])
     for one in changes:
         own = seeds[one.name].of("val/acc")
         if own:
-            compared = Difference.of(as_it_is, own, VALIDATION_IMAGES)
+            compared = Difference.of(as_it_is, own, images)
             lines.append([one.what, Spread.of(list(own.values())).in_percent.text(2), str(len(own)),
                           *words(compared, compared.p)])  # fmt: skip
     left = [one.what for one in changes if not seeds[one.name].runs]

@@ -72,10 +72,12 @@ class Ingredient:
     overrides: Sequence[str]
     what: str
     seeds: int
+    folds: int | None = None
 
     @property
     def runs(self) -> Entry:
-        return Entry("choosing", f"{self.ablation}_{self.name}", None, [*self.base, *self.overrides])
+        name = f"{self.ablation}_{self.name}"
+        return Entry("choosing", name, None, [*self.base, *self.overrides], folds=self.folds)
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,9 @@ def ablations() -> dict[str, list[Ingredient]]:
     found = {}
     for name, node in _tree()["ablations"].items():
         changes = {"as_it_is": {"what": node["what"], "overrides": []}, **node["changes"]}
+        planned = {"seeds": node["seeds"], "folds": node.get("folds")}
         found[name] = [
-            Ingredient(name, key, one.get("base", node["base"]), one["overrides"], one["what"], node["seeds"])
+            Ingredient(name, key, one.get("base", node["base"]), one["overrides"], one["what"], **planned)
             for key, one in changes.items()
         ]
     return found

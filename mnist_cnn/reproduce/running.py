@@ -77,6 +77,7 @@ def _jobs(runs: Sequence[StudyRun], root: Path) -> Iterator[Job]:
     for run in runs:
         cfg = composed(run.entry, run.protocol).copy()
         cfg.seed = cfg.data.seed = run.seed
+        cfg.data.update(run.entry.fold_of(run.seed))
         cfg.figures, cfg.threads = False, 1
         yield start_or_continue(cfg, Run(root / run.path), run.overrides, root / f"{run.path}.log", run)
 

@@ -40,6 +40,7 @@ class Entry:
         printed: what the document prints after each epoch, by the names of metrics.csv; empty where it prints nothing.
         confusion: the printed matrix, rows by true class; None where it prints none.
         folder: of its results, where it is not named as the entry.
+        folds: of the training images, where each seed validates on another one.
     """
 
     document: str
@@ -54,6 +55,7 @@ class Entry:
     printed: dict[str, list[float]] = field(default_factory=dict)
     confusion: list[list[int]] | None = None
     folder: str | None = None
+    folds: int | None = None
 
     @property
     def key(self) -> str:
@@ -72,6 +74,10 @@ class Entry:
         """As overrides."""
         named = [f"experiment={self.experiment}"] if self.experiment else []
         return [*named, *self.overrides, *SETTINGS[protocol]]
+
+    def fold_of(self, seed: int) -> dict[str, int]:
+        """What the seed says of its fold, in `data`."""
+        return {"folds": self.folds, "fold": seed % self.folds} if self.folds else {}
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,8 @@ class StudyRun:
 
     @property
     def overrides(self) -> list[str]:
-        return [*self.entry.settings(self.protocol), f"seed={self.seed}", "threads=1", "figures=false"]
+        folds = [f"data.{key}={value}" for key, value in self.entry.fold_of(self.seed).items()]
+        return [*self.entry.settings(self.protocol), *folds, f"seed={self.seed}", "threads=1", "figures=false"]
 
     def made(self, record: Record | None) -> bool:
         """Whether a record is of this run, finished, with its present settings, by the present code."""
@@ -178,6 +185,7 @@ def composed(entry: Entry, protocol: str) -> DictConfig:
         cfg.merge_with_dotlist(SETTINGS[protocol])
         return cfg
     cfg = compose_run(entry.settings(protocol)).cfg
+    cfg.data.update(entry.fold_of(0))
     if problems := find_problems(cfg):
         raise ConfigError([f"{entry.key}: {problem}" for problem in problems])
     return cfg

@@ -134,3 +134,12 @@ def test_the_plan_has_fresh_seeds_for_records_and_others_for_choosing():
         "ensemble",
     ]
     assert parse(["under_8k", "seeds=3"]) == (["under_8k"], Options(seeds=3))
+
+
+def test_each_seed_of_a_table_on_folds_validates_on_another_part():
+    runs = {run.seed: run for run in wanted(["plain_3k"], None) if run.entry.name.endswith("as_it_is")}
+    folds = [next(each for each in run.overrides if each.startswith("data.fold=")) for run in runs.values()]
+    assert sorted(folds) == [f"data.fold={number}" for number in range(6)]
+    assert len({run.digest for run in runs.values()}) == 1
+    cfg = composed(runs[101].entry, "choosing")
+    assert (cfg.data.folds, cfg.test) == (6, "never")
