@@ -10,6 +10,7 @@ from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import markdown_table
 from mnist_cnn.reproduce.claims import WORDS, words
 from mnist_cnn.reproduce.pages import refresh
+from mnist_cnn.runs.record import known
 
 HEADING = "# What was measured while choosing\n"
 
@@ -28,7 +29,7 @@ def _ablation(ingredients: Sequence[Ingredient], results: Path) -> str:
         return ""
     lines = [["change", "validation accuracy", "n", *WORDS]]
     as_it_is = seeds[base.name].of("val/acc")
-    images = next(iter(seeds[base.name].runs.values())).protocol.val_images
+    images = known(next(iter(seeds[base.name].runs.values())).protocol).val_images
     lines.append([base.what, Spread.of(list(as_it_is.values())).in_percent.text(2), str(len(as_it_is)), "", "", ""])
     for one in changes:
         own = seeds[one.name].of("val/acc")
