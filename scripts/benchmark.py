@@ -37,6 +37,7 @@ from mnist_cnn.speed import huge_pages
 from mnist_cnn.values import Count
 
 HERE = Path(__file__).resolve().parent
+PARTS = [sys.executable, str(HERE / "benchmarks" / "parts.py"), "model=bn_dropout"]
 PEERS_PYTHON = HERE.parent / ".venv-peers" / "bin" / "python"
 SAME = ["augment=none", "scheduler=constant", "trainer=cpu", "figures=false", "logger=csv"]
 NETS = {
@@ -199,7 +200,7 @@ def measure(nets: list[str], images: int, epochs: int, repeats: int) -> dict[str
         "peers": peer_versions(),
         "turns": in_turns(options, nets, repeats),
         "scaling": scaling(options),
-        "parts": json.loads(run([sys.executable, str(HERE / "benchmarks" / "parts.py")], ".", options["threads"])[0]),
+        "parts": json.loads(run(PARTS, ".", options["threads"])[0]),
     }
 
 

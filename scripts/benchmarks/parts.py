@@ -1,6 +1,6 @@
 """What a training step of this package spends on each of its parts: medians over steps, in milliseconds. Prints JSON.
 
-python scripts/benchmarks/parts.py [model=bn_dropout] [any other setting of a run]
+python scripts/benchmarks/parts.py [model=bn_dropout] [experiment=...] [any other setting of a run]
 
 "limit" is what a billion multiply-adds take where nothing else is to do: in PyTorch's product of two large matrices.
 "kernels" are those of the package, by kind: every work of a step runs alone, with all threads, once per step, so that
@@ -14,7 +14,6 @@ if __name__ == "__main__":  # before anything makes a tensor, as `python -m mnis
 
 import json
 import logging
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,6 +25,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
+from mnist_cnn import cli
 from mnist_cnn.callbacks import AtomicCheckpointIO
 from mnist_cnn.config.build import build, build_data, build_model
 from mnist_cnn.config.compose import compose_run
@@ -42,11 +42,12 @@ KIND = HEAD.index("kernel")
 def main() -> None:
     torch.manual_seed(1)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    cfg = compose_run(["model=bn_dropout", "augment=affine", "trainer=cpu", *sys.argv[1:]]).cfg
-    speed = build(cfg.speed, "speed")
-    with speed.memory():
-        times = measure(cfg, speed)
-    print(json.dumps({part: median(found) for part, found in times.items()}))
+    with cli.user_errors():
+        cfg = compose_run(["augment=affine", "trainer=cpu", *cli.arguments(__doc__ or "")]).cfg
+        speed = build(cfg.speed, "speed")
+        with speed.memory():
+            times = measure(cfg, speed)
+        print(json.dumps({part: median(found) for part, found in times.items()}))
 
 
 def measure(cfg: DictConfig, speed: Speed) -> dict[str, list[float]]:
