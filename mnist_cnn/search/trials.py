@@ -89,14 +89,16 @@ class Trials:
 
     def left_behind(self) -> list[FrozenTrial]:
         """Unfinished trials of processes that have ended; their runs may take a moment longer to."""
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [each for each in running if each.number not in self.dropped and self._gone(each.user_attrs.get(OWNER))]
+        left = [each for each in self._unfinished() if self._gone(each.user_attrs.get(OWNER))]
+        return [each for each in left if each.number not in self.dropped]
 
     def others_run(self) -> bool:
         """Whether other processes that live have trials that have not ended."""
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        owners = {each.user_attrs.get(OWNER) for each in running}
+        owners = {each.user_attrs.get(OWNER) for each in self._unfinished()}
         return any(owner != self.own and not self._gone(owner) for owner in owners)
+
+    def _unfinished(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
     def _next(self, count: int, distributions: Mapping[str, BaseDistribution]) -> tuple[int, dict[str, Any]] | None:
         with locked(self.directory):
