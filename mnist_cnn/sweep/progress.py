@@ -87,8 +87,9 @@ class SweepDisplay:
         self.best = _best(self.sweep)
         best = f", best validation accuracy {now.best:.2%}" if now.best is not None else ""
         done = self.sweep.run(job).record() if now.state == COMPLETED else None
-        if done is not None and done.monitor is not None:
-            best = f", {done.monitor} {done.shown(done.validation)}"
+        if done is not None:  # the figure that ranks it
+            figure = done.shown(done.validation)
+            best = f", {done.monitor or 'validation accuracy'} {figure}" if figure else ""
         reason = f": {error.removeprefix(f'{now.state}: ')}" if error else ""
         text = f"{self.noun} {job.number} ({self.name(job)}): {now.state}{best}{reason}"
         if self.live is None:

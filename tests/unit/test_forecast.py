@@ -124,5 +124,19 @@ def test_a_search_names_its_best_trial_so_far(tmp_path, capsys):
     write_run(Run(tmp_path / "0"), trial.overrides, "completed", epochs=2, **facts)
     display.ended(trial, None)
     printed = capsys.readouterr().out
-    assert printed.startswith("trial 0 (model=gap optimizer.lr=0.01234567): completed, best validation accuracy 90.00%")
+    assert printed.startswith("trial 0 (model=gap optimizer.lr=0.01234567): completed, validation accuracy 90.00%")
     assert "; 1 of 3 trials ended, about 12 s left; best so far 90.00% (trial 0)" in printed
+
+
+def test_a_trial_is_told_by_the_figure_that_ranks_it(tmp_path, capsys):
+    """Of the last weights, not the best epoch's: it read 12 % for a trial that then was the best with 9 %."""
+    (tmp_path / "sweep.yaml").write_text("arguments: [model=gap]\nspace: {}\n")
+    display = SweepDisplay(Sweep.load(tmp_path), at_once=1, planned=1)
+    trial = SweepJob(0, ["model=gap"], [], epochs=2, seed=1)
+    display.started(types.SimpleNamespace(about=trial))
+    facts = {"figures": FIGURES | {"val/acc": 0.8}, "test_weights": "last"}
+    write_run(Run(tmp_path / "0"), trial.overrides, "completed", epochs=2, **facts)
+    display.ended(trial, None)
+    printed = capsys.readouterr().out
+    assert "completed, validation accuracy 80.00%;" in printed
+    assert "best so far 80.00% (trial 0)" in printed
