@@ -24,7 +24,7 @@ class ExponentialMovingAverage(WeightAveraging):
     def __init__(
         self, decay: Share, update_every_n_steps: Count, update_starting_at_step: NotNegativeInt | None
     ) -> None:
-        super().__init__(avg_fn=self._average)
+        super().__init__(multi_avg_fn=self._average)
         self.decay = decay
         self.every = update_every_n_steps
         self.uncounted = -(-(update_starting_at_step or 0) // update_every_n_steps)
@@ -32,10 +32,16 @@ class ExponentialMovingAverage(WeightAveraging):
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         return step_idx is not None and step_idx % self.every == 0
 
-    def _average(self, averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+    def _average(self, averaged: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
+        """Changes the averages in place."""
         n = (torch.as_tensor(updates) - self.uncounted).clamp(min=-1)
         decay = ((1 + n) / (10 + n)).clamp(max=self.decay)  # a tensor: nothing waits for a GPU
-        return decay * averaged + (1 - decay) * current
+        if averaged[0].is_floating_point():
+            torch._foreach_mul_(averaged, decay)
+            torch._foreach_add_(averaged, torch._foreach_mul(current, 1 - decay))
+        else:  # counts of steps
+            for old, new in zip(averaged, current, strict=True):
+                old.copy_(decay * old + (1 - decay) * new)
 
 
 class EpochAveraging(WeightAveraging):
