@@ -14,6 +14,8 @@ from mnist_cnn.speed.tiles import AT_ONCE, PAIR, TAPS, VECTOR, WIDE, pointer
 from mnist_cnn.speed.work import RECORDS, Convolution, Correlation, Pack
 
 CONVOLUTION, CORRELATION, PACKING = RECORDS[Convolution], RECORDS[Correlation], RECORDS[Pack]
+TURN = 256  # taps that all channels take before the next ones: what they meet stays in the nearest cache
+NEAR = 2**17  # bytes of what they meet, of some images at once
 MISSING = -(2**62)  # instead of an offset: outside the image
 
 
@@ -48,30 +50,43 @@ def convolve(address, piece, zero, none):
     pixels, stride, size = work.height * work.width, work.channel, work.number
     wide = work.images >= WIDE * VECTOR // size
     step = WIDE * VECTOR if wide else VECTOR
-    last = work.images * size - step
+    end = work.images * size
+    last = end - step
     rows = carray(pointer(work.rows, piece), (work.height,))
     columns = carray(pointer(work.columns, piece), (work.width,))
     counts = carray(pointer(work.counts, piece), (work.kinds,))
+    # Two tiles meet the same images where the last is moved back: there nothing can be added in two turns.
+    whole = end % step == 0
     for p in range(piece * pixels // work.pieces, (piece + 1) * pixels // work.pieces):
         h, w = p // work.width, p % work.width
         kind = rows[h] + columns[w]
         taps, count = work.taps + kind * work.all_taps * 16, counts[kind]
-        for block in range(0, work.channels, work.block):
-            outputs = min(work.block, work.channels - block)
-            weights = work.weights + block * work.all_taps * size
-            bias = work.bias + block * size
-            at = 0
-            while True:
-                here = min(at, last)
-                x = work.x + h * work.row + w * work.column + here
-                y = work.y + block * stride + p * work.column + here
-                if wide:
-                    tiles.wide_pixel(outputs, x, taps, count, weights, bias, y, stride, low, zero)
-                else:
-                    tiles.narrow_pixel(outputs, x, taps, count, weights, bias, y, stride, low, zero)
-                at += step
-                if here == last:
-                    break
+        turn = min(count, TURN) if whole else count
+        group = max(1, NEAR // (turn * step)) * step
+        begin = 0
+        while begin < end:
+            stop = min(begin + group, end)
+            first = 0
+            while first < count:
+                taken = min(turn, count - first)
+                floor = low if first + taken == count else none
+                for block in range(0, work.channels, work.block):
+                    outputs = min(work.block, work.channels - block)
+                    weights = work.weights + block * work.all_taps * size
+                    bias = work.bias + block * size
+                    at = begin
+                    while at < stop:
+                        here = min(at, last)
+                        x = work.x + h * work.row + w * work.column + here
+                        y = work.y + block * stride + p * work.column + here
+                        some = taps + first * 16
+                        if wide:
+                            tiles.wide_pixel(outputs, x, some, taken, weights, bias, y, first, stride, floor, zero)
+                        else:
+                            tiles.narrow_pixel(outputs, x, some, taken, weights, bias, y, first, stride, floor, zero)
+                        at += step
+                first += turn
+            begin += group
 
 
 @compiled(fastmath={"reassoc", "nsz"})

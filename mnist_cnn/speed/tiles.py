@@ -105,6 +105,23 @@ class _Vectors:
         builder.position_at_end(done)
         return after
 
+    def either(self, condition, then, otherwise):
+        """The vectors that one of two functions gives."""
+        builder = self.builder
+        blocks, done = [builder.append_basic_block("either") for _ in range(2)], builder.append_basic_block("done")
+        builder.cbranch(condition, *blocks)
+        found = []
+        for block, case in zip(blocks, (then, otherwise), strict=True):
+            builder.position_at_end(block)
+            found.append(case())
+            builder.branch(done)
+        builder.position_at_end(done)
+        merged = [builder.phi(self.type) for _ in found[0]]
+        for phi, *values in zip(merged, *found, strict=True):
+            for value, block in zip(values, blocks, strict=True):
+                phi.add_incoming(value, block)
+        return merged
+
     def choose(self, number, cases):
         """Does the one of some functions that a number names, counted from 1; the last for all others."""
         builder = self.builder
@@ -122,10 +139,11 @@ class _Vectors:
 
 def _pixels(vectors):
     @intrinsic
-    def tile(typing, outputs, x, taps, count, weights, bias, y, stride, floor, zero):
+    def tile(typing, outputs, x, taps, count, weights, bias, y, again, stride, floor, zero):
         """Writes up to OUTPUTS channels of one pixel: bias and the sum of its taps, at least `floor`.
 
         taps: `count` pairs of offsets in bytes, of x and of the weights, of which a block lies side by side.
+        again: not 0: what y has, instead of the bias.
         stride: bytes from one channel of y to the next.
         """
 
@@ -135,15 +153,21 @@ def _pixels(vectors):
             v.choose(outputs, [functools.partial(_pixel, v, each, vectors, *rest) for each in range(1, OUTPUTS + 1)])
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 8, zero, zero), generate
+        return types.void(*[types.int64] * 9, zero, zero), generate
 
     return tile
 
 
-def _pixel(v, outputs, vectors, x, taps, count, weights, bias, y, stride, floor, _):
+def _pixel(v, outputs, vectors, x, taps, count, weights, bias, y, again, stride, floor, _):
     """Of `_pixels`, for one number of channels."""
     builder = v.builder
-    start = [v.all(v.read(v.add(bias, b * v.size), v.number)) for b in range(outputs) for _ in range(vectors)]
+    channels = [v.add(y, builder.mul(stride, I64(b))) for b in range(outputs)]
+    places = [v.add(channel, j * VECTOR) for channel in channels for j in range(vectors)]
+    start = v.either(
+        builder.icmp_signed("!=", again, I64(0)),
+        lambda: [v.read(place, v.type) for place in places],
+        lambda: [v.all(v.read(v.add(bias, b * v.size), v.number)) for b in range(outputs) for _ in range(vectors)],
+    )
 
     def add_tap(i, sums):
         tap = v.add(taps, builder.mul(i, I64(16)))
@@ -153,10 +177,8 @@ def _pixel(v, outputs, vectors, x, taps, count, weights, bias, y, stride, floor,
         return [v.fused(factors[k // vectors], values[k % vectors], sums[k]) for k in range(len(sums))]
 
     sums, least = v.loop(count, 1, start, add_tap), v.all(floor)
-    for k, value in enumerate(sums):
-        value = builder.select(builder.fcmp_ordered("<", value, least), least, value)  # keeps NaN
-        channel = v.add(y, builder.mul(stride, I64(k // vectors)))
-        v.write(value, v.add(channel, k % vectors * VECTOR))
+    for place, value in zip(places, sums, strict=True):
+        v.write(builder.select(builder.fcmp_ordered("<", value, least), least, value), place)  # keeps NaN
 
 
 @intrinsic

@@ -115,6 +115,15 @@ def test_layers_of_a_users_net(name):
         assert torch.allclose(fast(net.eval(), x), plain.eval()(x), atol=1e-12)
 
 
+@pytest.mark.parametrize("count", [72, 70, 24, 27])  # more images than go together, or fewer; whole vectors, or not
+def test_a_wide_layer_takes_its_taps_in_turns(count):
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(40, 44, 3, padding="same"), nn.ReLU(), nn.Conv2d(44, 5, 3), nn.Flatten()).double()
+    net, fast, x = copy.deepcopy(plain), FastNet(), torch.randn(count, 40, 5, 4, dtype=torch.float64)
+    for a, b in zip(gradients(plain, plain, x), gradients(lambda x: fast(net, x), net, x), strict=True):
+        assert torch.allclose(a, b, atol=1e-11)
+
+
 @pytest.mark.parametrize(
     "layers",
     [
