@@ -38,4 +38,6 @@ def _ablation(ingredients: Sequence[Ingredient], results: Path) -> str:
             lines.append([one.what, Spread.of(list(own.values())).in_percent.text(2), str(len(own)),
                           *words(compared, compared.p)])  # fmt: skip
     left = [one.what for one in changes if not seeds[one.name].runs]
-    return markdown_table(lines) + ("\n\nNo run yet:\n\n" + "\n".join(f"- {what}" for what in left) if left else "")
+    on_folds = f"Each seed validates on another of {base.folds} parts of the training images.\n\n" if base.folds else ""
+    not_yet = "\n\nNo run yet:\n\n" + "\n".join(f"- {what}" for what in left) if left else ""
+    return on_folds + markdown_table(lines) + not_yet
