@@ -1,7 +1,6 @@
 """The plots of a run: curves, confusion matrix, wrongly classified digits, samples; PNG, legible in greyscale."""
 
 import csv
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from torch import Tensor
 
 from mnist_cnn.data.datamodule import ImageSet
+from mnist_cnn.report.tiled import draw_tiled
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.history import Epoch, column
 from mnist_cnn.runs.record import known
@@ -21,6 +21,7 @@ DIGITS = [str(digit) for digit in range(10)]
 CURVES = ("loss", "acc")
 MOST_SHOWN = 50  # classes: more are no picture any more
 MISTAKES_SHOWN = 60
+COLUMNS = 10  # of mistakes
 
 
 def draw_run(
@@ -150,19 +151,21 @@ def mistakes(
     """Wrongly classified test images, the surest first, as `true -> predicted, probability`."""
     wrong = [row for row in predictions if row["label"] != row["predicted"]]
     shown = sorted(wrong, key=lambda row: -float(row["probability"]))[:MISTAKES_SHOWN]
-    columns = 10
-    rows = max(1, math.ceil(len(shown) / columns))
     lines = 1 if max(map(len, names)) <= 3 else 3
-    figure = Figure(figsize=(9, 0.6 + (1 + 0.12 * lines) * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for axes, row in zip(grid.flat, shown, strict=False):
+    rows = [shown[start : start + COLUMNS] for start in range(0, len(shown), COLUMNS)]
+    above = 0.05 + 0.15 * lines
+    figure = Figure(figsize=(9, 0.7 + 0.84 * (1 + above) * max(1, len(rows))), layout="constrained")
+    axes = figure.subplots()
+    axes.axis("off")
+    if rows:
+        pixels = [[test.images[int(row["image"])] for row in line] for line in rows]
+        placed = draw_tiled(axes, pixels, COLUMNS, above)
+    for place, row in enumerate(shown):
         true, predicted = names[int(row["label"])], names[int(row["predicted"])]
         caption = f"{true} → {predicted}  {float(row['probability']):.0%}"
         if lines > 1:
             caption = f"{true}\n→ {predicted}\n{float(row['probability']):.0%}"
-        _image(axes, test.images[int(row["image"])], caption)
+        axes.text(*placed.middle(*divmod(place, COLUMNS)), caption, ha="center", va="bottom", fontsize=7)
     figure.suptitle(
         f"{title}\n{len(wrong):,} wrong of {len(predictions):,}"
         + (f", the {len(shown)} surest" if len(wrong) > len(shown) else "")
@@ -181,19 +184,18 @@ def samples(
         seen: what augmentation makes of them, (N, 1, 28, 28) from 0 to 255; the right half shows it, beside the left.
     """
     figure = Figure(figsize=(0.7 * each, 0.72 * len(names)), layout="constrained")
-    grid = figure.subplots(len(names), each, squeeze=False)
     half = each if seen is None else each // 2
-    for label, line in enumerate(grid):
+    rows = []
+    for label in range(len(names)):
         found = (images.labels == label).nonzero().flatten()[:half]
         chosen = ImageSet(images.images[found], images.labels[found])
-        for axes in line:
-            axes.axis("off")
-        line[0].text(-0.15, 0.5, names[label], transform=line[0].transAxes, ha="right", va="center", fontsize=9)
-        for axes, pixels in zip(line, chosen.images, strict=False):
-            _image(axes, pixels)
-        if seen is not None and len(found):
-            for axes, pixels in zip(line[half:], seen(chosen), strict=False):
-                _image(axes, pixels)
+        blank = torch.zeros_like(images.images[:1]).expand(half - len(found), *images.images.shape[1:])
+        rows.append([*chosen.images, *blank, *(seen(chosen) if seen is not None and len(found) else [])])
+    axes = figure.subplots()
+    axes.axis("off")
+    placed = draw_tiled(axes, rows, each)
+    for label, name in enumerate(names):
+        axes.text(-placed.gap, placed.top(label) + placed.height / 2, name, ha="right", va="center", fontsize=9)
     augmented = "" if seen is None else ": left as they are, right as the net sees them, augmented"
     figure.suptitle(f"training images{augmented}", fontsize=10)
     return figure
@@ -205,8 +207,3 @@ def augmented(augment: Callable[..., Any], divide_by: float, images: ImageSet) -
         torch.manual_seed(0)
         made, _ = augment(images.images.float() / divide_by, images.labels)
     return made * divide_by
-
-
-def _image(axes: Axes, pixels: Any, caption: str = "") -> None:
-    axes.imshow(pixels.squeeze().numpy(), cmap="gray_r", vmin=0, vmax=255)
-    axes.set_title(caption, fontsize=7, pad=2)

@@ -73,7 +73,8 @@ def test_a_run_says_who_taught_it(cli, tiny_overrides, tmp_path, capsys):
 )
 def test_a_teacher_that_saw_what_validates_or_is_tested_is_told(cli, tmp_path, capsys, donor, student, warned):
     write_folders(tmp_path / "pets", 200, (28, 28))
-    call = ["model=gap", "model.stages=[[2]]", "trainer=cpu", "data=folder", "data.root=pets", "debug=one_batch"]
+    call = ["model=gap", "model.stages=[[2]]", "trainer=cpu", "data=folder", "data.root=pets", "debug=one_batch",
+            "figures=false"]  # fmt: skip
     assert cli(*call, *donor, "hydra.run.dir=donor") == 0
     capsys.readouterr()
     assert cli(*call, *student, "teacher=donor", "hydra.run.dir=student") == 0

@@ -16,21 +16,42 @@ def test_the_right_half_is_augmented_and_no_random_number_is_used_up():
     before = torch.random.get_rng_state()
     figure = samples(images, ["shirt", "bag"], lambda chosen: augmented(noise, 255.0, chosen))
     assert torch.equal(before, torch.random.get_rng_state())
-    shown = np.array([axes.images[0].get_array()[0, 0] for axes in figure.axes]).reshape(2, 10)
+    [axes] = figure.axes
+    shown = np.asarray(axes.images[0].get_array())[14::31, 14::31]  # images of 28 pixels, 3 between
     assert shown[:, :5].tolist() == [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]
     assert (shown[:, 5:] > shown[:, :5]).all()
-    assert [text.get_text() for text in (*figure.axes[0].texts, *figure.axes[10].texts)] == ["shirt", "bag"]
-    plain = samples(images, ["shirt", "bag"])
-    assert len([axes for axes in plain.axes if axes.images]) == 12
+    assert [text.get_text() for text in axes.texts] == ["shirt", "bag"]
+    [plain] = samples(images, ["shirt", "bag"], each=7).axes
+    shown = np.asarray(plain.images[0].get_array())[14::31, 14::31]
+    assert shown.tolist() == [[0, 2, 4, 6, 8, 10, 0], [1, 3, 5, 7, 9, 11, 0]]
+
+
+def test_a_class_of_few_images_has_them_augmented_where_the_others_have_them():
+    images = ImageSet(torch.full((4, 1, 28, 28), 9, dtype=torch.uint8), torch.tensor([0, 0, 1, 3]))
+    [axes] = samples(images, ["a", "b", "c", "d"], lambda chosen: chosen.images + 1.0, each=4).axes
+    shown = np.asarray(axes.images[0].get_array())[14::31, 14::31]
+    assert shown.tolist() == [[9, 9, 10, 10], [9, 0, 10, 0], [0, 0, 0, 0], [9, 0, 10, 0]]
 
 
 def test_names_of_classes_do_not_run_into_each_other_above_the_mistakes():
-    images = ImageSet(torch.zeros(9, 1, 28, 28, dtype=torch.uint8), torch.arange(9))
-    wrong = [{"image": str(i), "label": str(i), "predicted": "9", "probability": "0.5"} for i in range(9)]
+    images = ImageSet(torch.zeros(19, 1, 28, 28, dtype=torch.uint8), torch.arange(19) % 9)
+    wrong = [{"image": str(i), "label": str(i % 9), "predicted": "9", "probability": "0.5"} for i in range(19)]
     figure = mistakes(images, wrong, "gap on FashionMNIST, seed 1", [f"Ankle boot {i}" for i in range(10)])
     figure.draw_without_rendering()
-    boxes = [axes.title.get_window_extent() for axes in figure.axes if axes.images]
-    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    [axes] = figure.axes
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 19
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    image_of = [axes.transData.transform((31 * (i % 10), axes.get_ylim()[0] - 28))[1] for i in range(10, 19)]
+    assert all(low <= box.y0 for box, low in zip(boxes[10:], image_of, strict=True))  # over its image, not on it
+
+
+def test_a_test_without_mistakes_has_a_picture_that_says_so():
+    images = ImageSet(torch.zeros(1, 1, 28, 28, dtype=torch.uint8), torch.zeros(1))
+    right = [{"image": "0", "label": "0", "predicted": "0", "probability": "1"}]
+    figure = mistakes(images, right, "gap")
+    assert "0 wrong of 1" in figure.get_suptitle()
+    assert not [axes for axes in figure.axes if axes.images or axes.axison]
 
 
 def test_no_accuracy_on_the_axis_is_rounded_to_all():
