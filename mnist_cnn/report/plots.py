@@ -162,10 +162,9 @@ def mistakes(
         placed = draw_tiled(axes, pixels, COLUMNS, above)
     for place, row in enumerate(shown):
         true, predicted = names[int(row["label"])], names[int(row["predicted"])]
-        caption = f"{true} → {predicted}  {float(row['probability']):.0%}"
-        if lines > 1:
-            caption = f"{true}\n→ {predicted}\n{float(row['probability']):.0%}"
-        axes.text(*placed.middle(*divmod(place, COLUMNS)), caption, ha="center", va="bottom", fontsize=7)
+        parts = [true, f"→ {predicted}", f"{float(row['probability']):.0%}"]
+        caption = "\n".join(parts) if lines > 1 else "{} {}  {}".format(*parts)
+        axes.text(*placed.caption(*divmod(place, COLUMNS)), caption, ha="center", va="bottom", fontsize=7)
     figure.suptitle(
         f"{title}\n{len(wrong):,} wrong of {len(predictions):,}"
         + (f", the {len(shown)} surest" if len(wrong) > len(shown) else "")

@@ -26,24 +26,26 @@ class Tiled:
     def top(self, row: int) -> int:
         return self.above + row * (self.above + self.height)
 
-    def middle(self, row: int, column: int) -> tuple[float, float]:
-        """Over an image, where a caption ends."""
+    def caption(self, row: int, column: int) -> tuple[float, float]:
+        """The lower middle of what is written over an image."""
         return self.left(column) + self.width / 2 - 0.5, self.top(row) - 1.5
 
 
 def draw_tiled(axes: Axes, rows: Sequence[Sequence[Tensor]], columns: int, above: float = GAP) -> Tiled:
-    """Draws rows of grey images of one size, (1, height, width) from 0 to 255.
+    """Draws rows of grey images, (1, height, width) from 0 to 255; those smaller than the largest in its middle.
 
     Args:
         rows: at least one has an image, and none more than there are columns.
         above: the space over each row, for captions; of an image's height.
     """
-    *_, height, width = next(tile for row in rows for tile in row).shape
+    height, width = (max(tile.shape[side] for row in rows for tile in row) for side in (-2, -1))
     placed = Tiled(height, width, math.ceil(above * height), math.ceil(GAP * width))
     canvas = np.zeros((placed.top(len(rows)) - placed.above, placed.left(columns) - placed.gap))
     for i, row in enumerate(rows):
         for j, tile in enumerate(row):
-            left, top = placed.left(j), placed.top(i)
-            canvas[top : top + height, left : left + width] = tile.squeeze().numpy()
+            pixels = tile.squeeze(0).numpy()
+            top = placed.top(i) + (height - pixels.shape[0]) // 2
+            left = placed.left(j) + (width - pixels.shape[1]) // 2
+            canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
     return placed

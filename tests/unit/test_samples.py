@@ -33,6 +33,14 @@ def test_a_class_of_few_images_has_them_augmented_where_the_others_have_them():
     assert shown.tolist() == [[9, 9, 10, 10], [9, 0, 10, 0], [0, 0, 0, 0], [9, 0, 10, 0]]
 
 
+def test_augmentation_that_crops_is_shown_in_the_middle():
+    images = ImageSet(torch.full((2, 1, 28, 28), 9, dtype=torch.uint8), torch.tensor([0, 1]))
+    [axes] = samples(images, ["a", "b"], lambda chosen: chosen.images[:, :, 2:-2, 3:-3] + 1.0, each=2).axes
+    cropped = np.asarray(axes.images[0].get_array())[3:31, 31:59]
+    assert (cropped[2:-2, 3:-3] == 10).all()
+    assert cropped.sum() == 10 * 24 * 22
+
+
 def test_names_of_classes_do_not_run_into_each_other_above_the_mistakes():
     images = ImageSet(torch.zeros(19, 1, 28, 28, dtype=torch.uint8), torch.arange(19) % 9)
     wrong = [{"image": str(i), "label": str(i % 9), "predicted": "9", "probability": "0.5"} for i in range(19)]
