@@ -4,7 +4,7 @@ A net that knows nothing of training is wrapped by `NetClassifier`: the keys of 
 are the net's own arguments; `num_classes` is both's where the net takes it.
 """
 
-import contextlib
+import copy
 import functools
 import inspect
 import json
@@ -111,28 +111,7 @@ def is_classifier(node: dict[str, Any]) -> bool:
 
 def try_module(node: dict[str, Any], classes: int | None) -> list[str]:
     """Builds the model without keeping it, and shows a net of somebody's own two blank images."""
-    return _try_module(json.dumps(node), classes or _classes_said(node))
-
-
-@kept_for_a_call(64)
-def _try_module(text: str, classes: int | None) -> list[str]:
-    node = json.loads(text)
-    found = problems_of(_show, node, classes, "meta")  # without memory
-    if found and not node["_target_"].startswith("mnist_cnn."):  # one of somebody's own may have to see numbers
-        return problems_of(_show, node, classes, "cpu")
-    return found
-
-
-def _show(node: dict[str, Any], classes: int | None, device: str) -> None:
-    with torch.device(device), isolate_rng(), quiet_libraries(), named("model", node, functools.partial(_advice, node)):
-        model = build_module(node, classes)
-        if isinstance(model, Classifier) and not (hasattr(model, "_rows") and isinstance(model.loss, str)):
-            rehearse(model, node.get("num_classes") or classes)
-
-
-def _advice(node: dict[str, Any], words: str) -> str:
-    grey = "channel" in words and node.get("adapt_input") is False
-    return "; model.adapt_input=true adapts the first convolution of a net for colour" if grey else ""
+    return _tried(json.dumps(node), classes or _classes_said(node))[1]
 
 
 def blank_module(node: dict[str, Any], classes: int | None, frozen: list[str] | None) -> pl.LightningModule | None:
@@ -144,7 +123,34 @@ def blank_module(node: dict[str, Any], classes: int | None, frozen: list[str] | 
     Raises:
         ConfigError: no such weights, or none left to train.
     """
-    return _blank_module(json.dumps([node, classes or _classes_said(node), frozen]))
+    model = _tried(json.dumps(node), classes or _classes_said(node))[0]
+    if model is not None and frozen is not None:
+        model = copy.deepcopy(model)
+        freeze(model, frozen)
+    return model
+
+
+@kept_for_a_call(8)  # the jobs of a sweep mostly have one net
+def _tried(text: str, classes: int | None) -> tuple[pl.LightningModule | None, list[str]]:
+    """What could be built, and what is wrong with it."""
+    node, built = json.loads(text), list[pl.LightningModule]()
+    problems = problems_of(_show, node, classes, "meta", built)  # without memory
+    if problems and not node["_target_"].startswith("mnist_cnn."):  # one of somebody's own may have to see numbers
+        problems = problems_of(_show, node, classes, "cpu", built)
+    return (built[0] if built else None), problems
+
+
+def _show(node: dict[str, Any], classes: int | None, device: str, built: list[pl.LightningModule]) -> None:
+    with torch.device(device), isolate_rng(), quiet_libraries(), named("model", node, functools.partial(_advice, node)):
+        model = build_module(node, classes)
+        built.append(model)
+        if isinstance(model, Classifier) and not (hasattr(model, "_rows") and isinstance(model.loss, str)):
+            rehearse(model, node.get("num_classes") or classes)
+
+
+def _advice(node: dict[str, Any], words: str) -> str:
+    grey = "channel" in words and node.get("adapt_input") is False
+    return "; model.adapt_input=true adapts the first convolution of a net for colour" if grey else ""
 
 
 def _classes_said(node: dict[str, Any]) -> int | None:
@@ -157,19 +163,6 @@ def _classes_said(node: dict[str, Any]) -> int | None:
             number = main.get("filters", main.get("units")) if isinstance(main, dict) else main
             return number if isinstance(number, int) else None
     return None
-
-
-@kept_for_a_call(8)  # the jobs of a sweep mostly have one net
-def _blank_module(text: str) -> pl.LightningModule | None:
-    node, classes, frozen = json.loads(text)
-    model = None
-    for device in ("meta", "cpu"):
-        with contextlib.suppress(Exception), torch.device(device), isolate_rng(), quiet_libraries():
-            model = build_module(node, classes)
-            break
-    if model is not None and frozen is not None:
-        freeze(model, frozen)
-    return model
 
 
 def _kind(target: Any) -> str | None:

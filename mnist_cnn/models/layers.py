@@ -30,6 +30,7 @@ ACTIVATIONS: dict[str, type[nn.Module] | None] = {
     "leaky_relu": nn.LeakyReLU, "none": None,
 }  # fmt: skip
 INITS = ("pytorch", "glorot_uniform")
+KEEP_SHAPE = ("batch_norm", "activation", "dropout", "squeeze_excite", "residual")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class _Builder:
             net.append(module)
             if kind in ("conv", "dense") and (after := _activation(follows, where)) is not None:
                 net.append(after)
-            shape = _output_shape(module, shape, where)
+            shape = shape if kind in KEEP_SHAPE else _output_shape(module, shape, where)
             counts = (0, 0) if id(module) in known else _counts(module)
             rows.append(LayerRow(f"{kind}_{i + 1}", type(module).__name__, shape, *counts))
         return net, shape, rows

@@ -238,8 +238,8 @@ def test_data_of_other_classes_are_refused(cli, tmp_path, capsys, monkeypatch):
     shutil.copy("run/checkpoints/last.ckpt", "lone.ckpt")
     monkeypatch.setattr(datamodule, "prepare", lambda *_: None)  # no MNIST is needed to refuse it
     reading = {evaluate.main: [], inspect.main: [], export.main: ["format=torch"]}
-    wrong = [f"data_root={name}" for name in ("fewer", "others", "more")]
-    calls = [(main, ["run_dir=run", root, *more]) for main, more in reading.items() for root in wrong]
+    calls = [(evaluate.main, ["run_dir=run", f"data_root={name}"]) for name in ("fewer", "more")]
+    calls += [(main, ["run_dir=run", "data_root=others", *more]) for main, more in reading.items()]
     calls += [(main, ["checkpoint=lone.ckpt", *more]) for main, more in [*reading.items(), (demo.main, [])]]
     capsys.readouterr()
     for main, arguments in calls:

@@ -22,7 +22,7 @@ def world(tmp_path_factory) -> World:
     return World.create(tmp_path_factory.mktemp("world"))
 
 
-@settings(ENDLESS, max_examples=50, derandomize=True, database=None, phases=[Phase.generate])
+@settings(ENDLESS, max_examples=20, derandomize=True, database=None, phases=[Phase.generate])
 @given(seed=st.integers(0, 2**32))
 def test_a_wrong_call_is_refused_well(world, seed):
     call = wrong_call(random.Random(seed), world)
