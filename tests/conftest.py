@@ -30,7 +30,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests that start processes come first: they wait for one another least then, and one worker's server forks for them
 # all. Many short ones come last: they are handed from one worker to the other.
-PROCESSES = ("test_sweep", "test_resume", "test_search", "test_reproduce", "test_jobs", "test_calls")
+PROCESSES = (
+    "test_sweep", "test_ray_sweep", "test_resume", "test_search", "test_reproduce", "test_jobs", "test_calls",
+    "test_data",
+)  # fmt: skip
 SHORT = ("test_conf", "test_refusals")
 
 

@@ -1,5 +1,7 @@
 """Every file under conf/ composes and is valid, and the facts of the published recipes hold."""
 
+import itertools
+
 import pytest
 
 from mnist_cnn import validate
@@ -12,6 +14,7 @@ CONF = config_dir()
 FOLDERS = {f.parent.relative_to(CONF).parts[0] for f in CONF.rglob("*.yaml") if f.parent != CONF}
 PLANNED = {f"experiment={entry.experiment}" for document in documents() for entry in document.entries}
 GROUPS = sorted(FOLDERS - {"hydra", "space"})  # space belongs to the search: test_search.py
+TOGETHER = ("optimizer", "scheduler", "augment", "metrics", "speed", "trainer")
 NEEDS = {
     "trainer=gpu": "no usable CUDA GPU",
     "data=common": "data: must be a mapping with a _target_; choose one of arrays, ",  # what the others have in common
@@ -37,12 +40,21 @@ def options() -> list[str]:
     return [option for option in found if option not in PLANNED]
 
 
-@pytest.mark.parametrize("option", options())
-def test_every_file_composes_and_is_valid(cli, capsys, option):
-    code = cli(option, "rehearse=false", main=validate.main)
+def calls() -> list[list[str]]:
+    """Each option alone, but those of groups that go with one another side by side."""
+    rest = [option for option in options() if option in NEEDS or option.partition("=")[0] not in TOGETHER]
+    groups = [[o for o in options() if o.partition("=")[0] == group and o not in NEEDS] for group in TOGETHER]
+    rows = itertools.zip_longest(*groups)
+    return [*([option] for option in rest), *([option for option in row if option] for row in rows)]
+
+
+@pytest.mark.parametrize("chosen", calls(), ids=" ".join)
+def test_every_file_composes_and_is_valid(cli, capsys, chosen):
+    code = cli(*chosen, "rehearse=false", main=validate.main)
     message = capsys.readouterr().err
     if code == 0:
         return
+    [option] = chosen
     group, _, name = option.partition("=")
     allowed = NEEDS.get(option, "")
     if group == "logger" and name in {package.lower() for package in LOGGER_PACKAGES.values()}:
