@@ -110,7 +110,7 @@ def is_classifier(node: dict[str, Any]) -> bool:
 
 
 def try_module(node: dict[str, Any], classes: int | None) -> list[str]:
-    """Builds the model without keeping it, and shows a net of somebody's own two blank images."""
+    """What is wrong with the model: it is built, and one of somebody's own net is shown two blank images."""
     return _tried(json.dumps(node), classes or _classes_said(node))[1]
 
 
