@@ -180,7 +180,7 @@ def samples(
     """The first training images of each class, a row for each.
 
     Args:
-        seen: what augmentation makes of them, (N, 1, 28, 28) from 0 to 255; the right half shows it, beside the left.
+        seen: what augmentation makes of them, (N, 1, 28, 28) from 0 to 255; the right half shows it.
     """
     figure = Figure(figsize=(0.7 * each, 0.72 * len(names)), layout="constrained")
     half = each if seen is None else each // 2
@@ -195,8 +195,12 @@ def samples(
     placed = draw_tiled(axes, rows, each)
     for label, name in enumerate(names):
         axes.text(-placed.gap, placed.top(label) + placed.height / 2, name, ha="right", va="center", fontsize=9)
-    augmented = "" if seen is None else ": left as they are, right as the net sees them, augmented"
-    figure.suptitle(f"training images{augmented}", fontsize=10)
+    if seen is not None:
+        axes.axvline(placed.left(half) - placed.gap / 2 - 0.5, color="0.6", linewidth=1)
+        for first, words in ((0, "as they are"), (half, "as the net sees them, augmented")):
+            middle = (placed.left(first) + placed.left(first + half) - placed.gap) / 2
+            axes.text(middle, -1, words, ha="center", va="bottom", fontsize=9)
+    figure.suptitle("training images", fontsize=10)
     return figure
 
 

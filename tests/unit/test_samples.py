@@ -20,8 +20,10 @@ def test_the_right_half_is_augmented_and_no_random_number_is_used_up():
     shown = np.asarray(axes.images[0].get_array())[14::31, 14::31]  # images of 28 pixels, 3 between
     assert shown[:, :5].tolist() == [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]
     assert (shown[:, 5:] > shown[:, :5]).all()
-    assert [text.get_text() for text in axes.texts] == ["shirt", "bag"]
+    texts = [text.get_text() for text in axes.texts]
+    assert texts == ["shirt", "bag", "as they are", "as the net sees them, augmented"]
     [plain] = samples(images, ["shirt", "bag"], each=7).axes
+    assert [text.get_text() for text in plain.texts] == ["shirt", "bag"]
     shown = np.asarray(plain.images[0].get_array())[14::31, 14::31]
     assert shown.tolist() == [[0, 2, 4, 6, 8, 10, 0], [1, 3, 5, 7, 9, 11, 0]]
 
