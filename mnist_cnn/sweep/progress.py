@@ -101,8 +101,9 @@ class SweepDisplay:
 
     def name(self, job: SweepJob) -> str:
         values, swept = job.values(), self.sweep.swept()
-        named = " ".join(f"{key}={short(values[key])}" for key in swept if key in values)
-        return named or " ".join(job.overrides)
+        shown = [f"{key}={values[key]}" for key in swept if key in values] or job.overrides  # all of the first trial
+        parts = (text.partition("=") for text in shown)
+        return " ".join(key + sign + short(value) for key, sign, value in parts)
 
     def _progress(self, job: SweepJob) -> Progress:
         now = self.sweep.progress(job)

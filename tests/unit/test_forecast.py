@@ -124,7 +124,7 @@ def test_a_search_names_its_best_trial_so_far(tmp_path, capsys):
     write_run(Run(tmp_path / "0"), trial.overrides, "completed", epochs=2, **facts)
     display.ended(trial, None)
     printed = capsys.readouterr().out
-    assert printed.startswith("trial 0 (model=gap optimizer.lr=0.01234567): completed, validation accuracy 90.00%")
+    assert printed.startswith("trial 0 (model=gap optimizer.lr=0.01235): completed, validation accuracy 90.00%")
     assert "; 1 of 3 trials ended, about 12 s left; best so far 90.00% (trial 0)" in printed
 
 
