@@ -177,5 +177,5 @@ def _names(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as file:
             return [name.removesuffix(".npy") for name in file.namelist()]
-    except (OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # as for its arrays
         raise DataError(f"{path}: no .npz file with `images` and `labels` ({error})") from error

@@ -210,6 +210,10 @@ def broken(root: Path, what: str) -> tuple[str, dict]:
         (root / "train.npz").write_text("hello")
     elif kind == "arrays":
         np.savez(root / "train.npz", **arrays)
+        if case == "a directory of another version":
+            content = bytearray((root / "train.npz").read_bytes())
+            content[content.index(b"PK\x01\x02") + 6] = 212
+            (root / "train.npz").write_bytes(content)
     return kind, settings
 
 
@@ -240,6 +244,9 @@ REFUSED = {
     "arrays: flat images": ["images have shape (60, 784)"],
     "arrays: objects": ["train.npz: images cannot be read"],
     "arrays: no archive": ["train.npz: no .npz file with `images` and `labels`"],
+    "arrays: a directory of another version": [
+        "train.npz: no .npz file with `images` and `labels` (zip file version 21.2)"
+    ],
     "arrays: a name too few": ["label 9; data.class_names has only 9 names"],
     "arrays: class without an image": ["no image of class 10, 'k'"],
     "arrays: imbalance for other classes": ["data.imbalance: 2 shares for 10 classes"],
