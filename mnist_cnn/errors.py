@@ -124,6 +124,12 @@ def in_one_line(error: BaseException) -> str:
     return f"{words} ({Path(own[-1].filename).name}, line {own[-1].lineno}: {own[-1].line})" if own else words
 
 
+def reader_words(error: Exception) -> str:
+    """What a reader of a damaged file says, which may quote all of its bytes."""
+    said = str(error).strip()
+    return shortened(said.splitlines()[0], quoted=False) if said else type(error).__name__
+
+
 def without_passwords(text: str) -> str:
     """A text in which URLs may stand."""
     text = re.sub(r"(//[^:/@\s]*):.*@", r"\1:***@", text)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from mnist_cnn.errors import RunError
+from mnist_cnn.errors import RunError, reader_words
 from mnist_cnn.files import require_file
 from mnist_cnn.runs.directory import Run, with_todays_keys
 from mnist_cnn.runs.settings import changed, lasting
@@ -28,7 +28,6 @@ PLAIN = re.compile(
     r"torch (\w+Storage|Size|device|b?float\d+\w*|u?int\d+|bool|complex\d+)|torch.storage UntypedStorage"
 )
 AT_MOST = 10  # times the bytes of the file: several views of the same ones
-SAID = 200  # characters of a reader's words
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -50,8 +49,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except RunError:
         raise
     except Exception as error:  # of a reader of damaged bytes, which has an error for every kind of damage
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{path}: damaged or not a checkpoint ({said[:SAID]})") from error
+        raise RunError(f"{path}: damaged or not a checkpoint ({reader_words(error)})") from error
     if not isinstance(state, dict):
         raise RunError(f"{path}: not a checkpoint: it holds a {type(state).__name__}")
     return state

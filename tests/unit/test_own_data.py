@@ -214,6 +214,10 @@ def broken(root: Path, what: str) -> tuple[str, dict]:
             content = bytearray((root / "train.npz").read_bytes())
             content[content.index(b"PK\x01\x02") + 6] = 212
             (root / "train.npz").write_bytes(content)
+        if case == "a name without an end":
+            content = bytearray((root / "train.npz").read_bytes())
+            content[26:28] = b"\xff\xff"
+            (root / "train.npz").write_bytes(content)
     return kind, settings
 
 
@@ -247,6 +251,7 @@ REFUSED = {
     "arrays: a directory of another version": [
         "train.npz: no .npz file with `images` and `labels` (zip file version 21.2)"
     ],
+    "arrays: a name without an end": ["train.npz: images cannot be read (File name in directory 'images.npy'"],
     "arrays: a name too few": ["label 9; data.class_names has only 9 names"],
     "arrays: class without an image": ["no image of class 10, 'k'"],
     "arrays: imbalance for other classes": ["data.imbalance: 2 shares for 10 classes"],
@@ -262,6 +267,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, what):
     for words in REFUSED[what]:
         assert words in str(error.value)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 600
 
 
 @pytest.mark.parametrize("data", [(1, 2, 3), "text", (np.zeros((3, 28, 28)), ["a", "b", "c"])])
