@@ -111,7 +111,12 @@ def is_classifier(node: dict[str, Any]) -> bool:
 
 def try_module(node: dict[str, Any], classes: int | None) -> list[str]:
     """What is wrong with the model: it is built, and one of somebody's own net is shown two blank images."""
-    return _tried(json.dumps(node), classes or _classes_said(node))[1]
+    return _problems(json.dumps(node), classes or _classes_said(node))
+
+
+@kept_for_a_call(64)  # a few words, where a net may be large
+def _problems(text: str, classes: int | None) -> list[str]:
+    return _tried(text, classes)[1]
 
 
 def blank_module(node: dict[str, Any], classes: int | None, frozen: list[str] | None) -> pl.LightningModule | None:
@@ -146,6 +151,7 @@ def _show(node: dict[str, Any], classes: int | None, device: str, built: list[pl
         built.append(model)
         if isinstance(model, Classifier) and not (hasattr(model, "_rows") and isinstance(model.loss, str)):
             rehearse(model, node.get("num_classes") or classes)
+            model.train()
 
 
 def _advice(node: dict[str, Any], words: str) -> str:

@@ -61,6 +61,7 @@ def test_a_run_says_who_taught_it(cli, tiny_overrides, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("donor", "students"),
     [
+        # where nothing validates, the test images are the same
         ([], {"": False, "data.validation_size=0": False, "data.validate_on=test": False}),
         (["data.test_share=0"], {"": True, "data.validation_size=0": True}),
         (["data.split_seed=5"], {"": True, "data.validation_size=0": True, "data.validate_on=test": True}),

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from mnist_cnn.config import checks
+from mnist_cnn.config import checks, module
 from mnist_cnn.config.call import Call
 
 
@@ -27,6 +27,14 @@ def test_a_recipe_is_tried_once_for_all_its_seeds_and_again_by_the_next_call(bui
     call.jobs()
     assert len(built) == 4
     assert gc.isenabled()
+
+
+def test_nets_that_take_turns_are_built_once_each(monkeypatch):
+    build, count = module.build_module, []
+    monkeypatch.setattr(module, "build_module", lambda *given: [count.append(given), build(*given)][1])
+    widths = ",".join(str(width) for width in range(4, 14))
+    assert len(Call(["model=small", "seed=1,2", f"model.width={widths}"], multirun=True).jobs()) == 20
+    assert len(count) == 10
 
 
 def test_what_is_wrong_with_one_value_is_said_of_its_jobs_alone():
