@@ -61,7 +61,7 @@ def draw(root: Path, target: Path) -> None:
     axes.set_title("MNIST, test images read once: mean over seeds, lowest to highest", fontsize=11)
     axes.grid(alpha=0.3)
     by_label = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    axes.legend(by_label.values(), by_label.keys(), loc="lower right", fontsize=9)
+    figure.legend(by_label.values(), by_label.keys(), loc="outside lower center", ncols=len(by_label), fontsize=9)
     write_names(axes, bars, names)
     figure.savefig(target, dpi=130, metadata={"Software": None})  # else matplotlib writes its version
 

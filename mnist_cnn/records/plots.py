@@ -51,6 +51,8 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
             axes.plot(x, accuracy, **hollow, label="of others, by rules of their own")
         places = [x for x, _ in [*marks.values(), *apart, *told]]
         axes.margins(y=0.15)  # room for the numbers
+        lowest = min(seeds.accuracy.mean - (seeds.accuracy.half_width or 0.0) for _, seeds in marks.values())
+        axes.set_ylim(bottom=max(axes.get_ylim()[0], min(LEAST, lowest) - 0.2))  # wide intervals of others end there
         axes.set_xscale("log")
         set_ticks(axes.xaxis, min(places) / 1.5, max(places) * 1.5, "{:,.0f}")
         axes.set_xlabel(label)
@@ -58,7 +60,7 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
         axes.set_title("Mean over seeds, with its 95 % interval", fontsize=11)
         axes.grid(alpha=0.3)
         named = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-        axes.legend(named.values(), named.keys(), loc="lower right", fontsize=9)
+        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=len(named), fontsize=8)
         figure.savefig(book / f"{name}.png", dpi=110, metadata=UNDATED)
 
 
