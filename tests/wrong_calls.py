@@ -239,7 +239,7 @@ def wrong_option(chance: random.Random, world: World) -> WrongCall:
     arguments = shlex.split(line)
     extra = ["data=custom", f"data.root={world.root}", "trainer=cpu"] if module == "search" else []
     named = [part for text in arguments for part in re.split(r"[=\[\],]", text) if part]
-    path = f"mnist_cnn.{module}" + ".__main__" * (module not in ("evaluate", "demo"))
+    path = f"mnist_cnn.{module}" + ".__main__" * (module != "evaluate")
     return WrongCall(
         f"option of {module}",
         path,
