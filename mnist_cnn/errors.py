@@ -115,19 +115,13 @@ def shortened(value: Any, longest: int = SHOWN, quoted: bool = True) -> str:
 
 
 def in_one_line(error: BaseException) -> str:
-    """What an error says, with the place in the user's own code where there is one."""
+    """What an error says, which may quote a whole file, with the place in the user's own code where there is one."""
     said = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
     words = shortened(said.splitlines()[0], quoted=False) if said else type(error).__name__
     if isinstance(error, LookupError):  # they say no more than what was looked for
         words = f"{type(error).__name__}: {words}"
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame)]
     return f"{words} ({Path(own[-1].filename).name}, line {own[-1].lineno}: {own[-1].line})" if own else words
-
-
-def reader_words(error: Exception) -> str:
-    """What a reader of a damaged file says, which may quote all of its bytes."""
-    said = str(error).strip()
-    return shortened(said.splitlines()[0], quoted=False) if said else type(error).__name__
 
 
 def without_passwords(text: str) -> str:

@@ -110,7 +110,7 @@ def is_classifier(node: dict[str, Any]) -> bool:
 
 
 def try_module(node: dict[str, Any], classes: int | None) -> list[str]:
-    """What is wrong with the model: it is built, and one of somebody's own net is shown two blank images."""
+    """What is wrong with the model: it is built, and a net of somebody's own is shown two blank images."""
     return _problems(json.dumps(node), classes or _classes_said(node))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mnist_cnn.data.own import Labels, OwnDataModule, Split
 from mnist_cnn.data.picture import to_28
-from mnist_cnn.errors import DataError, reader_words
+from mnist_cnn.errors import DataError, in_one_line
 from mnist_cnn.files import require_file, write_atomically
 
 # Names of images and labels within a file: of a file for one split, and of one for both, as Keras has it.
@@ -52,7 +52,7 @@ class ArraysDataModule(OwnDataModule):
         except DataError:
             raise
         except Exception as error:  # of a reader of damaged bytes, which has an error for every kind of damage
-            raise DataError(f"{path}: {found} cannot be read ({reader_words(error)})") from error
+            raise DataError(f"{path}: {found} cannot be read ({in_one_line(error)})") from error
 
     def labels(self, split: Split) -> Labels | None:
         where, found = str(self.path_of(split)), self.array(split, LABELS[split])
@@ -177,4 +177,4 @@ def _names(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as file:
             return [name.removesuffix(".npy") for name in file.namelist()]
     except Exception as error:  # as for its arrays
-        raise DataError(f"{path}: no .npz file with `images` and `labels` ({reader_words(error)})") from error
+        raise DataError(f"{path}: no .npz file with `images` and `labels` ({in_one_line(error)})") from error

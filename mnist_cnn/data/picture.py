@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mnist_cnn.data.images import SIDE
 from mnist_cnn.data.photo import prepare_photo
-from mnist_cnn.errors import DataError, reader_words
+from mnist_cnn.errors import DataError, in_one_line
 from mnist_cnn.files import require_file
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def open_picture(source: Path | bytes, where: str) -> Opened:
     except UnidentifiedImageError:
         raise DataError(f"{where}: not a picture that can be read (of no kind that is known)") from None
     except Exception as error:  # of Pillow's readers, of which each has errors of its own for damaged bytes
-        raise DataError(f"{where}: not a picture that can be read ({reader_words(error)})") from error
+        raise DataError(f"{where}: not a picture that can be read ({in_one_line(error)})") from error
 
 
 def prepare(picture: Image.Image, preparation: Preparation) -> np.ndarray:

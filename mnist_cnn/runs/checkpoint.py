@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from mnist_cnn.errors import RunError, reader_words
+from mnist_cnn.errors import RunError, in_one_line
 from mnist_cnn.files import require_file
 from mnist_cnn.runs.directory import Run, with_todays_keys
 from mnist_cnn.runs.settings import changed, lasting
@@ -49,7 +49,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except RunError:
         raise
     except Exception as error:  # of a reader of damaged bytes, which has an error for every kind of damage
-        raise RunError(f"{path}: damaged or not a checkpoint ({reader_words(error)})") from error
+        raise RunError(f"{path}: damaged or not a checkpoint ({in_one_line(error)})") from error
     if not isinstance(state, dict):
         raise RunError(f"{path}: not a checkpoint: it holds a {type(state).__name__}")
     return state
