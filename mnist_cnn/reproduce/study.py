@@ -141,19 +141,19 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def chosen(names: Sequence[str], among: list[Document]) -> list[Entry]:
-    """Entries of the named documents (`ablation`) and entries (`ablation/baseline`); all for no name.
+    """Entries of the named documents (`ablation`) and entries (`ablation/baseline` or `baseline`); all for no name.
 
     Raises:
         ConfigError: a name that is neither.
     """
     entries = [entry for document in among for entry in document.entries]
-    allowed = [document.name for document in among] + [entry.key for entry in entries]
+    allowed = [document.name for document in among] + [name for entry in entries for name in (entry.key, entry.name)]
     problems = [
         f"{name}: no such document or experiment{nearest(name, allowed)}" for name in names if name not in allowed
     ]
     if problems:
         raise ConfigError(problems)
-    return [entry for entry in entries if not names or {entry.key, entry.document} & set(names)]
+    return [entry for entry in entries if not names or {entry.document, entry.key, entry.name} & set(names)]
 
 
 def plan(entries: list[Entry], seeds: int | None, protocol: str | None) -> list[StudyRun]:

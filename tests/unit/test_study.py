@@ -31,6 +31,16 @@ def test_the_plan_has_enough_seeds_and_the_documents_nets_under_both_protocols()
     assert [(run.protocol, run.seed) for run in runs] == sorted((run.protocol, run.seed) for run in runs)
 
 
+def test_an_experiment_is_named_with_its_document_or_without():
+    every = documents()
+    assert [entry.key for entry in chosen(["model_2"], every)] == ["five_models/model_2"]
+    assert chosen(["five_models/model_2"], every) == chosen(["model_2", "five_models/model_2"], every)
+    names = [entry.name for document in every for entry in document.entries]
+    assert len(set(names) - {document.name for document in every}) == len(names)  # so that none means two
+    with pytest.raises(ConfigError, match=r"modle_2: no such document or experiment; did you mean 'model_2'\?"):
+        chosen(["modle_2"], every)
+
+
 def test_equal_nets_share_a_digest_and_protocols_do_not():
     runs = plan(chosen(["sigmoid", "five_models/model_5"], documents()), 1, None)
     digests = {run.path: run.digest for run in runs}
