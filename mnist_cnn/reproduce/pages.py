@@ -66,9 +66,33 @@ def overview(table: Table, verdicts: Verdicts) -> str:
     entries = [entry for document, _ in table for entry in document.entries]
     chosen = [f"- `{entry.key}`: {entry.chosen}." for entry in entries if entry.chosen]
     parts = [markdown_table(lines)]
+    if told := seeds_missing(table):
+        parts += ["## Seeds that are missing", "\n".join(told)]
     if chosen:
         parts += ["## Chosen where a document is silent", "\n".join(chosen)]
     return "\n\n".join(parts) + "\n"
+
+
+def seeds_missing(table: Table) -> list[str]:
+    """What is planned and not there yet, by how many seeds are there of how many."""
+    there = {(row.entry.key, row.protocol): len(row.runs) for _, rows in table for row in rows}
+    entries = [entry for document, _ in table for entry in document.entries]
+    kinds = {
+        "By the documents' protocol": ("document", [entry for entry in entries if not entry.probe]),
+        "Held out": ("holdout", [entry for entry in entries if not entry.probe]),
+        "Probes": ("document", [entry for entry in entries if entry.probe]),
+    }
+    lines = []
+    for kind, (protocol, planned) in kinds.items():
+        short: dict[tuple[int, int], list[str]] = {}
+        for entry in planned:
+            n, wanted = there.get((entry.key, protocol), 0), entry.planned(protocol)
+            if n < wanted:
+                short.setdefault((n, wanted), []).append(f"`{entry.name}`")
+        told = [f"{n} of {wanted}: {', '.join(short[n, wanted])}" for n, wanted in sorted(short, reverse=True)]
+        if told:
+            lines.append(f"- {kind}: {'; '.join(told)}.")
+    return lines
 
 
 def changes(table: Table, verdicts: Verdicts) -> str:

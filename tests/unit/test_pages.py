@@ -50,7 +50,9 @@ def test_pages_hold_the_figures_of_the_files(tmp_path):
         assert f"figures/{name}.png" in page
     assert "`baseline`, n = 2: outside the 95 % interval for one more seed: 0, right." in page
     assert "| baseline | 3 |  | 0.2000 ± 0.0000 | 0.0277 | 0.2000 ± 0.0000 | 0.2000–0.2000 |" in page
-    assert "| 003: Ablation | 0 | 0 | 0 | 1 | 0 | 0 | 0.8 |" in (tmp_path / "pages" / "README.md").read_text()
+    overview = (tmp_path / "pages" / "README.md").read_text()
+    assert "| 003: Ablation | 0 | 0 | 0 | 1 | 0 | 0 | 0.8 |" in overview
+    assert "- By the documents' protocol: 2 of 5: `baseline`.\n- Held out: 1 of 3: `baseline`.\n" in overview
     head, first, *_ = (tmp_path / "pages/summary.csv").read_text().splitlines()
     values = dict(zip(head.split(","), first.split(","), strict=True))
     assert (values["verdict"], float(values["acc_mean"]), values["n"]) == ("undecided", pytest.approx(0.991), "2")
