@@ -10,8 +10,8 @@ the page that compares them.
 
   python -m mnist_cnn.reproduce                            all: many hours
   python -m mnist_cnn.reproduce ablation seeds=3 jobs=2    one document
-  python -m mnist_cnn.reproduce baseline                   one experiment; or with
-                                                           its document: ablation/baseline
+  python -m mnist_cnn.reproduce baseline                   one experiment, as
+                                                           ablation/baseline
   python -m mnist_cnn.reproduce pages                      the pages alone
   python -m mnist_cnn.reproduce check                      what does not stand
 

@@ -22,8 +22,8 @@ from omegaconf import DictConfig
 
 from mnist_cnn import cli
 from mnist_cnn.config.build import build_model
+from mnist_cnn.config.command_line import search_overrides
 from mnist_cnn.config.compose import compose_run
-from mnist_cnn.config.help import help_text
 from mnist_cnn.config.metrics import OURS
 from mnist_cnn.config.python_values import command, quoted
 from mnist_cnn.errors import ConfigError, RunError
@@ -134,7 +134,9 @@ def trained_parameters(cfg: DictConfig) -> int:
 
 def main() -> None:
     with cli.user_errors(trains=True):
-        sys.exit(search(*read_settings(cli.arguments(help_text("search", USAGE)))))
+        overrides = search_overrides(cli.arguments(), USAGE)
+        if overrides is not None:
+            sys.exit(search(*read_settings(overrides)))
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ import yaml
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from mnist_cnn.config.call import without_use
+from mnist_cnn.config.call import Call, without_use
 from mnist_cnn.config.compose import compose_named, compose_run, line, parse
 from mnist_cnn.config.module import is_classifier
 from mnist_cnn.config.place import config_dir
 from mnist_cnn.config.protocol import no_validation
 from mnist_cnn.config.schema import ROOT_KEYS, find_problems
 from mnist_cnn.config.tiny import is_tiny
-from mnist_cnn.errors import ConfigError, RunError, without_passwords
+from mnist_cnn.errors import ConfigError, RunError, nearest, without_passwords
 from mnist_cnn.files import locked, require_folder, write_atomically
 from mnist_cnn.runs.directory import dated
 from mnist_cnn.runs.layout import CONFIG, PLAN
@@ -58,7 +58,12 @@ def _read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
     if problems := [_one_value(o) for o in parsed if o.is_sweep_override()]:
         raise ConfigError(problems)
     own = [line(o) for o in parsed if o.key_or_group.split(".")[0] in KEYS]
-    settings = ["space=none" if text == "space=null" else text for text in own]
+    folders = [line(o) for o in parsed if o.key_or_group == "hydra.searchpath"]
+    spaces = Call(folders).options("space")
+    chosen = [o for o in parsed if o.key_or_group == "space" and isinstance(o.value(), str)]
+    if unknown := [f"{line(o)}: no such space{nearest(o.value(), spaces)}" for o in chosen if o.value() not in spaces]:
+        raise ConfigError(unknown)
+    settings = [*folders, *("space=none" if text == "space=null" else text for text in own)]
     cfg = compose_named("search", [f"++{text.lstrip('+')}" if text.startswith("space.") else text for text in settings])
     plain: Any = OmegaConf.to_container(cfg)
     problems = [wrong for key, hint in KEYS.items() if (wrong := problem(key, plain[key], hint))]

@@ -14,5 +14,5 @@ Searches for the values with the best validation accuracy, by Optuna.
   python -m mnist_cnn.sweep runs/search/TIME           the summary again
   optuna-dashboard sqlite:///runs/search/TIME/study.db in a browser
 
-It takes the values below, and all values of python -m mnist_cnn.train; in place
-of --config-dir 'hydra.searchpath=[file:///the/full/path/of/myconf]'."""
+It takes the values below, and all values of python -m mnist_cnn.train;
+--config-dir=FOLDER adds configuration files of your own, spaces too."""

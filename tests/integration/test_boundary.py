@@ -22,7 +22,7 @@ REFUSED = {
         for group in ("model", "optimizer", "scheduler", "data", "augment", "trainer", "callbacks", "logger", "metrics")
     },
     "no experiment": (validate, ["experiment=null"], ["experiment=null: no such experiment; leave it out"]),
-    "no such space": (search, ["space=nnoe"], ["space/nnoe"]),
+    "no such space": (search, ["space=nnoe"], ["space=nnoe: no such space; did you mean 'none'?"]),
     "no number of epochs": (validate, ["~trainer.max_epochs"], ["trainer.max_epochs: missing"]),
     "no precision": (validate, ["~trainer.precision"], ["trainer.precision: missing"]),
     "no accelerator": (validate, ["~trainer.accelerator"], ["trainer.accelerator: missing"]),

@@ -52,6 +52,24 @@ def test_it_keeps_every_trial_and_goes_on_where_it_stopped(cli, tiny_overrides, 
     assert len(Sweep.load(folder).jobs) == 3
 
 
+def test_a_space_and_an_optimizer_of_ones_own_lie_in_a_config_dir(cli, tiny_overrides, tmp_path, capsys):
+    for name, text in {
+        "space/mine": "optimizer: {momentum: {low: 0.85, high: 0.86}}",
+        "optimizer/mine": "_target_: torch.optim.SGD\n_partial_: true\nlr: 0.01\nmomentum: 0.9",
+    }.items():
+        file = tmp_path / f"myconf/{name}.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    own = ["--config-dir", str(tmp_path / "myconf"), "model=sequential", "space=mine", "optimizer=mine"]
+    assert cli(*own, "trainer.max_epochs=1", "trials=1", *tiny_overrides, main=search.main) == 0
+    [trial] = trials_of(only(tmp_path))
+    assert 0.85 <= trial.params["optimizer.momentum"] <= 0.86
+    assert cli(*own[2:], "trials=1", *tiny_overrides, main=search.main) == 2
+    assert "space=mine: no such space; " in capsys.readouterr().err
+    assert cli("--config-dir=nowhere", "trials=1", main=search.main) == 2
+    assert "--config-dir nowhere: no such folder" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_killed_search_continues_its_half_done_trial(tiny_overrides, tmp_path):
     call = ["model=sequential", "trainer.max_epochs=20", "jobs=1", "space.data=null", "trials=2", "prune=false",
