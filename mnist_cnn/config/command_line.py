@@ -35,17 +35,18 @@ def training_call(given: Sequence[str], header: str | None = None) -> Call | Non
     return None if found is None else Call(found.overrides, found.multirun, found.config_dir)
 
 
-def search_overrides(given: Sequence[str], header: str) -> list[str] | None:
-    """What a search is told, `--config-dir` as an override; None after a question, which has been answered.
+def search_overrides(given: Sequence[str]) -> list[str]:
+    """What a search is told, `--config-dir` as an override.
+
+    It answers no question of Hydra, which knows one configuration: a search has its own and that of training.
 
     Raises:
         ConfigError: an option that does not exist, or no such folder.
     """
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd")
-    found = parser.answered(given, "search", header)
-    if found is None:
-        return None
+    parser.add_argument("overrides", nargs="*")
+    found = parser.parse_intermixed_args(given)
     folders = [text for text in found.overrides if text.startswith("hydra.searchpath=")]
     others = [text for text in found.overrides if text not in folders]
     return [*others, *Call(folders, extra_dir=found.config_dir).searchpath()]

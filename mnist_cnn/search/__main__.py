@@ -24,6 +24,7 @@ from mnist_cnn import cli
 from mnist_cnn.config.build import build_model
 from mnist_cnn.config.command_line import search_overrides
 from mnist_cnn.config.compose import compose_run
+from mnist_cnn.config.help import help_text
 from mnist_cnn.config.metrics import OURS
 from mnist_cnn.config.python_values import command, quoted
 from mnist_cnn.errors import ConfigError, RunError
@@ -134,9 +135,8 @@ def trained_parameters(cfg: DictConfig) -> int:
 
 def main() -> None:
     with cli.user_errors(trains=True):
-        overrides = search_overrides(cli.arguments(), USAGE)
-        if overrides is not None:
-            sys.exit(search(*read_settings(overrides)))
+        given = cli.arguments(help_text("search", USAGE))
+        sys.exit(search(*read_settings(search_overrides(given))))
 
 
 if __name__ == "__main__":

@@ -68,6 +68,8 @@ def test_a_space_and_an_optimizer_of_ones_own_lie_in_a_config_dir(cli, tiny_over
     assert "space=mine: no such space; " in capsys.readouterr().err
     assert cli("--config-dir=nowhere", "trials=1", main=search.main) == 2
     assert "--config-dir nowhere: no such folder" in capsys.readouterr().err
+    assert cli("--cfg", "job", main=search.main) == 2
+    assert "unrecognized arguments: --cfg; settings are key=value" in capsys.readouterr().err
 
 
 @pytest.mark.slow
