@@ -11,7 +11,15 @@ from mnist_cnn.records.entries import published, records
 from mnist_cnn.records.missed import Missed, draw_missed, missed_by_all
 from mnist_cnn.records.plots import draw
 from mnist_cnn.records.seeds import TEST_IMAGES, Seeds
-from mnist_cnn.records.tables import asked_otherwise, best_of_each_budget, checks, elsewhere_table, prices, story
+from mnist_cnn.records.tables import (
+    asked_otherwise,
+    best_of_each_budget,
+    checks,
+    elsewhere_table,
+    fitted,
+    prices,
+    story,
+)
 from mnist_cnn.report.text import markdown_table
 from mnist_cnn.reproduce.pages import refresh
 from mnist_cnn.reproduce.plots import UNDATED
@@ -26,7 +34,8 @@ def write_book(results: Path, book: Path, pictures: bool = True) -> None:
     write_choosing(results, book)
     found = {one.number: Seeds.of_record(one, results) for one in records()}
     parts = ["## Records", best_of_each_budget(found), "## In the order in which they were set", story(found)]
-    parts += ["## What they take", prices(found), "## Asked otherwise", asked_otherwise(found)]
+    parts += ["## What they take", prices(found), "## What they fit", fitted(found)]
+    parts += ["## Asked otherwise", asked_otherwise(found)]
     on_others = elsewhere_table(results)
     parts += ["## On other images", on_others] if on_others else []
     parts += ["## To check them", checks(found)]

@@ -68,6 +68,18 @@ def prices(found: Found) -> str:
     return _table(["trained parameters", "all stored numbers", "multiply-adds", "training seconds"], line, found)
 
 
+def fitted(found: Found) -> str:
+    """How far a net fits the images that it was trained on better than others; nothing of ensembles."""
+
+    def line(one: RecordEntry, seeds: Seeds) -> list[str]:
+        if one.members > 1:
+            return []
+        seen = Spread.of(list(seeds.of("train/acc").values())).in_percent
+        return [f"{seen.text(3)} %", f"{seeds.accuracy.text(3)} %", f"{seen.mean - seeds.accuracy.mean:+.2f}"]
+
+    return _table(["training images, distorted", "test images", "difference"], line, found)
+
+
 def asked_otherwise(found: Found) -> str:
     """All nets of a record together, and each by several views of an image; those whose answers are kept."""
 
