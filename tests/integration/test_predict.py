@@ -205,7 +205,8 @@ UNREADABLE = {
 }  # fmt: skip
 REFUSED = {
     "no picture": ([], "name pictures"),
-    "no run": (["run_dir=nowhere"], "nowhere: not a run directory"),
+    "no run": (["run_dir=nowhere"], "nowhere: not a run directory (no config.yaml)\n"),
+    "no net": (["run_dir=techer_1"], "techer_1: not a run directory (no config.yaml); did you mean 'teacher_1'?"),
     "a file for a run": (["run_dir=three.png"], "three.png: a file"),
     "no checkpoint": (["checkpoint=gone.ckpt"], "gone.ckpt: no such checkpoint"),
     "a picture for a checkpoint": (["checkpoint=three.png"], "three.png: damaged or not a checkpoint"),
