@@ -16,12 +16,12 @@ from mnist_cnn.config.instantiate import build, problems_of
 from mnist_cnn.config.memory import check_sizes
 from mnist_cnn.config.metrics import OURS, try_metrics
 from mnist_cnn.config.module import blank_module, is_classifier, try_module
-from mnist_cnn.config.place import NETS
+from mnist_cnn.config.place import NETS, net_meant
 from mnist_cnn.config.protocol import check_protocol, classes_of, no_validation
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.tried import kept_for_a_call
 from mnist_cnn.config.tries import try_augmentation, try_callbacks, try_mixed_labels, try_optimizer
-from mnist_cnn.errors import ConfigError, closest, nearest
+from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.models.layers import CLASSES
 from mnist_cnn.values import problem
 
@@ -92,11 +92,7 @@ def _check_model(tree: dict[str, Any]) -> list[str]:
 def _check_teacher(teacher: str | list[str] | None, loss: Any) -> list[str]:
     names = [teacher] if isinstance(teacher, str) else teacher or []
     lost = [name for name in names if not (NETS / name).is_dir() and not Path(name).exists()]
-    near = [closest(name, [net.name for net in NETS.iterdir()]) for name in lost]
-    problems = [
-        f"teacher = {name!r}: no such run directory or checkpoint" + (f"; did you mean {net!r}?" if net else "")
-        for name, net in zip(lost, near, strict=True)
-    ]
+    problems = [f"teacher = {name!r}: no such run directory or checkpoint{net_meant(name)}" for name in lost]
     if names and isinstance(loss, dict):
         problems.append(f"teacher: its answers are probabilities; with {_named(loss)} it must be null")
     return problems

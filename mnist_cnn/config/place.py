@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from mnist_cnn.errors import closest
+
 PACKAGE = Path(__file__).parent.parent
 NETS = PACKAGE / "nets"  # trained ones, with the package
 
@@ -17,6 +19,12 @@ def config_dir() -> Path:
 def is_group(key: str) -> bool:
     """Whether files of a folder there are chosen by it."""
     return (config_dir() / key).is_dir()
+
+
+def net_meant(name: str) -> str:
+    """The end of a message about a net that is not there: the one of the package that is most like it, if any is."""
+    near = closest(name, [folder.name for folder in NETS.iterdir()])
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def import_from(folders: Iterable[str | Path]) -> None:

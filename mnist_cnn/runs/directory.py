@@ -16,15 +16,14 @@ from yaml import YAMLError
 
 from mnist_cnn.config.build import with_defaults
 from mnist_cnn.config.compose import searched
-from mnist_cnn.config.place import import_from
+from mnist_cnn.config.place import import_from, net_meant
 from mnist_cnn.config.schema import ROOT_KEYS
 from mnist_cnn.config.signatures import check_keys
-from mnist_cnn.errors import ConfigError, RunError, closest
+from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.files import LOCK, read_yaml, remove_partial_files, write_atomically
 from mnist_cnn.runs.earlier import with_present_names
 from mnist_cnn.runs.layout import Layout
 from mnist_cnn.runs.record import Record
-from mnist_cnn.runs.shipped import shipped
 
 RUN_VARIABLE = "MNIST_CNN_RUN"  # tells the further processes of a training (DDP) which run it is
 # What every saved configuration has: enough to be read. Whether it can be trained is for validation to say.
@@ -71,8 +70,7 @@ class Run(Layout):
             RunError: no run, or a file that cannot be read.
         """
         if not self.config_file.exists():
-            near = None if self.path.exists() else closest(self.path.name, shipped(), cutoff=0.7)
-            hint = f"; did you mean {near!r}?" if near else ""
+            hint = "" if self.path.exists() else net_meant(self.path.name)
             raise RunError(f"{self.path}: not a run directory (no config.yaml){hint}")
         self.find_classes()
         problems = _problems(read_yaml(self.config_file, RunError))
