@@ -25,15 +25,19 @@ Found = Mapping[int, Seeds]
 
 
 def best_of_each_budget(found: Found) -> str:
-    """The record that stands: the best mean of those that have all their seeds."""
-    lines = [["budget", "record", *ACCURACY, "trained parameters"]]
+    """The record that stands: the best mean of those that have all their seeds, which chance may have made."""
+    lines = [["budget", "record", *ACCURACY, "trained parameters", "better than the record before"]]
     for budget in budgets():
         own = [one for one in records() if fits(one, budget, found) and found[one.number].complete]
         if not own:
-            lines.append([budget, "none yet", "", "", "", ""])
+            lines.append([budget, "none yet", "", "", "", "", ""])
             continue
         best = max(own, key=lambda one: found[one.number].accuracy.mean)
-        lines.append([budget, f"{best.number}", *_accuracy(found[best.number]), f"{found[best.number].parameters:,}"])
+        seeds, before = found[best.number], _from_before(best, found)
+        better = "the first"
+        if before:
+            better = f"{'yes' if before.found else 'not shown'}, p {words(before, before.p)[-1]} from {best.against}"
+        lines.append([budget, f"{best.number}", *_accuracy(seeds), f"{seeds.parameters:,}", better])
     return markdown_table(lines)
 
 
@@ -49,11 +53,11 @@ def story(found: Found) -> str:
     """All records, and how far each is from the one before."""
 
     def line(one: RecordEntry, seeds: Seeds) -> list[str]:
-        if one.against is None or not found[one.against].runs:
-            return [one.date, one.budget, *_accuracy(seeds), one.changed, "", ""]
-        compared = Difference.of(found[one.against].accuracies, seeds.accuracies, TEST_IMAGES)
-        value, interval, p = words(compared, compared.p)
-        return [one.date, one.budget, *_accuracy(seeds), one.changed, f"{value} ({interval}) from {one.against}", p]
+        start, before = [one.date, one.budget, *_accuracy(seeds), one.changed], _from_before(one, found)
+        if before is None:
+            return [*start, "", ""]
+        value, interval, p = words(before, before.p)
+        return [*start, f"{value} ({interval}) from {one.against}", p]
 
     return _table(["date", "budget", *ACCURACY, "what changed", "from the record before", "p"], line, found)
 
@@ -122,6 +126,12 @@ def _table(columns: Sequence[str], line: Callable[[RecordEntry, Seeds], list[str
     """A line for each record that has run; none where it has nothing to say."""
     told = [(one.number, line(one, found[one.number])) for one in records() if found[one.number].accuracies]
     return markdown_table([["record", *columns], *([str(number), *cells] for number, cells in told if cells)])
+
+
+def _from_before(one: RecordEntry, found: Found) -> Difference | None:
+    if one.against is None or not found[one.against].runs:
+        return None
+    return Difference.of(found[one.against].accuracies, found[one.number].accuracies, TEST_IMAGES)
 
 
 def _accuracy(seeds: Seeds) -> list[str]:
