@@ -100,11 +100,15 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if data.test_images == "unlabelled":
         log.info(f"the test images have no labels; their predicted classes are in {write_submission(run, model, data)}")
         return {}
+    nothing = RunError(f"{run.path}: the data have no test images")
     if data.test_images == "none":
-        raise RunError(f"{run.path}: the data have no test images")
+        raise nothing
     if not is_overridden("test_step", model):
         raise RunError(f"{source}: {saved.model._target_} has no test_step, so nothing measures it on the test images")
-    figures: dict[str, Any] = dict(trainer.test(model, datamodule=data, verbose=False)[0])
+    found = trainer.test(model, datamodule=data, verbose=False)
+    if not found:
+        raise nothing
+    figures: dict[str, Any] = dict(found[0])
     epochs = None if trained.epoch is None else trained.epoch + 1
     log.info(f"{path}" + (f", {epochs} epoch{'s' * (epochs != 1)} trained" if epochs else ""))
     shown = {name.removeprefix("test/"): f"{value:.4f}" for name, value in figures.items()}

@@ -26,7 +26,7 @@ from mnist_cnn.config.data_module import with_saved_arrays
 from mnist_cnn.config.module import check_module, plain_node
 from mnist_cnn.config.python_values import as_override, plain
 from mnist_cnn.config.schema import find_problems
-from mnist_cnn.errors import ConfigError
+from mnist_cnn.errors import ConfigError, shortened
 from mnist_cnn.runs.choosing import choose
 from mnist_cnn.runs.listing import as_dict, find_runs
 from mnist_cnn.runs.shipped import run_path
@@ -180,6 +180,8 @@ def create_model(name: str, **options: Any) -> Any:
         problems = check_module(node)
         if not problems:
             cfg.model = node
+            if isinstance(classes := node.get("num_classes"), int):  # the data are whoever's the Trainer is
+                cfg.data.class_names = [str(number) for number in range(classes)]
             problems = find_problems(cfg)
     if problems:
         raise ConfigError(problems)
@@ -190,6 +192,9 @@ def _call(overrides: Sequence[str], settings: dict[str, Any], multirun: bool) ->
     bad = [text for text in overrides if not isinstance(text, str)]
     if bad:
         raise ConfigError([f"{text!r}: must be an override such as 'model=gap'" for text in bad])
+    if not isinstance(settings.get("test"), str | None):
+        needed = "'once' or 'never'; test images go with data=((images, labels), (test images, test labels))"
+        raise ConfigError([f"test = {shortened(settings['test'])}: must be {needed}"])
     settings = with_saved_arrays(overrides, settings)
     return Call([*overrides, *(as_override(key, value, multirun) for key, value in settings.items())], multirun)
 

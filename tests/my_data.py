@@ -37,6 +37,11 @@ class WithTest(Digits):
         return DataLoader(self.images, batch_size=8)
 
 
+class TestsNothing(Digits):
+    def test_dataloader(self):
+        return []
+
+
 class Stream(Digits):
     """Has no length and no sampler that ends."""
 

@@ -13,6 +13,7 @@ from mnist_cnn.config.collector import collector_paused
 from mnist_cnn.config.compose import Composed, compose_run, config_dir, hydra_options, line, parse
 from mnist_cnn.config.module import is_classifier, plain_node
 from mnist_cnn.config.place import import_from
+from mnist_cnn.config.python_values import quoted
 from mnist_cnn.config.schema import GROUPS, NAMED, find_problems
 from mnist_cnn.config.swept import NO_VALUES, combinations, values_of
 from mnist_cnn.config.tried import forget
@@ -174,7 +175,7 @@ class Call:
 
     def searchpath(self) -> list[str]:
         """`--config-dir` as an override."""
-        extra = ",".join(f"file://{folder.resolve()}" for folder in self.folders[1:])
+        extra = ",".join(quoted(f"file://{folder.resolve()}") for folder in self.folders[1:])
         return [f"hydra.searchpath=[{extra}]"] if extra else []
 
     def options(self, group: str) -> list[str]:

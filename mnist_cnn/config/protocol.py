@@ -11,7 +11,8 @@ from mnist_cnn.config.instantiate import build
 from mnist_cnn.config.locate import locate
 from mnist_cnn.config.signatures import arguments
 from mnist_cnn.data.base import ImageDataModule
-from mnist_cnn.data.datamodule import DIGITS, MNISTDataModule
+from mnist_cnn.data.datamodule import MNISTDataModule
+from mnist_cnn.data.images import DIGITS
 from mnist_cnn.data.own import OwnDataModule
 from mnist_cnn.data.presets import PRESETS
 from mnist_cnn.errors import ConfigError, DataError, nearest

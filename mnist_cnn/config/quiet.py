@@ -20,6 +20,7 @@ NOTED: list[tuple[str, type[Warning]]] = [
     ("The dirpath has changed from ", UserWarning),  # a run that was moved: `BestCheckpoint` finds its file
     ("`ModelCheckpoint\\(monitor=.*could not find the monitored key", UserWarning),  # an epoch without validation
     ("You passed in a `val_dataloader` but have no `validation_step`", UserWarning),  # the protocol of the run says it
+    ("Total length of `list` across ranks is zero", UserWarning),  # a `test_dataloader` that gives []: there is no test
     ("You requested to overfit but enabled \\w+ dataloader shuffling", UserWarning),  # debug=overfit
 ]
 

@@ -12,12 +12,12 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
 from mnist_cnn.data.augment import Augmentation, augmentation
 from mnist_cnn.data.base import TestImages
-from mnist_cnn.data.images import SIDE, Batch, ImageSet
+from mnist_cnn.data.images import DIGITS, SIDE, Batch, ImageSet
+from mnist_cnn.data.photo import Preparation
 from mnist_cnn.data.sampling import EpochSeeded
 from mnist_cnn.errors import DataError
 
 WHITE = 255.0
-DIGITS = [str(digit) for digit in range(10)]
 
 
 class AdoptedDataModule(pl.LightningDataModule):
@@ -27,6 +27,7 @@ class AdoptedDataModule(pl.LightningDataModule):
     augment: Augmentation | None = None
     order_seed: int
     divide_by = WHITE
+    for_pictures: Preparation = "mnist"  # as long as nobody says how its images were made
     limits: ClassVar[dict[str, int]] = {}
     verified = False
     first_epoch = 0

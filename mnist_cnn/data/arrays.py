@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mnist_cnn.data.images import SIDE
 from mnist_cnn.data.own import Labels, OwnDataModule, Split
 from mnist_cnn.data.picture import to_28
 from mnist_cnn.errors import DataError, in_one_line
@@ -62,7 +63,9 @@ class ArraysDataModule(OwnDataModule):
         where, found = str(self.path_of(split)), self.array(split, IMAGES[split])
         if found is None:
             raise DataError(f"{where}: no array is called {' or '.join(IMAGES[split])}")
-        return to_28(as_bytes(found, where), self.preparation, where)
+        images = as_bytes(found, where)
+        self.scaled |= tuple(images.shape[1:3]) != (SIDE, SIDE)
+        return to_28(images, self.preparation, where)
 
 
 class HeldArraysDataModule(ArraysDataModule):

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from mnist_cnn.data.images import SIDE, require_classes
 from mnist_cnn.data.own import Labels, OwnDataModule, Split
-from mnist_cnn.data.picture import Preparation, open_picture, prepare, say
+from mnist_cnn.data.photo import Preparation
+from mnist_cnn.data.picture import open_picture, prepare, say
 from mnist_cnn.errors import DataError
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
@@ -62,6 +63,7 @@ class FolderDataModule(OwnDataModule):
         others = [(size, colour) for _, size, colour in read if colour or size != (SIDE, SIDE)]
         if others:
             say(str(self.path_of(split)), {size for size, _ in others}, any(c for _, c in others), self.preparation)
+            self.scaled |= any(size != (SIDE, SIDE) for size, _ in others)
         return torch.from_numpy(np.stack([image for image, _, _ in read]))
 
     def image_names(self) -> list[str]:

@@ -8,6 +8,7 @@ from mnist_cnn.errors import DataError
 
 Batch = tuple[Tensor, Tensor]
 SIDE = 28
+DIGITS = [str(digit) for digit in range(10)]
 MOST_CLASSES = 1000
 UNKNOWN = -1  # the label of a test image that has none
 

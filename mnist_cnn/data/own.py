@@ -10,7 +10,7 @@ from torch import Tensor
 from mnist_cnn.data import splits
 from mnist_cnn.data.base import ImageDataModule, TestImages
 from mnist_cnn.data.images import MOST_CLASSES, UNKNOWN, ImageSet, require_classes
-from mnist_cnn.data.picture import Preparation
+from mnist_cnn.data.photo import Preparation
 from mnist_cnn.errors import DataError
 from mnist_cnn.values import PathName, Share
 

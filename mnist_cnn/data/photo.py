@@ -25,6 +25,7 @@ SMALL = 12  # pixels of the picture: a digit that lost its shape
 LARGE = 0.6  # of the picture: more ink than any digit has
 Box = tuple[int, int, int, int]
 TIE = 1e-6  # grey levels: a half goes up, in whatever order a machine adds
+Preparation = Literal["mnist", "resize"]  # makes a digit as MNIST's were made; scales the whole picture
 
 
 @dataclass(frozen=True)

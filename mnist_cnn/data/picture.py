@@ -5,7 +5,6 @@ import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,12 +12,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from mnist_cnn.data.images import SIDE
-from mnist_cnn.data.photo import prepare_photo
+from mnist_cnn.data.photo import Preparation, Prepared, prepare_photo
 from mnist_cnn.errors import DataError, in_one_line
 from mnist_cnn.files import require_file
 
 log = logging.getLogger(__name__)
-Preparation = Literal["resize", "mnist"]
 SMALLEST, LARGEST = 4, 10_000  # pixels of a picture's side
 LARGEST_AREA = 50_000_000  # pixels: in memory four bytes each, and several pictures at once
 
@@ -82,13 +80,16 @@ def open_picture(source: Path | bytes, where: str) -> Opened:
 
 
 def prepare(picture: Image.Image, preparation: Preparation) -> np.ndarray:
-    """A picture as (28, 28) uint8.
+    """A picture as (28, 28) uint8, for training."""
+    return prepared(picture, preparation).image
 
-    Args:
-        preparation: `resize` scales it as a whole, `mnist` makes a digit as MNIST's were made: see `data.photo`.
-    """
+
+def prepared(picture: Image.Image, preparation: Preparation) -> Prepared:
+    """A picture for a net, and what is to be said of it."""
     grey = to_grey(picture)
-    return prepare_photo(np.asarray(grey)).image if preparation == "mnist" else np.asarray(_scaled(grey, SIDE, SIDE))
+    if preparation == "mnist":
+        return prepare_photo(np.asarray(grey))
+    return Prepared(np.asarray(_scaled(grey, SIDE, SIDE)), "as it is", (0, 0, grey.height, grey.width))
 
 
 def to_grey(picture: Image.Image) -> Image.Image:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mnist_cnn.data.images import SIDE
 from mnist_cnn.data.own import Labels, OwnDataModule, Split
-from mnist_cnn.data.picture import Preparation, prepare
+from mnist_cnn.data.photo import Preparation
+from mnist_cnn.data.picture import prepare
 from mnist_cnn.errors import DataError
 from mnist_cnn.files import require_file
 

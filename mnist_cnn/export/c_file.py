@@ -17,7 +17,7 @@ from mnist_cnn.export.source_text import NAME, filled, integers, lines_of, place
 from mnist_cnn.export.translate import graph_of
 
 NO_COMPILER = "there is no C compiler here (cc, gcc or clang on the PATH, $CC, or ziglang from PyPI)"
-CALIBRATED_ON = 2000  # training images, evenly spaced
+CALIBRATED_ON = 2000  # training images at most, evenly spaced
 
 
 def make_c(source: Source, precision: str) -> Made:
@@ -58,7 +58,7 @@ def _whole(source: Source, graph: Graph) -> Made:
 
     constants, memory = sizes(steps)
     facts = {"constants": f"{constants:,} bytes", "memory": f"{memory:,} bytes, the picture included"}
-    facts |= {"calibrated on": f"{CALIBRATED_ON:,} training images"}
+    facts |= {"calibrated on": f"{len(calibration_images(source)):,} training images"}
     same = "and the same numbers in NumPy, bit for bit alike"
     by = f"compiled by {' '.join(compiler)}, {same}" if compiler else f"the same numbers in NumPy; {NO_COMPILER}"
     return Made(_written(source, files, "int32_t", ""), logits, by, facts)
@@ -66,8 +66,12 @@ def _whole(source: Source, graph: Graph) -> Made:
 
 def calibrated(source: Source, graph: Graph) -> list[Step]:
     """The net in whole numbers, by training images."""
+    return quantize(graph, calibration_images(source))
+
+
+def calibration_images(source: Source) -> Pixels:
     pixels = pixels_of(source.images("train"))
-    return quantize(graph, pixels[:: max(1, len(pixels) // CALIBRATED_ON)][:CALIBRATED_ON])
+    return pixels[:: max(1, len(pixels) // CALIBRATED_ON)][:CALIBRATED_ON]
 
 
 def _measured(files: Mapping[str, str], graph: Graph, kind: str) -> dict[str, str]:

@@ -12,6 +12,13 @@ from mnist_cnn.runs.listing import find_siblings
 from mnist_cnn.runs.record import Record
 
 CARD, VECTOR = "model_card.md", "test_vector.json"
+PREPARATION = {
+    "mnist": "0 is the ground, 255 the ink (white on black). Digits of MNIST fit into 20 x 20 pixels with their centre "
+    "of mass in the middle of the picture.",
+    "resize": "The whole picture is made grey (0 for black to 255 for white; what is transparent lies on white) and "
+    "scaled to that, without regard to its proportions, each pixel a mean of those around it, as those of the training "
+    "were.",
+}
 MNIST_LICENCE = (
     "MNIST is by Yann LeCun and Corinna Cortes, derived from NIST's Special Databases 1 and 3; the documentation of "
     "Keras gives it as CC BY-SA 3.0."
@@ -48,14 +55,13 @@ class Card:
             _table("Training", _training(record) if record else {"checkpoint": source.weights.name}),
             _table("Accuracy", self._accuracy()),
             "## Preparation\n\n"
-            "One picture of 28 x 28 pixels, a byte each, 0 for the ground to 255 for the ink (white on black), row by "
-            "row. Digits of MNIST fit into 20 x 20 pixels with their centre of mass in the middle of the picture; a "
-            f"picture prepared otherwise is read worse. The division by {source.divide_by:g} happens inside.",
+            f"One picture of 28 x 28 pixels, a byte each, row by row. {PREPARATION[source.scale.preparation]} "
+            f"A picture prepared otherwise is read worse. The division by {source.divide_by:g} happens inside.",
             f"## Licence\n\nThe program is under the MIT licence, as mnist_cnn is. {_data_licence(source)}",
             "## Limits\n\n"
-            "One digit a picture: several, none, letters or noise get one of the same answers, often with a high "
+            "One thing a picture: several, none or anything else get one of the same answers, often with a high "
             "probability. Probabilities are as trained, not calibrated. Measured on the test images named above alone: "
-            "writers, pens and cameras of another kind can be read worse.",
+            "pictures by other hands, pens and cameras can be read worse.",
         ]
 
     def _accuracy(self) -> dict[str, str]:

@@ -19,6 +19,7 @@ from mnist_cnn.evaluate import config_of_lone
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import INPUT_SHAPE
 from mnist_cnn.models.net import NetClassifier
+from mnist_cnn.models.reading import Scale
 from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.record import Record
 from mnist_cnn.runs.trained import folder_of, load_net, locate, require_its_classes
@@ -34,7 +35,7 @@ class Source:
 
     Args:
         net: from (N, 1, 28, 28) floats to logits, in evaluation mode, without what only training needs.
-        divide_by: pixels from 0 to 255 were divided by this.
+        scale: of the images that it was trained on.
         weights: checkpoint file.
         folder: where what is made of it goes: see `folder_of`.
         record: of the run; None for a lone checkpoint.
@@ -42,11 +43,16 @@ class Source:
 
     net: nn.Module
     name: str
-    divide_by: float
+    scale: Scale
     weights: Path
     folder: Path
     record: Record | None
     data: ImageDataModule
+
+    @property
+    def divide_by(self) -> float:
+        """Pixels from 0 to 255 were divided by this."""
+        return self.scale.divide_by
 
     @property
     def classes(self) -> Sequence[str]:
@@ -93,7 +99,10 @@ def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
     if problems := problems_to_evaluate(saved):
         raise ConfigError([f"{path if alone else run.config_file}: {problem}" for problem in problems])
     data, net = build_data(saved, training=False), load_net(path)
-    if not isinstance(data, ImageDataModule) or data.test_images != "labelled":
+    if not isinstance(data, ImageDataModule):
+        words = f"an export measures itself on images of this package's data modules, and {saved.data._target_} is none"
+        raise DataError(f"{path}: {words}")
+    if data.test_images != "labelled":
         words = f"an export measures itself on labelled test images, and {saved.data._target_} has none"
         raise DataError(f"{path}: {words}")
     record = run.record()
@@ -102,4 +111,4 @@ def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
     module = net.module.net if isinstance(net.module, Classifier) else net.module
     named = module if isinstance(net.module, NetClassifier) else net.module
     folder = folder_of(run, path)
-    return Source(module, type(named).__name__, net.scale.divide_by, path, folder, record, data)
+    return Source(module, type(named).__name__, net.scale, path, folder, record, data)

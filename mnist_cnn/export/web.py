@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mnist_cnn.data.images import DIGITS
 from mnist_cnn.errors import RunError
 from mnist_cnn.export.card import spread_of
 from mnist_cnn.export.graph import Graph, Layer
@@ -26,9 +27,10 @@ ALPHABET = "".join(
     sign for sign in string.digits + string.ascii_letters + string.punctuation if sign not in "\"'\\<>&`@$"
 )
 SCRIPTS = ("net.js", "prepare.js", "page.js")
+WANTED = {"mnist": "of one digit, dark on light or light on dark", "resize": "like those it was trained on"}
+PLACED = {"mnist": ", centred", "resize": ", the whole picture scaled"}
 MAPS = 16  # shown at most
 NO_NODE = "there is no node on the PATH"
-DIGITS = [str(digit) for digit in range(10)]
 # Reads pictures of 784 bytes from standard input, and writes the logits of each.
 MEASURE = """
 unpackNet(NET).then((net) => {
@@ -65,11 +67,13 @@ def page(source: Source) -> str:
     first = graph.layers[0].output[0]
     title = "Draw a digit" if list(source.classes) == DIGITS else "Show it a picture"
     maps = f"{min(first, MAPS)} of {first} maps" if first > MAPS else f"all {first} maps"
+    way = source.scale.preparation
     numbers = f"{sum(parameter.numel() for parameter in source.net.parameters()):,}"
     facts = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in _facts(source).items())
     return filled(
         template("page.html"), TITLE=title, STYLE=template("page.css"), PARAMETERS=numbers, FACTS=facts,
         DATA=script_of(source, graph),
+        WANTED=WANTED[way], PLACED=PLACED[way],
         MAPSLABEL=f"what the first layer finds in it, {maps}", NET=html.escape(source.name),
         SCRIPT="\n".join(map(template, SCRIPTS)),
     )  # fmt: skip
@@ -103,7 +107,8 @@ def _data(source: Source, graph: Graph) -> dict[str, Any]:
     numbers = [part.ravel() for layer in graph.layers for part in (layer.weight, layer.bias) if part is not None]
     packed = _packed(np.concatenate(numbers or [np.zeros(0)]).astype("<f4"))
     return {
-        "classes": list(source.classes), "divideBy": graph.divide_by, "alphabet": ALPHABET, "packedBytes": len(packed),
+        "classes": list(source.classes), "preparation": source.scale.preparation,
+        "divideBy": graph.divide_by, "alphabet": ALPHABET, "packedBytes": len(packed),
         "layers": [_described(layer) for layer in graph.layers], "weights": base85(packed),
     }  # fmt: skip
 

@@ -30,6 +30,7 @@ from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import problems_to_evaluate
 from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.data.images import SIDE
+from mnist_cnn.data.photo import Preparation
 from mnist_cnn.errors import ConfigError, DataError, RunError
 from mnist_cnn.evaluate import config_of_lone
 from mnist_cnn.files import require_folder, write_atomically
@@ -54,6 +55,7 @@ SETTINGS: dict[str, Any] = {
     "untrained": bool,
     "images": Count,
     "out": PathName | None,
+    "prepare": Preparation | None,
     "data_root": PathName | None,
 }
 
@@ -72,9 +74,9 @@ def inspect(cfg: DictConfig, names: Sequence[str]) -> list[Inspected]:
     alone = not run.config_file.is_file()
     folder = Path(cfg.out) if cfg.out is not None else folder_of(run, path) / "inspect"
     require_folder(folder, RunError)
-    picture = as_prepared(names[0]).image if names else None
-    saved = config_of_lone(path) if alone else run.config()
     found = load_net(path)
+    picture = as_prepared(names[0], cfg.prepare or found.scale.preparation).image if names else None
+    saved = config_of_lone(path) if alone else run.config()
     module, divide_by = found.module, found.scale.divide_by
     if cfg.untrained:
         torch.manual_seed(saved.seed)

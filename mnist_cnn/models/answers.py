@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mnist_cnn.data.photo import Box, Pixels, Prepared, prepare_photo
+from mnist_cnn.data.photo import Box, Pixels, Preparation, Prepared, prepare_photo
 from mnist_cnn.models.reading import Images, Scale, as_input
 
 AT_ONCE = 1000
@@ -69,7 +69,7 @@ def logits_of(net: Any, scale: Scale, images: Images) -> torch.Tensor:
         return torch.cat([net(part.to(device)).float().cpu() for part in batch.split(AT_ONCE)])
 
 
-def as_prepared(picture: Any) -> Prepared:
+def as_prepared(picture: Any, preparation: Preparation) -> Prepared:
     """A picture as people have it.
 
     Args:
@@ -80,13 +80,13 @@ def as_prepared(picture: Any) -> Prepared:
     """
     from PIL import Image
 
-    from mnist_cnn.data.picture import open_picture, to_grey
+    from mnist_cnn.data.picture import open_picture, prepared
     from mnist_cnn.errors import InputError
 
     if isinstance(picture, str | Path):
         picture = open_picture(Path(picture), str(picture)).picture
     if isinstance(picture, Image.Image):
-        return prepare_photo(np.asarray(to_grey(picture)))
+        return prepared(picture, preparation)
     shape = getattr(picture, "shape", None)
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or not _is_picture(picture.shape):
         what = f"{picture.dtype} {shape}" if isinstance(picture, np.ndarray) else f"a {type(picture).__name__}"
@@ -94,7 +94,7 @@ def as_prepared(picture: Any) -> Prepared:
             f"the picture is {what}; needed: the name of a file, a picture of Pillow's, or an array of uint8 with the "
             "shape (height, width), (height, width, 3) or (height, width, 4)"
         )
-    return prepare_photo(picture)
+    return prepare_photo(picture) if preparation == "mnist" else prepared(Image.fromarray(picture), preparation)
 
 
 def _is_picture(shape: tuple[int, ...]) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from mnist_cnn.data.photo import Preparation
 from mnist_cnn.errors import Diverged, LayerError
 from mnist_cnn.models.answers import Reading, as_prepared, read_prepared
 from mnist_cnn.models.layers import CLASSES, LayerRow, build_sequential, rows_of
@@ -127,17 +128,20 @@ class Classifier(pl.LightningModule):
         classes = torch.cat(parts) if parts else torch.empty(0, dtype=torch.long)
         return classes if isinstance(images, Tensor) else classes.numpy()
 
-    def read(self, picture: Any) -> Reading:
-        """The digit of a picture from outside, prepared as MNIST was made.
+    def read(self, picture: Any, prepare: Preparation | None = None) -> Reading:
+        """What a picture from outside shows.
 
         Args:
             picture: the name of a file, an array (H, W), (H, W, 3) or (H, W, 4) of uint8, or a picture of Pillow's.
+            prepare: `mnist` makes a digit as MNIST's were, `resize` scales the whole picture; None for what makes it
+                like the images that the net was trained on.
 
         Raises:
             DataError: a file that cannot be read; InputError: something else.
         """
         self.eval()
-        return read_prepared(self, self.scale or Scale(), [as_prepared(picture)])[0]
+        scale = self.scale or Scale()
+        return read_prepared(self, scale, [as_prepared(picture, prepare or scale.preparation)])[0]
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         loss, _ = self._step(batch, "train")

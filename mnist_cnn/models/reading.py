@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mnist_cnn.data.photo import Preparation
 from mnist_cnn.errors import InputError
 
 Images = Tensor | np.ndarray[Any, Any]
@@ -18,15 +19,17 @@ WHITE = 255.0
 
 @dataclass(frozen=True)
 class Scale:
-    """How the training images were scaled.
+    """How the training images were made.
 
     Args:
         divide_by: pixels from 0 to 255 were divided by this.
         mean: of those pixels, over the training images; None where it is not known.
+        preparation: what makes a picture from outside like them.
     """
 
     divide_by: float = WHITE
     mean: float | None = None
+    preparation: Preparation = "mnist"
 
 
 def as_input(images: Images, scale: Scale) -> Tensor:

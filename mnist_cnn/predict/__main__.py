@@ -10,7 +10,7 @@ if __name__ == "__main__":  # before the imports, which take seconds
     answer_at_once("predict")
 
 import io
-import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from mnist_cnn import cli
 from mnist_cnn.config.command_line import evaluation_overrides
 from mnist_cnn.config.compose import compose_named
 from mnist_cnn.config.quiet import quiet_libraries
-from mnist_cnn.data.picture import Preparation
+from mnist_cnn.data.photo import Preparation
 from mnist_cnn.errors import ConfigError, DataError, RunError
 from mnist_cnn.files import require_replaceable, write_atomically
 from mnist_cnn.models.layers import CLASSES
@@ -34,12 +34,12 @@ from mnist_cnn.runs.shipped import DEFAULT
 from mnist_cnn.runs.trained import load_net, locate
 from mnist_cnn.values import PathName
 
-log = logging.getLogger(__name__)
+DIGITS_ANYWAY = "prepare=mnist makes digits of them, as MNIST's were made"
 SETTINGS: dict[str, Any] = {
     "run_dir": PathName | None,
     "checkpoint": PathName | None,
     "weights": Literal["best", "last"] | None,
-    "prepare": Preparation,
+    "prepare": Preparation | None,
     "several": bool,
     "format": Literal["text", "json", "csv"],
     "out": PathName | None,
@@ -60,8 +60,8 @@ def predict(cfg: DictConfig, names: Sequence[str]) -> list[Answer]:
     run, checkpoint = locate(cfg, SETTINGS)
     if not names:
         raise ConfigError(["name pictures, folders or patterns, or - for standard input; see --help"])
-    if cfg.several and cfg.prepare != "mnist":
-        raise ConfigError([f"several = true: goes with prepare=mnist, not with prepare={cfg.prepare}"])
+    if cfg.several and cfg.prepare == "resize":
+        raise ConfigError(["several = true: goes with prepare=mnist, not with prepare=resize"])
     for key in ("out", "sheet"):
         _require_target(key, cfg[key], cfg.force)
     net = load_net(checkpoint)
@@ -69,7 +69,16 @@ def predict(cfg: DictConfig, names: Sequence[str]) -> list[Answer]:
     known = record.protocol.class_names if record and record.protocol else None
     classes = known or [str(i) for i in range(getattr(net.module, "num_classes", CLASSES))]
     pictures, problems = find_pictures(names)
-    way: Way = "several" if cfg.several else cfg.prepare
+    way: Way = cfg.prepare or net.scale.preparation
+    if cfg.prepare is None and way == "resize":
+        if cfg.several:
+            raise ConfigError(
+                [f"several = true: {checkpoint} was trained on pictures scaled as a whole; {DIGITS_ANYWAY}"]
+            )
+        # not among the answers
+        print(f"Pictures are scaled as a whole, as those of the training; {DIGITS_ANYWAY}.", file=sys.stderr)
+    if cfg.several:
+        way = "several"
     answers = list(answers_of(net, pictures, way, classes, thumbnails=cfg.sheet is not None))
     problems += [answer.problem for answer in answers if answer.problem]
     _write(cfg, answers, classes)

@@ -10,10 +10,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from mnist_cnn.data.images import SIDE
 from mnist_cnn.data.lines import Placed, digits_of
-from mnist_cnn.data.photo import Prepared, prepare_photo
-from mnist_cnn.data.picture import in_8_bits, open_picture, prepare, to_grey
+from mnist_cnn.data.photo import Prepared
+from mnist_cnn.data.picture import in_8_bits, open_picture, prepared, to_grey
 from mnist_cnn.errors import DataError
 from mnist_cnn.models.answers import Reading, read_prepared
 from mnist_cnn.predict.sources import Named
@@ -62,8 +61,8 @@ def answers_of(
         for start in range(0, len(pictures), AT_ONCE):
             part = pictures[start : start + AT_ONCE]
             ready = list(pool.map(partial(_ready, way=way, thumbnails=thumbnails), part))
-            prepared = [placed.prepared for each in ready for placed in each.placed]
-            readings = iter(read_prepared(net.module, net.scale, prepared, names))
+            shown = [placed.prepared for each in ready for placed in each.placed]
+            readings = iter(read_prepared(net.module, net.scale, shown, names))
             for named, each in zip(part, ready, strict=True):
                 own = [next(readings) for _ in each.placed]
                 places = [(placed.line, placed.place) for placed in each.placed]
@@ -77,21 +76,14 @@ def _ready(named: Named, way: Way, thumbnails: bool) -> _Ready:
         return _Ready([], str(error))
     except MemoryError:
         return _Ready([], f"{named.name}: does not fit into the memory")
-    grey = to_grey(opened.picture)
     said = (f"the first of {opened.frames} frames",) if opened.frames > 1 else ()
     if way == "several":
-        placed = digits_of(np.asarray(grey))
+        placed = digits_of(np.asarray(to_grey(opened.picture)))
     else:
-        made = prepare_photo(np.asarray(grey)) if way == "mnist" else _resized(grey)
+        made = prepared(opened.picture, way)
         placed = [Placed(1, 1, Prepared(made.image, made.ink, made.box, said + made.warnings))]
     shown = None
     if thumbnails:
         shown = in_8_bits(opened.picture).convert("RGB")
         shown.thumbnail((THUMBNAIL, THUMBNAIL))
     return _Ready(placed, None, shown)
-
-
-def _resized(grey: Image.Image) -> Prepared:
-    as_it_is = grey.size == (SIDE, SIDE)
-    image = np.asarray(grey) if as_it_is else prepare(grey, "resize")
-    return Prepared(image, "as it is", (0, 0, grey.height, grey.width))

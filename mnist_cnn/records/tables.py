@@ -17,7 +17,6 @@ from mnist_cnn.report.difference import Difference
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import markdown_table
 from mnist_cnn.reproduce.claims import WORDS, words
-from mnist_cnn.runs.record import known
 
 ENSEMBLE = "ensemble"  # the budget of several nets together
 ACCURACY = ["test accuracy", "95 % interval of the mean", "seeds"]
@@ -142,7 +141,7 @@ def _accuracy(seeds: Seeds) -> list[str]:
 
 
 def _origin(overrides: Sequence[str], seeds: Seeds, folder: str) -> list[str]:
-    commits = ", ".join(sorted({known(run.git).commit[:7] for run in seeds.runs.values()}))
+    commits = ", ".join(sorted({run.git.commit[:7] for run in seeds.runs.values() if run.git})) or "not known"
     return [f"`{command('train', *overrides)}`", commits, f"[{folder}](../../results/{folder})"]
 
 

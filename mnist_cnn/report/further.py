@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.data.corruptions import CORRUPTIONS, STRENGTHS, corrupted
-from mnist_cnn.data.images import ImageSet
+from mnist_cnn.data.images import SIDE, ImageSet
 from mnist_cnn.data.views import shifted_views
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.files import write_atomically
@@ -44,7 +45,8 @@ def load_members(names: Sequence[str], weights: str | None) -> list[Net]:
     if len(names) < 2:
         raise ConfigError([f"ensemble = {list(names)}: needs two runs or more"])
     members = [load_net(checkpoint_of(run_path(name), weights)) for name in names]
-    classes = [getattr(member.module, "num_classes", None) for member in members]
+    black = torch.zeros((1, SIDE, SIDE), dtype=torch.uint8)
+    classes = [logits_of(member.module, member.scale, black).shape[1] for member in members]
     for name, count in zip(names, classes, strict=True):
         if count != classes[0]:
             raise RunError(f"{name}: a net for {count} classes, {names[0]} for {classes[0]}")

@@ -11,13 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from torch import Tensor
 
-from mnist_cnn.data.datamodule import ImageSet
+from mnist_cnn.data.images import DIGITS, ImageSet
 from mnist_cnn.report.tiled import draw_tiled
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.history import Epoch, column
 from mnist_cnn.runs.record import known
 
-DIGITS = [str(digit) for digit in range(10)]
 CURVES = ("loss", "acc")
 MOST_SHOWN = 50  # classes: more are no picture any more
 MISTAKES_SHOWN = 60

@@ -43,9 +43,11 @@ def measure(
     tested: dict[str, float] = {}
     classified: dict[str, Any] = {}
     with foreign_errors(run):
-        if how == "once":
-            tested = dict(trainer.test(model, datamodule=data, verbose=False)[0])
-        if isinstance(model, Classifier) and how == "once":
+        if how == "once" and (found := trainer.test(model, datamodule=data, verbose=False)):
+            tested = dict(found[0])
+        elif how == "once":
+            asked = "none"  # somebody's own test_dataloader has no loader to give
+        if isinstance(model, Classifier) and tested:
             classified = {"confusion": model.confusion.compute().tolist()}  # rows: true class
             if trainer.world_size == 1:
                 run.save_predictions(torch.cat(model.predictions))

@@ -59,7 +59,7 @@ def assemble(
     Raises:
         ConfigError: parts that refuse their values, or do not go together with the data.
     """
-    scale = Scale(data.divide_by, data.mean())
+    scale = Scale(data.divide_by, data.mean(), data.for_pictures)
     model, node, said = ready_model(cfg, data, scale, checkpoint)
     if isinstance(model, Classifier):
         on_gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()

@@ -9,6 +9,8 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from own_data import write_folders
+from PIL import Image
 from torch import nn
 
 import mnist_cnn.demo.__main__ as demo
@@ -150,6 +152,30 @@ def test_every_format_measures_itself(run, cli, capsys, tmp_path):
         sources = ["mnist_net.c", "mnist_net_try.c", "-o", tmp_path / "try"]
         subprocess.run(["cc", "-std=c99", *sources], cwd=folder / form, check=True)
         assert subprocess.run([tmp_path / "try"], capture_output=True).returncode == 0 or form == "c_int8"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node on the PATH")
+def test_the_page_scales_pictures_as_those_of_the_training_were(cli, tmp_path):
+    write_folders(tmp_path / "pets", 60, (40, 60))
+    call = ["model=gap", "model.stages=[[2],[3]]", "trainer=cpu", "figures=false", "data=folder", "data.root=pets"]
+    assert cli(*call, "debug=one_batch", "hydra.run.dir=run") == 0
+    assert cli("run_dir=run", "format=web", main=export.main) == 0
+    assert "scaled to that" in (tmp_path / "run" / "export" / "web" / "model_card.md").read_text()
+    script = (tmp_path / "run" / "export" / "web" / "index.html").read_text()
+    assert '"preparation": "resize"' in script
+    random = np.random.default_rng(0)
+    for shape in ((40, 60), (28, 28), (500, 300), (9, 200), (27, 29)):
+        grey = random.integers(0, 256, shape).astype(np.uint8)
+        (tmp_path / "grey").write_bytes(grey.tobytes())
+        ask = f"""
+            const grey = require("fs").readFileSync("grey"), data = new Uint8ClampedArray(4 * grey.length);
+            for (let i = 0; i < grey.length; i++) data.set([grey[i], grey[i], grey[i], 255], 4 * i);
+            require("fs").writeFileSync("small", resizePhoto(data, {shape[1]}, {shape[0]}).image);"""
+        (tmp_path / "ask.cjs").write_text(template("prepare.js") + ask)
+        subprocess.run(["node", "ask.cjs"], cwd=tmp_path, check=True)
+        small = np.frombuffer((tmp_path / "small").read_bytes(), np.uint8).reshape(28, 28)
+        expected = Image.fromarray(grey).resize((28, 28), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(small, np.asarray(expected))
 
 
 def test_nothing_is_written_that_cannot_be(run, cli, capsys):

@@ -23,7 +23,7 @@ def two_runs(cli, tiny_overrides, tmp_path):
     return runs
 
 
-def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tmp_path):
+def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tiny_overrides, own, tmp_path):
     one, two = two_runs
     for call in (
         [f"run_dir={one}", "details=true", "corruptions=true", "shifts=true"],
@@ -46,6 +46,9 @@ def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tmp_path):
     assert same["ensemble/acc"] == pytest.approx(alone["test/acc"])  # twice the same net is that net
     assert same["ensemble/loss"] == pytest.approx(alone["test/loss"], rel=1e-4)
     assert OmegaConf.is_config(given)
+    lit = ["model=net", "model._target_=my_nets.Lit", "callbacks.checkpoint.monitor=val/top1", "hydra.run.dir=lit"]
+    assert cli(*lit, "trainer.max_epochs=1", *tiny_overrides) == 0
+    assert cli(f"ensemble=[{one},lit]", "out=kinds", main=evaluate.main) == 0
     other = tmp_path / "other"
     record = one / "metrics.json"
     shutil.copytree(one, other)

@@ -120,6 +120,7 @@ def test_models_by_name():
     net = mc.create_model("bn_dropout", dropout=0.05)
     assert {m.p for m in net.net if isinstance(m, torch.nn.Dropout)} == {0.05}
     assert net.hparams.bn_debias is True  # as conf/model/bn_dropout.yaml says
+    assert mc.create_model("gap", num_classes=4)(torch.zeros(2, 1, 28, 28)).shape == (2, 4)
     for name, options, words in [
         ("gpa", {}, "did you mean 'gap'"),
         ("bn_dropout", {"droput": 0.1}, "did you mean 'model.dropout'"),

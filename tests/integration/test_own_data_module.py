@@ -44,6 +44,14 @@ def test_a_stream_is_taken_as_it_comes(cli, digits, tmp_path):
     assert [row["images"] for row in Run(tmp_path / "run").history()] == [40]
 
 
+def test_a_test_dataloader_without_a_loader_is_no_test(cli, digits, tmp_path):
+    call = [text for text in digits if not text.startswith("data._target_")]
+    assert cli(*call, "data._target_=my_data.TestsNothing", "trainer.max_epochs=1", "hydra.run.dir=run") == 0
+    metrics = metrics_of(Run(tmp_path / "run"))
+    assert (metrics["protocol"]["test"], metrics["figures"].get("test/acc")) == ("none", None)
+    assert cli("run_dir=run", main=evaluate.main) == 2
+
+
 def test_the_data_module_of_the_documentation(cli, tmp_path, monkeypatch):
     page = (config_dir().parent / "docs" / "extend.md").read_text().partition("\n## Data\n")[2].partition("\n## ")[0]
     (tmp_path / "my_data.py").write_text(re.search(r"```python\n(.*?)```", page, re.S)[1])

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from own_data import bars
+from own_data import bars, write_folders
 from PIL import Image
 
 import mnist_cnn as mc
 import mnist_cnn.predict.__main__ as predict
+from mnist_cnn.data.photo import prepare_photo
 from mnist_cnn.errors import InputError
 from mnist_cnn.predict import shown
 
@@ -101,6 +102,42 @@ def test_classes_are_called_by_their_names_in_warnings_too(ask, cli, capsys, tmp
     assert row["probability"] < 0.8
     assert row["warnings"] == [f"it may as well be {row['second']}"]
     assert row["second"] in names
+
+
+def test_pictures_are_made_as_those_of_the_training_were(ask, cli, capsys, tmp_path):
+    write_folders(tmp_path / "pets", 60, (40, 60))
+    call = ["model=gap", "trainer=cpu", "figures=false", "data=folder", "data.root=pets"]
+    assert cli(*call, "debug=one_batch", "hydra.run.dir=run") == 0
+    capsys.readouterr()
+    picture = "pets/class_1/001.png"
+    code, out, err = ask(picture, "run_dir=run", "format=json")
+    assert (code, json.loads(out)[0]["box"]) == (0, [0, 0, 40, 60])
+    assert "scaled as a whole" in err
+    net = mc.load("run")
+    scaled = np.asarray(Image.open(picture).resize((28, 28), Image.Resampling.BILINEAR))
+    for given in (picture, np.asarray(Image.open(picture))):
+        np.testing.assert_array_equal(net.read(given).image, scaled)
+        np.testing.assert_array_equal(
+            net.read(given, "mnist").image, prepare_photo(np.asarray(Image.open(picture))).image
+        )
+    code, out, err = ask(picture, "run_dir=run", "format=json", "prepare=mnist")
+    assert json.loads(out)[0]["box"] != [0, 0, 40, 60]
+    assert err == ""
+    code, _, err = ask(picture, "run_dir=run", "several=true")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "scaled as a whole" in err
+
+
+@pytest.mark.parametrize("kind", ["folder", "arrays"])
+def test_digits_that_came_as_those_of_mnist_are_read_as_those(ask, cli, tmp_path, kind):
+    images, labels = bars(60)
+    np.savez(tmp_path / "train.npz", images=images, labels=labels)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        (tmp_path / "digits" / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "digits" / str(label) / f"{number}.png")
+    call = ["model=gap", "trainer=cpu", "figures=false", f"data={kind}", "debug=one_batch", "hydra.run.dir=run"]
+    assert cli(*call, *(["data.root=digits"] if kind == "folder" else [])) == 0
+    np.testing.assert_array_equal(mc.load("run").read(photo(7)).image, prepare_photo(np.asarray(photo(7))).image)
 
 
 def test_a_file_of_any_name_is_answered(ask):

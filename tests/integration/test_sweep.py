@@ -144,10 +144,11 @@ def test_kill_9_of_the_whole_sweep_loses_at_most_the_running_epochs(tiny_overrid
 
 
 def test_a_folder_of_ones_own_and_no_validation_in_the_last_epoch(cli, tiny_overrides, tmp_path):
-    (tmp_path / "myconf" / "model").mkdir(parents=True)
-    (tmp_path / "myconf" / "model" / "mine.yaml").write_text("# @package _global_\ndefaults:\n  - sequential\n")
+    mine = tmp_path / "my, 'é' [1]"
+    (mine / "model").mkdir(parents=True)
+    (mine / "model" / "mine.yaml").write_text("# @package _global_\ndefaults:\n  - sequential\n")
     every = ["trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2", "test_weights=last"]
-    assert cli("-m", "--config-dir", "myconf", "model=mine,vanilla", *every, *tiny_overrides) == 0
+    assert cli("-m", "--config-dir", mine.name, "model=mine,vanilla", *every, *tiny_overrides) == 0
     assert set(states(sweep_in(tmp_path)).values()) == {"completed"}
     assert "mine" in (sweep_in(tmp_path).path / "summary.md").read_text()
 

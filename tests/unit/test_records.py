@@ -1,5 +1,6 @@
 """The book of records: what it says is what the runs say, and the runs kept to its rules."""
 
+import json
 import shutil
 import subprocess
 from functools import cache
@@ -40,6 +41,15 @@ def test_a_book_of_results_elsewhere_begins_with_a_single_run(tmp_path):
     write_book(tmp_path / "results", tmp_path / "book")
     assert sorted(file.name for file in (tmp_path / "book").iterdir()) == ["README.md", "choosing.md"]
     assert "## net_3k" in (tmp_path / "book" / "choosing.md").read_text()
+
+
+def test_a_book_of_runs_outside_of_git(tmp_path):
+    kept = Path("records/under_15k/5/record")
+    shutil.copytree(ROOT / "results" / kept, tmp_path / "results" / kept)
+    for file in (tmp_path / "results" / kept).glob("*.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"git": None}))
+    write_book(tmp_path / "results", tmp_path / "book")
+    assert "| not known |" in (tmp_path / "book" / "README.md").read_text()
 
 
 def test_records_stand_in_order_within_their_budgets_and_never_among_watched_test_images():

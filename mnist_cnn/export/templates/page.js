@@ -50,7 +50,8 @@ const pixelsOf = (canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.w
 /** What the net says of an ImageData: the way of every picture, drawn or not. */
 function read(picture) {
   const began = performance.now();
-  const prepared = preparePhoto(picture.data, picture.width, picture.height);
+  const prepare = NET.preparation === "mnist" ? preparePhoto : resizePhoto;
+  const prepared = prepare(picture.data, picture.width, picture.height);
   const made = runNet(net, prepared.image), logits = made[made.length - 1];
   const probabilities = softmax(logits);
   return { prepared, logits, probabilities, first: made[0], answer: logits.indexOf(Math.max(...logits)),

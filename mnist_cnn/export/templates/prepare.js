@@ -3,6 +3,7 @@
 const BOX = 20, MIDDLE = 14, THIN = 2, THICK = 4, HALF = 128, FAINT = 25, TINY = 32, SMALL = 12, LARGE = 0.6;
 const FINE = 128, COARSE = 256, TIE = 1e-6;
 const ROUNDS = 3, RING = 16, NEAR = 1.5, NOISE = 2.5, LEAST = 2, UNIT = 128, STIFF = 1e-4, WINDOW = 4;
+const PRECISION = 2 ** 22; // of a weight of a pixel
 const FRAME = 0.3, BIG_ENOUGH = 0.02, DUST = 0.03;
 const TERMS = [[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2]]; // of the surface: powers of x and y
 
@@ -41,6 +42,29 @@ function preparePhoto(data, width, height) {
   if (size < SMALL) warnings.push(`its digit is only ${roundHalfEven(size)} pixels large`);
   if (Math.min(top, left, work.height - bottom, work.width - right) === 0) warnings.push("its ink reaches the edge");
   return { image: centred(fitted(digit)), ink: ink.dark ? "dark" : "light", warnings };
+}
+
+/** The whole picture scaled, for a net that was trained on such: as Pillow's BILINEAR, to the same bytes. */
+function resizePhoto(data, width, height) {
+  const narrow = averaged(toGrey(data, width, height), 28), small = transposed(averaged(transposed(narrow), 28));
+  return { image: Uint8Array.from(small.values), ink: "as it is", warnings: [] };
+}
+
+/** Rows of a new width: each pixel the mean of those around it, with weights that fall in straight lines. */
+function averaged(from, width) {
+  const found = image(from.height, width), scale = from.width / width, reach = Math.max(scale, 1);
+  for (let x = 0; x < width; x++) {
+    const centre = (x + 0.5) * scale, first = Math.max(0, Math.trunc(centre - reach + 0.5));
+    const count = Math.min(from.width, Math.trunc(centre + reach + 0.5)) - first;
+    const weights = Array.from({ length: count }, (_, i) => Math.max(0, 1 - Math.abs((i + first - centre + 0.5) / reach)));
+    const sum = sumOf(weights), whole = weights.map((weight) => Math.trunc(0.5 + weight / sum * PRECISION));
+    for (let y = 0; y < from.height; y++) {
+      let mean = PRECISION / 2;
+      for (let i = 0; i < count; i++) mean += from.values[y * from.width + first + i] * whole[i];
+      found.values[y * width + x] = clip(Math.floor(mean / PRECISION), 0, 255);
+    }
+  }
+  return found;
 }
 
 function toGrey(data, width, height) {
