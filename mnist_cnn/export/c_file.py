@@ -1,6 +1,9 @@
 """`format=c`: the files, compiled and run by the compiler of this machine."""
 
-from collections.abc import Mapping
+import json
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,7 +16,7 @@ from mnist_cnn.export.integers import logits_of
 from mnist_cnn.export.made import Made, vector_images
 from mnist_cnn.export.quantize import LOGIT_UNIT, Step, quantize
 from mnist_cnn.export.source import Logits, Pixels, Source, pixels_of
-from mnist_cnn.export.source_text import NAME, filled, integers, lines_of, places, size, template
+from mnist_cnn.export.source_text import NAME, WIDTH, filled, integers, lines_of, places, size, template
 from mnist_cnn.export.translate import graph_of
 
 NO_COMPILER = "there is no C compiler here (cc, gcc or clang on the PATH, $CC, or ziglang from PyPI)"
@@ -86,4 +89,11 @@ def _written(source: Source, files: Mapping[str, str], kind: str, libraries: str
         PICTURES="\n".join(f"    {{\n{lines_of(integers(picture))}\n    }}," for picture in pictures),
         ANSWERS=", ".join(map(str, source.logits(pictures).argmax(1))),
     )  # fmt: skip
-    return {name: text.encode() for name, text in {**files, f"{NAME}_try.c": program}.items()}
+    header = files[f"{NAME}.h"].replace("\n#endif", f"\n{_names(source.classes)}\n#endif")
+    return {name: text.encode() for name, text in {**files, f"{NAME}.h": header, f"{NAME}_try.c": program}.items()}
+
+
+def _names(classes: Sequence[str]) -> str:
+    """A comment that no name of a class can end."""
+    named = ", ".join(f"{number}: {json.dumps(name, ensure_ascii=False)}" for number, name in enumerate(classes))
+    return "\n".join(textwrap.wrap(f"/* Classes: {re.sub('[*]/|/[*]', '*', named)} */", WIDTH)) + "\n"

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import io
+import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -73,7 +74,8 @@ def make_onnx(source: Source, precision: str) -> Made:
     except Exception as error:  # of a translator of anybody's net
         raise RunError(f"format=onnx cannot express {source.name}: {in_one_line(error)}") from error
     model = made.model_proto
-    model.producer_name, model.doc_string = "mnist_cnn", f"{source.name}: reads 28 x 28 pixels, white on black"
+    model.producer_name, model.doc_string = "mnist_cnn", f"{source.name}: reads 28 x 28 pixels"
+    onnx.helper.set_model_props(model, {"classes": json.dumps(list(source.classes))})
     onnx.checker.check_model(model, full_check=True)
     files = {"net.onnx": model.SerializeToString()}
     model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
@@ -98,6 +100,7 @@ def make_onnx(source: Source, precision: str) -> Made:
     facts = {
         "input": "`images` (N, 1, 28, 28), 0 to 255: uint8 in net.onnx, float32 in net_float.onnx",
         "outputs": "`logits` and `probabilities`, float32 (N, classes)",
+        "names of the classes": "`classes` in the metadata of the model, a list of JSON",
         "opset": str(model.opset_import[0].version),
     }
     return Made(files, logits, f"onnxruntime {onnxruntime.__version__}", facts)

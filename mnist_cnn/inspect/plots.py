@@ -62,7 +62,7 @@ def decision(image: Any, found: Decision, names: Sequence[str], title: str) -> F
     bars.invert_yaxis()
     bars.set_xlim(0, 1)
     bars.set_title("probability", fontsize=9)
-    words = f"for {names[found.first]} (red) against {names[found.second]} (blue)"
+    words = f"for {names[found.first]} (red)\nagainst {names[found.second]} (blue)"
     for axes, values, how in (
         (covered, found.covered, "lost when covered"),
         (gradients, found.gradients, "integrated gradients"),
@@ -70,7 +70,7 @@ def decision(image: Any, found: Decision, names: Sequence[str], title: str) -> F
         limit = max(float(values.abs().max()), 1e-9)
         _show(axes, values, "RdBu_r", -limit, limit)
         axes.contour(np.asarray(image) > 127, [0.5], colors="black", linewidths=0.6)
-        axes.set_title(f"{how}: {words}", fontsize=8)
+        axes.set_title(f"{how}\n{words}", fontsize=8)
     figure.suptitle(title, fontsize=10)
     return figure
 

@@ -1,7 +1,7 @@
 """What a trained net says of images and of pictures from outside: the class, how sure, and what else it may be."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Reading:
     second_probability: float
     warnings: tuple[str, ...]
     box: Box
-    image: Pixels
+    image: Pixels = field(repr=False)
 
 
 def read_prepared(

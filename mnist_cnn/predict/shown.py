@@ -3,10 +3,13 @@
 import csv
 import io
 import json
+import textwrap
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
+from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
 from mnist_cnn.models.answers import Reading
@@ -18,6 +21,7 @@ COLUMNS = (
 CELL = (2 * THUMBNAIL + 24, THUMBNAIL + 56)  # pixels
 ACROSS = 5
 LETTERS = 34  # of a line of a cell
+LETTERING = Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"  # Pillow's own has no letters with accents
 
 
 def as_text(answers: Sequence[Answer], names: Sequence[str], several: bool) -> str:
@@ -48,7 +52,7 @@ def as_sheet(answers: Sequence[Answer], names: Sequence[str]) -> Image.Image:
     rows = -(-max(1, len(cells)) // ACROSS)
     sheet = Image.new("RGB", (CELL[0] * min(ACROSS, max(1, len(cells))), CELL[1] * rows), "white")
     draw = ImageDraw.Draw(sheet)
-    large, small = ImageFont.load_default(16), ImageFont.load_default(11)
+    large, small = (ImageFont.truetype(LETTERING, size) for size in (15, 10))
     for index, (answer, reading) in enumerate(cells):
         x, y = index % ACROSS * CELL[0] + 8, index // ACROSS * CELL[1] + 8
         if answer.thumbnail is not None:
@@ -57,7 +61,8 @@ def as_sheet(answers: Sequence[Answer], names: Sequence[str]) -> Image.Image:
         sheet.paste(seen, (x + THUMBNAIL + 4, y))
         draw.text((x, y + THUMBNAIL + 2), _short(reading, names), "black", large)
         draw.text((x, y + THUMBNAIL + 20), answer.name[-LETTERS:], "dimgrey", small)
-        draw.text((x, y + THUMBNAIL + 32), "; ".join(reading.warnings)[: LETTERS + 4], "firebrick", small)
+        warned = textwrap.shorten("; ".join(reading.warnings), LETTERS + 4, placeholder=" …")
+        draw.text((x, y + THUMBNAIL + 32), warned, "firebrick", small)
     return sheet
 
 

@@ -155,12 +155,17 @@ def test_every_format_measures_itself(run, cli, capsys, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no node on the PATH")
-def test_the_page_scales_pictures_as_those_of_the_training_were(cli, tmp_path):
+def test_exports_know_the_classes_and_how_pictures_are_made(cli, tmp_path):
     write_folders(tmp_path / "pets", 60, (40, 60))
     call = ["model=gap", "model.stages=[[2],[3]]", "trainer=cpu", "figures=false", "data=folder", "data.root=pets"]
     assert cli(*call, "debug=one_batch", "hydra.run.dir=run") == 0
     assert cli("run_dir=run", "format=web", main=export.main) == 0
     assert "scaled to that" in (tmp_path / "run" / "export" / "web" / "model_card.md").read_text()
+    assert cli("run_dir=run", "format=c", main=export.main) == 0
+    assert '2: "class_2"' in (tmp_path / "run" / "export" / "c" / "mnist_net.h").read_text()
+    assert cli("run_dir=run", "format=onnx", main=export.main) == 0
+    session = onnxruntime.InferenceSession(tmp_path / "run" / "export" / "onnx" / "net.onnx")
+    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"])[2] == "class_2"
     script = (tmp_path / "run" / "export" / "web" / "index.html").read_text()
     assert '"preparation": "resize"' in script
     random = np.random.default_rng(0)

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define @GUARD@_PIXELS 784 /* 28 x 28, row by row, 0 for the ground to 255 for the ink */
+#define @GUARD@_PIXELS 784 /* 28 x 28, row by row, 0 to 255: prepared as the model card says */
 #define @GUARD@_CLASSES @CLASSES@
 
 /* Reads one picture and returns its class, from 0 on.
