@@ -192,7 +192,7 @@ def _call(overrides: Sequence[str], settings: dict[str, Any], multirun: bool) ->
     bad = [text for text in overrides if not isinstance(text, str)]
     if bad:
         raise ConfigError([f"{text!r}: must be an override such as 'model=gap'" for text in bad])
-    if not isinstance(settings.get("test"), str | None):
+    if not multirun and not isinstance(settings.get("test"), str | None):
         needed = "'once' or 'never'; test images go with data=((images, labels), (test images, test labels))"
         raise ConfigError([f"test = {shortened(settings['test'])}: must be {needed}"])
     settings = with_saved_arrays(overrides, settings)

@@ -64,7 +64,8 @@ class ArraysDataModule(OwnDataModule):
         if found is None:
             raise DataError(f"{where}: no array is called {' or '.join(IMAGES[split])}")
         images = as_bytes(found, where)
-        self.scaled |= tuple(images.shape[1:3]) != (SIDE, SIDE)
+        if split == "train":
+            self.scaled = tuple(images.shape[1:3]) != (SIDE, SIDE)
         return to_28(images, self.preparation, where)
 
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from mnist_cnn.data import splits
 from mnist_cnn.data.augment import Augmentation, augmentation
-from mnist_cnn.data.images import DIGITS, Batch, ImageSet
+from mnist_cnn.data.images import Batch, ImageSet
 from mnist_cnn.data.photo import Preparation
 from mnist_cnn.data.resident import ResidentLoader
 from mnist_cnn.data.sampling import ShardSampler, end_with_parent, training_sampler
@@ -61,7 +61,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     dataset: str  # its name
     preparation: Preparation = "resize"  # of what is not 28 x 28 and grey
-    scaled = False  # whether images that were read had been of another size
+    scaled = False  # whether most images for training had been of another size
     resident = False  # images on the GPU; for its training alone, and unless `num_workers` read them
     raw = False  # training batches stay uint8 and as they are: whoever trains on them calls `prepared`
     first_epoch = 0  # to be trained; Lightning tells a sampler only when workers have drawn their first batches
@@ -118,12 +118,8 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def for_pictures(self) -> Preparation:
-        """How a picture from outside becomes like the images that were read.
-
-        Digits that came as MNIST's are show how MNIST's were made, whatever was to be done with others.
-        """
-        as_they_are = self.preparation == "resize" and not self.scaled
-        return "mnist" if as_they_are and self.class_names == DIGITS else self.preparation
+        """How a picture from outside becomes like the images for training; what came as 28 x 28 counts as MNIST's."""
+        return "resize" if self.preparation == "resize" and self.scaled else "mnist"
 
     @property
     def verified(self) -> bool:

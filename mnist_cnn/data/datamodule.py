@@ -8,7 +8,7 @@ from mnist_cnn.data.idx import read_idx
 from mnist_cnn.data.images import DIGITS, SIDE, ImageSet, require_classes
 from mnist_cnn.data.photo import Preparation
 from mnist_cnn.data.picture import to_28
-from mnist_cnn.data.presets import CHARACTERS, Preset, preset
+from mnist_cnn.data.presets import Preset, preset
 from mnist_cnn.data.source import digest_of, prepare
 from mnist_cnn.errors import DataError
 
@@ -41,10 +41,6 @@ class MNISTDataModule(ImageDataModule):
         return self.given_names or DIGITS
 
     @property
-    def for_pictures(self) -> Preparation:
-        return "mnist" if self.dataset in CHARACTERS and not self.scaled else super().for_pictures
-
-    @property
     def verified(self) -> bool:
         if self.md5 is None:
             return False
@@ -75,7 +71,8 @@ class MNISTDataModule(ImageDataModule):
                 f"{labels_file}: label {wrong}; needed: {self.preset.first_label} to {last} "
                 "(data.class_names=[...] says how many classes there are)"
             )
-        self.scaled |= tuple(pixels.shape[1:]) != (SIDE, SIDE)
+        if split == "train":
+            self.scaled = tuple(pixels.shape[1:]) != (SIDE, SIDE)
         if self.preset.lies_on_its_side:
             pixels = pixels.transpose(1, 2).contiguous()
         return ImageSet(to_28(pixels, self.preparation, str(images_file)).unsqueeze(1), labels)

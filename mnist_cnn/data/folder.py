@@ -63,7 +63,8 @@ class FolderDataModule(OwnDataModule):
         others = [(size, colour) for _, size, colour in read if colour or size != (SIDE, SIDE)]
         if others:
             say(str(self.path_of(split)), {size for size, _ in others}, any(c for _, c in others), self.preparation)
-            self.scaled |= any(size != (SIDE, SIDE) for size, _ in others)
+        if split == "train":
+            self.scaled = 2 * sum(size != (SIDE, SIDE) for size, _ in others) > len(read)
         return torch.from_numpy(np.stack([image for image, _, _ in read]))
 
     def image_names(self) -> list[str]:

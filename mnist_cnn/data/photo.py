@@ -33,9 +33,9 @@ class Prepared:
     """What a picture became, and how.
 
     Args:
-        image: (28, 28) uint8, light on black; black where no ink was found.
-        ink: which was found; `as it is` for a picture that came as MNIST's are.
-        box: top, left, bottom, right of the digit in pixels of the picture, the last two excluded.
+        image: (28, 28) uint8, of a digit light on black; black where no ink was found.
+        ink: which was found; `as it is` for a picture that came as MNIST's are, or was scaled as a whole.
+        box: top, left, bottom, right of the digit, or of the whole, in pixels of the picture, the last two excluded.
         warnings: why it may not be a digit.
     """
 

@@ -54,8 +54,6 @@ PRESETS = {
     "EMNISTBalanced": _emnist("balanced", 0, (112_800, 18_800)),
 }  # fmt: skip
 
-CHARACTERS = PRESETS.keys() - {"FashionMNIST"}
-
 
 def preset(dataset: str) -> Preset:
     """What is known of a data set; a user's own lies and is read as MNIST is."""

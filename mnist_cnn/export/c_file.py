@@ -89,11 +89,12 @@ def _written(source: Source, files: Mapping[str, str], kind: str, libraries: str
         PICTURES="\n".join(f"    {{\n{lines_of(integers(picture))}\n    }}," for picture in pictures),
         ANSWERS=", ".join(map(str, source.logits(pictures).argmax(1))),
     )  # fmt: skip
-    header = files[f"{NAME}.h"].replace("\n#endif", f"\n{_names(source.classes)}\n#endif")
+    header = files[f"{NAME}.h"].replace("\n#endif", f"\n{names_of(source.classes)}\n#endif")
     return {name: text.encode() for name, text in {**files, f"{NAME}.h": header, f"{NAME}_try.c": program}.items()}
 
 
-def _names(classes: Sequence[str]) -> str:
+def names_of(classes: Sequence[str]) -> str:
     """A comment that no name of a class can end."""
-    named = ", ".join(f"{number}: {json.dumps(name, ensure_ascii=False)}" for number, name in enumerate(classes))
-    return "\n".join(textwrap.wrap(f"/* Classes: {re.sub('[*]/|/[*]', '*', named)} */", WIDTH)) + "\n"
+    named = ", ".join(f"{number}: {json.dumps(name)}" for number, name in enumerate(classes))
+    safe = re.sub("[*](?=/)|/(?=[*])", lambda found: f"{found[0]} ", named)
+    return "\n".join(textwrap.wrap(f"/* Classes: {safe} */", WIDTH)) + "\n"

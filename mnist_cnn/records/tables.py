@@ -24,18 +24,20 @@ Found = Mapping[int, Seeds]
 
 
 def best_of_each_budget(found: Found) -> str:
-    """The record that stands: the best mean of those that have all their seeds, which chance may have made."""
-    lines = [["budget", "record", *ACCURACY, "trained parameters", "better than the record before"]]
+    """The record that stands: the best mean of those that have all their seeds; whether it beats what stood before."""
+    lines = [["budget", "record", *ACCURACY, "trained parameters", "better than what stood before"]]
     for budget in budgets():
         own = [one for one in records() if fits(one, budget, found) and found[one.number].complete]
         if not own:
             lines.append([budget, "none yet", "", "", "", "", ""])
             continue
         best = max(own, key=lambda one: found[one.number].accuracy.mean)
-        seeds, before = found[best.number], _from_before(best, found)
+        seeds, earlier = found[best.number], [one for one in own if one.number < best.number]
         better = "the first"
-        if before:
-            better = f"{'yes' if before.found else 'not shown'}, p {words(before, before.p)[-1]} from {best.against}"
+        if earlier:
+            stood = max(earlier, key=lambda one: found[one.number].accuracy.mean)
+            gain = Difference.of(found[stood.number].accuracies, seeds.accuracies, TEST_IMAGES)
+            better = f"{'yes' if gain.found else 'not shown'}, p {words(gain, gain.p)[-1]} from {stood.number}"
         lines.append([budget, f"{best.number}", *_accuracy(seeds), f"{seeds.parameters:,}", better])
     return markdown_table(lines)
 
@@ -52,9 +54,10 @@ def story(found: Found) -> str:
     """All records, and how far each is from the one before."""
 
     def line(one: RecordEntry, seeds: Seeds) -> list[str]:
-        start, before = [one.date, one.budget, *_accuracy(seeds), one.changed], _from_before(one, found)
-        if before is None:
+        start = [one.date, one.budget, *_accuracy(seeds), one.changed]
+        if one.against is None or not found[one.against].runs:
             return [*start, "", ""]
+        before = Difference.of(found[one.against].accuracies, seeds.accuracies, TEST_IMAGES)
         value, interval, p = words(before, before.p)
         return [*start, f"{value} ({interval}) from {one.against}", p]
 
@@ -125,12 +128,6 @@ def _table(columns: Sequence[str], line: Callable[[RecordEntry, Seeds], list[str
     """A line for each record that has run; none where it has nothing to say."""
     told = [(one.number, line(one, found[one.number])) for one in records() if found[one.number].accuracies]
     return markdown_table([["record", *columns], *([str(number), *cells] for number, cells in told if cells)])
-
-
-def _from_before(one: RecordEntry, found: Found) -> Difference | None:
-    if one.against is None or not found[one.against].runs:
-        return None
-    return Difference.of(found[one.against].accuracies, found[one.number].accuracies, TEST_IMAGES)
 
 
 def _accuracy(seeds: Seeds) -> list[str]:

@@ -17,6 +17,7 @@ import mnist_cnn.demo.__main__ as demo
 import mnist_cnn.export.__main__ as export
 import mnist_cnn.export.translate as translate
 from mnist_cnn.errors import RunError
+from mnist_cnn.export.c_file import names_of
 from mnist_cnn.export.c_float import float_source, uses_math
 from mnist_cnn.export.c_integer import integer_source
 from mnist_cnn.export.compiler import run_c
@@ -181,6 +182,13 @@ def test_exports_know_the_classes_and_how_pictures_are_made(cli, tmp_path):
         small = np.frombuffer((tmp_path / "small").read_bytes(), np.uint8).reshape(28, 28)
         expected = Image.fromarray(grey).resize((28, 28), Image.Resampling.BILINEAR)
         np.testing.assert_array_equal(small, np.asarray(expected))
+
+
+@pytest.mark.parametrize("name", ["*//", "a**//b", "/*/", "/*", "*/", chr(0xDCE9)])
+def test_no_name_of_a_class_ends_a_comment(name):
+    text = names_of([name, "ok"])
+    assert (text.count("*/"), text.count("/*")) == (1, 1)
+    assert text.encode().endswith(b"*/\n")
 
 
 def test_nothing_is_written_that_cannot_be(run, cli, capsys):
