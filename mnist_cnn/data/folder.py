@@ -13,7 +13,7 @@ from torch import Tensor
 from mnist_cnn.data.images import SIDE, require_classes
 from mnist_cnn.data.own import Labels, OwnDataModule, Split
 from mnist_cnn.data.photo import Preparation
-from mnist_cnn.data.picture import open_picture, prepare, say
+from mnist_cnn.data.picture import open_picture, prepared, say
 from mnist_cnn.errors import DataError
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
@@ -100,10 +100,10 @@ def pictures_in(folder: Path) -> list[Path]:
 def _read(file: Path, preparation: Preparation) -> tuple[np.ndarray, tuple[int, int], bool]:
     """A picture as (28, 28), with its own size and whether it has colour."""
     picture = open_picture(file, str(file)).picture
-    return _prepared(picture, preparation), picture.size, picture.mode not in ("1", "L", "I;16", "I", "F")
+    return _as_bytes(picture, preparation), picture.size, picture.mode not in ("1", "L", "I;16", "I", "F")
 
 
-def _prepared(picture: Image.Image, preparation: Preparation) -> np.ndarray:
+def _as_bytes(picture: Image.Image, preparation: Preparation) -> np.ndarray:
     if preparation == "resize" and picture.size == (SIDE, SIDE) and picture.mode == "L":
         return np.asarray(picture)
-    return prepare(picture, preparation)
+    return prepared(picture, preparation).image

@@ -34,7 +34,7 @@ class OwnDataModule(ImageDataModule):
         root: folder that `train` and `test` lie in; None for the working folder.
         train, test: None for the usual name, of which the test's need not be there.
         test_share: where there are no test images: this share of each class is put aside as such, by `split_seed`.
-        prepare: how pictures of other sizes and colours become 28 x 28 and grey; see `picture.prepare`.
+        prepare: how pictures of other sizes and colours become 28 x 28 and grey; see `picture.prepared`.
         options: of `ImageDataModule`.
     """
 

@@ -36,9 +36,9 @@ def to_28(images: Tensor, preparation: Preparation, where: str) -> Tensor:
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (3, 4)):
         raise DataError(f"{where}: shape {tuple(images.shape)}; needed: (N, height, width) or (N, height, width, 3)")
     require_size(int(images.shape[2]), int(images.shape[1]), where)
-    prepared = [prepare(Image.fromarray(image.numpy()), preparation) for image in images]
+    made = [prepared(Image.fromarray(image.numpy()), preparation).image for image in images]
     say(where, {(int(images.shape[2]), int(images.shape[1]))}, images.ndim == 4, preparation)
-    return torch.from_numpy(np.stack(prepared)) if prepared else torch.empty((0, SIDE, SIDE), dtype=torch.uint8)
+    return torch.from_numpy(np.stack(made)) if made else torch.empty((0, SIDE, SIDE), dtype=torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,12 @@ def open_picture(source: Path | bytes, where: str) -> Opened:
         raise DataError(f"{where}: not a picture that can be read ({in_one_line(error)})") from error
 
 
-def prepare(picture: Image.Image, preparation: Preparation) -> np.ndarray:
-    """A picture as (28, 28) uint8, for training."""
-    return prepared(picture, preparation).image
-
-
 def prepared(picture: Image.Image, preparation: Preparation) -> Prepared:
-    """A picture for a net, and what is to be said of it."""
+    """A picture as (28, 28) uint8, and what is to be said of it.
+
+    Args:
+        preparation: `resize` scales it as a whole, `mnist` makes a digit as MNIST's were made: see `data.photo`.
+    """
     grey = to_grey(picture)
     if preparation == "mnist":
         return prepare_photo(np.asarray(grey))

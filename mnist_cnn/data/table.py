@@ -12,7 +12,7 @@ from torch import Tensor
 from mnist_cnn.data.images import SIDE
 from mnist_cnn.data.own import Labels, OwnDataModule, Split
 from mnist_cnn.data.photo import Preparation
-from mnist_cnn.data.picture import prepare
+from mnist_cnn.data.picture import prepared
 from mnist_cnn.errors import DataError
 from mnist_cnn.files import require_file
 
@@ -76,7 +76,7 @@ def _as_asked(images: np.ndarray, preparation: Preparation) -> np.ndarray:
 
     if preparation == "resize":
         return images
-    return np.stack([prepare(Image.fromarray(image), preparation) for image in images])
+    return np.stack([prepared(Image.fromarray(image), preparation).image for image in images])
 
 
 def _layout(path: Path) -> Layout:

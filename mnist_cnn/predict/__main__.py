@@ -69,16 +69,13 @@ def predict(cfg: DictConfig, names: Sequence[str]) -> list[Answer]:
     known = record.protocol.class_names if record and record.protocol else None
     classes = known or [str(i) for i in range(getattr(net.module, "num_classes", CLASSES))]
     pictures, problems = find_pictures(names)
-    way: Way = cfg.prepare or net.scale.preparation
-    if cfg.prepare is None and way == "resize":
-        if cfg.several:
-            raise ConfigError(
-                [f"several = true: {checkpoint} was trained on pictures scaled as a whole; {DIGITS_ANYWAY}"]
-            )
+    preparation: Preparation = cfg.prepare or net.scale.preparation
+    if cfg.several and preparation == "resize":
+        raise ConfigError([f"several = true: {checkpoint} was trained on pictures scaled as a whole; {DIGITS_ANYWAY}"])
+    if cfg.prepare is None and preparation == "resize":
         # not among the answers
         print(f"Pictures are scaled as a whole, as those of the training; {DIGITS_ANYWAY}.", file=sys.stderr)
-    if cfg.several:
-        way = "several"
+    way: Way = "several" if cfg.several else preparation
     answers = list(answers_of(net, pictures, way, classes, thumbnails=cfg.sheet is not None))
     problems += [answer.problem for answer in answers if answer.problem]
     _write(cfg, answers, classes)

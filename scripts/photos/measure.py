@@ -27,7 +27,7 @@ from PIL import Image
 
 import mnist_cnn as mc
 from mnist_cnn.data.photo import Prepared, prepare_photo
-from mnist_cnn.data.picture import prepare, to_grey
+from mnist_cnn.data.picture import prepared, to_grey
 from mnist_cnn.models.answers import read_prepared
 from mnist_cnn.report.text import markdown_table
 
@@ -42,7 +42,7 @@ WAYS = ("prepared", "resized", "turned")
 def three_ways(pixels: np.ndarray) -> dict[str, Prepared]:
     """As `predict` does; the whole picture scaled; and that, turned round where its border is light."""
     grey = to_grey(Image.fromarray(pixels))
-    whole = prepare(grey, "resize")
+    whole = prepared(grey, "resize").image
     border = np.concatenate([whole[0], whole[-1], whole[:, 0], whole[:, -1]])
     turned = 255 - whole if np.median(border) > 127 else whole
     box = (0, 0, *pixels.shape[:2])

@@ -49,6 +49,9 @@ def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tiny_overrides
     lit = ["model=net", "model._target_=my_nets.Lit", "callbacks.checkpoint.monitor=val/top1", "hydra.run.dir=lit"]
     assert cli(*lit, "trainer.max_epochs=1", *tiny_overrides) == 0
     assert cli(f"ensemble=[{one},lit]", "out=kinds", main=evaluate.main) == 0
+    lits = evaluate.evaluate(compose_named("evaluate", ["ensemble=[lit,lit]", "out=lits"]))
+    lone = evaluate.evaluate(compose_named("evaluate", ["run_dir=lit"]))
+    assert lits["ensemble/acc"] == pytest.approx(lone["test/top1"])
     other = tmp_path / "other"
     record = one / "metrics.json"
     shutil.copytree(one, other)

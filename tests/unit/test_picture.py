@@ -7,14 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_cnn.data.picture import prepare, to_28, to_grey
+from mnist_cnn.data.picture import prepared, to_28, to_grey
 from mnist_cnn.errors import DataError
 
 
 def test_a_fine_pattern_is_averaged_not_sampled():
     stripes = np.zeros((280, 280), np.uint8)
     stripes[:, ::2] = 255
-    assert prepare(Image.fromarray(stripes), "resize") == pytest.approx(127.5, abs=8)
+    assert prepared(Image.fromarray(stripes), "resize").image == pytest.approx(127.5, abs=8)
 
 
 def test_sixteen_bits_and_transparency_become_eight_bits_on_paper():
