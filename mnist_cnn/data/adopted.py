@@ -1,5 +1,6 @@
 """A user's own LightningDataModule, taken in: its own loaders and split, with what the package asks of every module."""
 
+import itertools
 from collections.abc import Callable, Sized
 from typing import Any, ClassVar
 
@@ -18,6 +19,8 @@ from mnist_cnn.data.sampling import EpochSeeded
 from mnist_cnn.errors import DataError
 
 WHITE = 255.0
+MOST_READ = 10_000  # images of a loader, which may never end
+ROUNDING = 0.01  # of a byte
 
 
 class AdoptedDataModule(pl.LightningDataModule):
@@ -109,6 +112,32 @@ def adopt(data: pl.LightningDataModule, augment: Callable[..., Any] | None, seed
     if names is None:
         data.class_names = DIGITS
     return data
+
+
+def images_of(data: AdoptedDataModule, split: str) -> ImageSet | None:
+    """The images that the loader of `train`, `val` or `test` gives, 10,000 at most; None where there is no such loader.
+
+    Raises:
+        DataError: images that are no bytes, nor bytes divided by 255.
+    """
+    name = f"{split}_dataloader"
+    if not is_overridden(name, data, pl.LightningDataModule):
+        return None
+    data.setup("test" if split == "test" else "fit")
+    given = getattr(data, name)()
+    loaders = given if isinstance(given, list | tuple) else [given]
+    found: list[Batch] = []
+    for batch in itertools.chain.from_iterable(loaders):
+        found.append(data.on_after_batch_transfer(batch, 0))
+        if sum(len(labels) for _, labels in found) >= MOST_READ:
+            break
+    if not found:
+        return None
+    pixels = torch.cat([images for images, _ in found]) * WHITE
+    if not bool((pixels.round().clamp(0, WHITE) - pixels).abs().max() < ROUNDING):
+        given = f"images from {float(pixels.min()) / WHITE:.3g} to {float(pixels.max()) / WHITE:.3g}"
+        raise DataError(f"{type(data).__name__}: {given}; needed: bytes, or bytes divided by 255")
+    return ImageSet(pixels.round().byte(), torch.cat([labels for _, labels in found])).first(MOST_READ)
 
 
 def _pair(batch: Any, name: str) -> Batch:

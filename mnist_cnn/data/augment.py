@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -28,17 +28,24 @@ class RandomAffine(nn.Module):
         shear: largest shear angle, in degrees, either way.
         elastic: standard deviation, in pixels per axis, of the shifts of 7 x 7 points, smooth between (after Simard,
             Steinkraus and Platt, 2003, who shift each pixel and blur the shifts).
+        padding_mode: what comes in from outside: zeros, or the pixels of the border, for pictures on a light ground.
     """
 
     def __init__(
-        self, degrees: Angle, translate: Unit, scale: NotNegative, shear: ShearAngle, elastic: NotNegative = 0.0
+        self,
+        degrees: Angle,
+        translate: Unit,
+        scale: NotNegative,
+        shear: ShearAngle,
+        elastic: NotNegative = 0.0,
+        padding_mode: Literal["zeros", "border"] = "zeros",
     ) -> None:
         super().__init__()
         self.degrees, self.translate, self.scale, self.shear = degrees, translate, scale, shear
-        self.elastic = elastic
+        self.elastic, self.padding_mode = elastic, padding_mode
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps (N, C, H, W) to the same shape, bilinear, with zeros outside."""
+        """Maps (N, C, H, W) to the same shape, bilinear."""
         # Drawn on the CPU: the same maps for the same seed whatever the device, and no kernel launch per number.
         unit = torch.rand(5, len(images), dtype=torch.float32) * 2 - 1
         angle, shear = unit[0] * math.radians(self.degrees), torch.tan(unit[1] * math.radians(self.shear))
@@ -53,7 +60,7 @@ class RandomAffine(nn.Module):
             down, across = (_between(POINTS, size).to(points) for size in images.shape[-2:])
             shifts = down @ points @ across.T
             grid = grid + shifts.permute(0, 2, 3, 1) * (self.elastic * 2 / images.shape[-1])
-        return F.grid_sample(images, grid, align_corners=False)
+        return F.grid_sample(images, grid, padding_mode=self.padding_mode, align_corners=False)
 
 
 def _between(points: int, size: int) -> Tensor:

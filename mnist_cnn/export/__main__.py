@@ -82,7 +82,7 @@ def export(cfg: DictConfig) -> Path:
     form = cfg.format if cfg.precision == "float32" else f"{cfg.format}_{cfg.precision}"
     folder = Path(cfg.out) if cfg.out is not None else source.folder / "export" / form
     require_free(folder, [*kind.files, CARD, VECTOR], cfg.force)
-    source.images("test")  # of other classes: refused before what takes seconds
+    source.images(source.measured_on)  # of other classes: refused before what takes seconds
     made = kind.make(source, cfg.precision)
     measured = measure(source, made.logits) if made.logits else None
     if measured and cfg.precision == "float32" and not measured.is_the_net:

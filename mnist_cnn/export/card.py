@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mnist_cnn import __version__
 from mnist_cnn.export.made import Made, Measured, vector_images
-from mnist_cnn.export.source import Source
+from mnist_cnn.export.source import SPLITS, Source
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.runs.listing import find_siblings
 from mnist_cnn.runs.record import Record
@@ -48,6 +48,8 @@ class Card:
         record = source.record
         files = {name: f"{len(content):,} bytes" for name, content in self.made.files.items()}
         weights = sum(parameter.numel() for parameter in source.net.parameters())
+        measured = SPLITS[source.measured_on]
+        seen = "" if source.measured_on == "test" else ", which the run had seen: it had no labelled test images"
         is_net = f"A convolutional network of {weights:,} parameters that tells {len(source.classes)} classes apart"
         return [
             f"{is_net}: {', '.join(source.classes)}. Made by mnist_cnn {__version__}.",
@@ -60,8 +62,8 @@ class Card:
             f"## Licence\n\nThe program is under the MIT licence, as mnist_cnn is. {_data_licence(source)}",
             "## Limits\n\n"
             "One thing a picture: several, none or anything else get one of the same answers, often with a high "
-            "probability. Probabilities are as trained, not calibrated. Measured on the test images named above alone: "
-            "pictures by other hands, pens and cameras can be read worse.",
+            f"probability. Probabilities are as trained, not calibrated. Measured on the {measured} images named above "
+            f"alone{seen}: pictures by other hands, pens and cameras can be read worse.",
         ]
 
     def _accuracy(self) -> dict[str, str]:
@@ -87,7 +89,7 @@ def spread_of(source: Source) -> Spread | None:
 
 
 def vector(source: Source, made: Made) -> bytes:
-    """The first test image of each class: pixels, label, and the logits of checkpoint and export."""
+    """The first measured image of each class: pixels, label, and the logits of checkpoint and export."""
     pixels, labels = vector_images(source)
     tree = {
         "pixels": "28 x 28, row by row, 0 to 255",
@@ -126,9 +128,9 @@ def _training(record: Record) -> dict[str, str]:
 
 
 def _data_licence(source: Source) -> str:
-    if source.data.dataset == "MNIST":
+    if source.dataset == "MNIST":
         return MNIST_LICENCE
-    return f"The terms of the data, {source.data.dataset}, are those of their source."
+    return f"The terms of the data, {source.dataset}, are those of their source."
 
 
 def _table(title: str, rows: Mapping[str, str]) -> str:

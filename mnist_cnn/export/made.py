@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mnist_cnn.errors import RunError
-from mnist_cnn.export.source import Logits, Pixels, Source, pixels_of
+from mnist_cnn.export.source import SPLITS, Logits, Pixels, Source, pixels_of
 from mnist_cnn.files import kind_of, require_folder, require_replaceable, write_atomically
 
 ROUNDING = 1e-3  # of a logit, by another order of sums in many layers; what is wrong is far beyond
@@ -33,15 +33,17 @@ class Made:
 
 @dataclass(frozen=True)
 class Measured:
-    """An export beside its checkpoint, on all test images.
+    """An export beside its checkpoint, on all images of a split.
 
     Args:
+        split: its name.
         differ: images with another answer.
         correct, correct_before: of the export and of the checkpoint.
         distance: the largest between two logits.
         size: of the checkpoint's largest logit.
     """
 
+    split: str
     images: int
     differ: int
     correct: int
@@ -56,29 +58,30 @@ class Measured:
 
     def __str__(self) -> str:
         return (
-            f"{self.images:,} test images: {self.differ} answers differ from the checkpoint's, logits by "
+            f"{self.images:,} {self.split} images: {self.differ} answers differ from the checkpoint's, logits by "
             f"{self.distance:.2g} at most; accuracy {self.correct / self.images:.2%}, the checkpoint's "
             f"{self.correct_before / self.images:.2%}"
         )
 
 
 def measure(source: Source, logits: Callable[[Pixels], Logits]) -> Measured:
-    test = source.images("test")
-    pixels, labels = pixels_of(test), test.labels.numpy()
+    images = source.images(source.measured_on)
+    pixels, labels = pixels_of(images), images.labels.numpy()
     before, after = source.logits(pixels), np.asarray(logits(pixels), np.float64)
     answers, others = before.argmax(1), after.argmax(1)
     return Measured(
-        len(labels), int((answers != others).sum()), int((others == labels).sum()), int((answers == labels).sum()),
+        SPLITS[source.measured_on], len(labels), int((answers != others).sum()),
+        int((others == labels).sum()), int((answers == labels).sum()),
         float(np.abs(after - before).max()), float(np.abs(before).max()),
     )  # fmt: skip
 
 
 def vector_images(source: Source) -> tuple[Pixels, Any]:
-    """The first test image of each class, with the labels: what an export can be tried with wherever it goes."""
-    test = source.images("test")
-    labels = test.labels.numpy()
+    """The first measured image of each class, with the labels: what an export can be tried with wherever it goes."""
+    images = source.images(source.measured_on)
+    labels = images.labels.numpy()
     chosen = sorted(np.unique(labels, return_index=True)[1])
-    return pixels_of(test)[chosen], labels[chosen]
+    return pixels_of(images)[chosen], labels[chosen]
 
 
 def require_free(folder: Path, names: list[str], force: bool) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from mnist_cnn.config.build import build_data
+from mnist_cnn.config.build import DataModule, build_data
 from mnist_cnn.config.schema import problems_to_evaluate
+from mnist_cnn.data.adopted import images_of
 from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.data.images import ImageSet
 from mnist_cnn.errors import ConfigError, DataError
@@ -27,6 +29,8 @@ from mnist_cnn.runs.trained import folder_of, load_net, locate, require_its_clas
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # (N, 28, 28)
 Logits = np.ndarray[Any, Any]  # (N, classes)
 AT_ONCE = 1000
+# With their names; the first that has labels is measured.
+SPLITS = {"test": "test", "val": "validation", "train": "training"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Source:
     weights: Path
     folder: Path
     record: Record | None
-    data: ImageDataModule
+    data: DataModule
 
     @property
     def divide_by(self) -> float:
@@ -64,19 +68,52 @@ class Source:
         protocol = self.record.protocol if self.record is not None else None
         return protocol.class_names if protocol is not None else None
 
+    @property
+    def dataset(self) -> str:
+        return self.data.dataset if isinstance(self.data, ImageDataModule) else type(self.data).__name__
+
+    @cached_property
+    def measured_on(self) -> str:
+        """The split that an export is held against its checkpoint on: the first of `SPLITS` that has labels."""
+        return next(split for split in SPLITS if self._of(split) is not None)
+
     def images(self, split: str) -> ImageSet:
-        """`train` or `test`; fetches them where that has not been done."""
-        if split not in self.data.splits:
-            self.data.prepare_data()
-            require_its_classes(self.data, self.net, self._learned, self.weights)
-            self.data.setup("test" if split == "test" else "fit")
-        return self.data.splits[split]
+        """Of one that is there."""
+        found = self._of(split)
+        if found is None:
+            raise DataError(f"{self.weights}: {self.dataset} has no {SPLITS[split]} images")
+        return found
+
+    def _of(self, split: str) -> ImageSet | None:
+        if split not in self._read:
+            self._read[split] = _labelled(self._fetched, split)
+        return self._read[split]
+
+    @cached_property
+    def _read(self) -> dict[str, ImageSet | None]:
+        return {}
+
+    @cached_property
+    def _fetched(self) -> DataModule:
+        self.data.prepare_data()
+        require_its_classes(self.data, self.net, self._learned, self.weights)
+        return self.data
 
     def logits(self, pixels: Pixels) -> Logits:
         """What the checkpoint says, on the CPU."""
         with torch.inference_mode():
             parts = torch.from_numpy(pixels).reshape(-1, *INPUT_SHAPE).split(AT_ONCE)
             return torch.cat([self.net(part.float() / self.divide_by) for part in parts]).numpy()
+
+
+def _labelled(data: DataModule, split: str) -> ImageSet | None:
+    """None where there are none."""
+    if not isinstance(data, ImageDataModule):
+        return images_of(data, split)
+    if split == "test" and data.test_images != "labelled":
+        return None
+    data.setup("test" if split == "test" else "fit")
+    return data.splits.get(split)
 
 
 def pixels_of(images: ImageSet) -> Pixels:
@@ -87,8 +124,8 @@ def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
     """The net that a configuration names, with its images.
 
     Raises:
-        ConfigError, RunError, DataError: no such run, a checkpoint that is damaged or could run code, no labelled test
-            images to measure an export on, or images of other classes.
+        ConfigError, RunError, DataError: no such run, a checkpoint that is damaged or could run code, or images of
+            other classes.
     """
     run, path = locate(cfg, settings)
     alone = not run.config_file.is_file()
@@ -99,12 +136,6 @@ def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
     if problems := problems_to_evaluate(saved):
         raise ConfigError([f"{path if alone else run.config_file}: {problem}" for problem in problems])
     data, net = build_data(saved, training=False), load_net(path)
-    if not isinstance(data, ImageDataModule):
-        words = f"an export measures itself on images of this package's data modules, and {saved.data._target_} is none"
-        raise DataError(f"{path}: {words}")
-    if data.test_images != "labelled":
-        words = f"an export measures itself on labelled test images, and {saved.data._target_} has none"
-        raise DataError(f"{path}: {words}")
     record = run.record()
     if record is None:  # names the data's classes as the net's
         require_its_classes(data, net.module, None, path)

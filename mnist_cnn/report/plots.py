@@ -183,12 +183,12 @@ def samples(
     """
     figure = Figure(figsize=(0.7 * each, 0.72 * len(names)), layout="constrained")
     half = each if seen is None else each // 2
-    rows = []
+    rows: list[list[Tensor | None]] = []
     for label in range(len(names)):
         found = (images.labels == label).nonzero().flatten()[:half]
         chosen = ImageSet(images.images[found], images.labels[found])
-        blank = torch.zeros_like(images.images[:1]).expand(half - len(found), *images.images.shape[1:])
-        rows.append([*chosen.images, *blank, *(seen(chosen) if seen is not None and len(found) else [])])
+        free = [None] * (half - len(found))
+        rows.append([*chosen.images, *free, *(seen(chosen) if seen is not None and len(found) else [])])
     axes = figure.subplots()
     axes.axis("off")
     placed = draw_tiled(axes, rows, each)

@@ -68,6 +68,10 @@ def net_of(name: str) -> nn.Sequential:
     return net.eval()
 
 
+OWN_DATA = ["model=vanilla", "data=own", "data.count=40", "trainer=cpu", "figures=false", "trainer.max_epochs=1",
+            "hydra.run.dir=run"]  # fmt: skip
+
+
 def pictures(count: int) -> np.ndarray:
     """Strokes of a few shades on black."""
     random = np.random.default_rng(1)
@@ -182,6 +186,37 @@ def test_exports_know_the_classes_and_how_pictures_are_made(cli, tmp_path):
         small = np.frombuffer((tmp_path / "small").read_bytes(), np.uint8).reshape(28, 28)
         expected = Image.fromarray(grey).resize((28, 28), Image.Resampling.BILINEAR)
         np.testing.assert_array_equal(small, np.asarray(expected))
+
+
+def test_without_labelled_test_images_an_export_is_held_against_others(cli, capsys, tmp_path):
+    write_folders(tmp_path / "pets", 60)
+    call = ["model=gap", "model.stages=[[2],[3]]", "trainer=cpu", "figures=false", "data=folder", "data.root=pets"]
+    for held_out, words in ((0.2, "10 validation images: "), (0, "60 training images: ")):
+        run = f"hydra.run.dir=run_{held_out}"
+        assert cli(*call, "data.test_share=0", f"data.validation_size={held_out}", "debug=tiny", run) == 0
+        assert cli(f"run_dir=run_{held_out}", "format=c", main=export.main) == 0
+        assert words in capsys.readouterr().out
+        card = (tmp_path / f"run_{held_out}" / "export" / "c" / "model_card.md").read_text()
+        assert f"{words.split()[1]} images named above alone, which the run had seen" in card
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("WithTest", "40 test images: "), ("TestsNothing", "40 validation images: ")]
+)
+def test_a_net_trained_on_a_data_module_of_ones_own_goes_elsewhere(cli, own, capsys, tmp_path, name, words):
+    assert cli(*OWN_DATA, f"data._target_=my_data.{name}", "data.kind=uint8") == 0
+    for form in ("onnx", "c"):
+        assert cli("run_dir=run", f"format={form}", main=export.main) == 0
+        assert words in capsys.readouterr().out
+    assert f"| data | {name}: " in (tmp_path / "run" / "export" / "c" / "model_card.md").read_text()
+
+
+def test_images_that_are_no_bytes_are_not_exported(cli, own, capsys):
+    assert cli(*OWN_DATA, "data._target_=my_data.WithTest", "data.kind=float32") == 0
+    assert cli("run_dir=run", "format=onnx", main=export.main) == 2
+    said = capsys.readouterr().err
+    assert "WithTest: images from 0" in said
+    assert "bytes divided by 255" in said
 
 
 @pytest.mark.parametrize("name", ["*//", "a**//b", "/*/", "/*", "*/", chr(0xDCE9)])

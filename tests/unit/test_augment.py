@@ -126,6 +126,13 @@ def test_every_image_has_its_own_shear_within_the_limits():
     assert torch.allclose(y, y[:1], rtol=1e-2)  # rows stay where they are
 
 
+def test_what_comes_in_from_outside_is_black_or_goes_on_as_the_image_ends():
+    light = torch.full((64, 1, 28, 28), 0.9)
+    moves = {"degrees": 20.0, "translate": 0.2, "scale": 0.3, "shear": 10.0}
+    assert RandomAffine(**moves)(light).min() == 0
+    torch.testing.assert_close(RandomAffine(**moves, padding_mode="border")(light), light)
+
+
 def test_the_global_seed_decides_the_maps():
     images = torch.rand(8, 1, 28, 28)
     augment = RandomAffine(7, 0.06, 0.07, 5)

@@ -43,6 +43,15 @@ def test_augmentation_that_crops_is_shown_in_the_middle():
     assert cropped.sum() == 10 * 24 * 22
 
 
+def test_pictures_on_a_light_ground_are_drawn_as_they_are():
+    light = torch.full((3, 1, 28, 28), 240, dtype=torch.uint8)
+    light[..., 10:12] = 0
+    for images, colours, paper in ((light, "gray", 255), (255 - light, "gray_r", 0)):
+        [axes] = samples(ImageSet(images, torch.tensor([0, 0, 1])), ["a", "b"], each=2).axes
+        assert axes.images[0].cmap.name == colours
+        assert (np.asarray(axes.images[0].get_array())[31:, 31:] == paper).all()  # the second of b: none
+
+
 def test_names_of_classes_do_not_run_into_each_other_above_the_mistakes():
     images = ImageSet(torch.zeros(19, 1, 28, 28, dtype=torch.uint8), torch.arange(19) % 9)
     wrong = [{"image": str(i), "label": str(i % 9), "predicted": "9", "probability": "0.5"} for i in range(19)]
