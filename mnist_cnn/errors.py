@@ -58,6 +58,10 @@ class PartError(UserError, ValueError):
     exit_code = 2
 
 
+class AugmentError(PartError):
+    """Augmentation that makes something else of images."""
+
+
 class LayerError(PartError):
     """A layer list that cannot be built; names the layer and the shapes."""
 

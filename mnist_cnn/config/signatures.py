@@ -80,7 +80,13 @@ def check_node(node: Any, path: str, base: type | None) -> list[str]:
     if group == "optimizer":
         hidden = {next(iter(arguments(target)[0]), "params")}  # the weights, whatever they are called
     own, needed = OWN_KEYS.get(group, {}), NEEDED.get(group, set())
-    problems = _check_arguments(node, path, target, hidden, own, needed - set(node), FILLED.get(group, set()))
+    filled = FILLED.get(group, set()) | (
+        arguments(target)[1] if group == "augment" and node.get("_partial_") else set()
+    )
+    problems = _check_arguments(node, path, target, hidden, own, needed - set(node), filled)
+    if group == "augment" and not inspect.isclass(target):
+        takes_images = "; what is called with the images themselves has augment._partial_=true"
+        problems = [line + takes_images * line.endswith(": missing") for line in problems]
     if group != "model":  # `config.module` judges those otherwise
         problems += [wrong for key, value in node.items() for wrong in check_inside(value, f"{path}.{key}", _judge)]
     is_class = inspect.isclass(target)

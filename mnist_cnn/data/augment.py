@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from mnist_cnn.errors import PartError
+from mnist_cnn.errors import AugmentError
 from mnist_cnn.values import Angle, NotNegative, ShearAngle, Unit
 
 POINTS = 7  # along each side, whose shifts make an elastic distortion: one for four pixels
@@ -83,7 +83,7 @@ class Augmentation(nn.Module):
         classes: of the labels, for MixUp and CutMix.
 
     Raises:
-        PartError: images of another shape or type came out.
+        AugmentError: images of another shape or type came out.
     """
 
     def __init__(self, transform: Callable[..., Any], classes: int = 10) -> None:
@@ -115,9 +115,9 @@ def augmentation(transform: Callable[..., Any] | None, class_names: Sequence[str
 
 def _alike(before: Tensor, after: Any) -> Tensor:
     if not isinstance(after, Tensor):
-        raise PartError(f"makes a {type(after).__name__} of images, not images")
+        raise AugmentError(f"makes a {type(after).__name__} of images, not images")
     if after.shape != before.shape or after.dtype != before.dtype:
-        raise PartError(
+        raise AugmentError(
             f"makes {after.dtype} {tuple(after.shape)} of {before.dtype} {tuple(before.shape)}; "
             "images must keep their shape and type"
         )

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from mnist_cnn.config.python_values import command
-from mnist_cnn.errors import UserError, foreign, os_words
+from mnist_cnn.errors import AugmentError, UserError, foreign, os_words
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.signals import stopping
 
@@ -35,6 +35,8 @@ def foreign_errors(run: Run) -> Iterator[None]:
     """
     try:
         yield
+    except AugmentError as error:
+        raise UserError(f"augment: {error}; {_how_to_go_on(run)}") from error
     except UserError:
         raise
     except Exception as error:

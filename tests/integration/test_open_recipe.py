@@ -133,6 +133,36 @@ def size(batch: list[torch.Tensor]) -> int:
     return len(batch[1])
 
 
+def mirrored(images: torch.Tensor) -> torch.Tensor:
+    return images.flip(-1)
+
+
+class CropsLater:
+    """Not before the third batch."""
+
+    def __init__(self) -> None:
+        self.batches = 0
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        self.batches += 1
+        return images if self.batches < 3 else images[..., :20]
+
+
+def test_augmentation_by_a_function_of_images(cli, tiny_overrides, tmp_path, capsys):
+    own = ["model=vanilla", *tiny_overrides, "augment=any", "augment._target_=test_open_recipe.mirrored"]
+    assert cli(*own) == 2
+    assert "augment.images: missing; what is called with the images themselves" in capsys.readouterr().err
+    assert cli(*own, "augment._partial_=true", "trainer.max_epochs=1") == 0
+
+
+def test_augmentation_that_changes_the_shape_later_is_told_with_its_key(cli, tiny_overrides, capsys):
+    own = ["augment=any", "augment._target_=test_open_recipe.CropsLater"]
+    assert cli("model=vanilla", *tiny_overrides, "trainer.max_epochs=2", *own) == 1
+    error = capsys.readouterr().err
+    assert "error: augment: makes torch.float32 (32, 1, 28, 20) of torch.float32 (32, 1, 28, 28)" in error
+    assert "no epoch was complete: it would begin again" in error
+
+
 def test_the_table_names_every_schedule_and_what_is_left_out_is_refused():
     assert set(SCHEDULES) == set(torch.optim.lr_scheduler.__all__) - {"LRScheduler"}
     assert {f"torch.optim.{name}" for name in NOT_ALONE - {"Muon"}} <= set(UNUSABLE)
