@@ -23,6 +23,7 @@ from mnist_cnn.export.translate import graph_of
 
 PAGE = "index.html"
 # 85 signs that need no care in HTML and JavaScript, nor in `filled`.
+LIGHT = 127  # the mean of pictures on a light ground is above
 ALPHABET = "".join(
     sign for sign in string.digits + string.ascii_letters + string.punctuation if sign not in "\"'\\<>&`@$"
 )
@@ -106,8 +107,10 @@ def _facts(source: Source) -> dict[str, str]:
 def _data(source: Source, graph: Graph) -> dict[str, Any]:
     numbers = [part.ravel() for layer in graph.layers for part in (layer.weight, layer.bias) if part is not None]
     packed = _packed(np.concatenate(numbers or [np.zeros(0)]).astype("<f4"))
+    scale = source.scale
     return {
-        "classes": list(source.classes), "preparation": source.scale.preparation,
+        "classes": list(source.classes), "preparation": scale.preparation,
+        "light": scale.preparation == "resize" and (scale.mean or 0) > LIGHT,
         "divideBy": graph.divide_by, "alphabet": ALPHABET, "packedBytes": len(packed),
         "layers": [_described(layer) for layer in graph.layers], "weights": base85(packed),
     }  # fmt: skip

@@ -172,7 +172,7 @@ def test_exports_know_the_classes_and_how_pictures_are_made(cli, tmp_path):
     session = onnxruntime.InferenceSession(tmp_path / "run" / "export" / "onnx" / "net.onnx")
     assert json.loads(session.get_modelmeta().custom_metadata_map["classes"])[2] == "class_2"
     script = (tmp_path / "run" / "export" / "web" / "index.html").read_text()
-    assert '"preparation": "resize"' in script
+    assert '"preparation": "resize", "light": false' in script
     random = np.random.default_rng(0)
     for shape in ((40, 60), (28, 28), (500, 300), (9, 200), (27, 29)):
         grey = random.integers(0, 256, shape).astype(np.uint8)

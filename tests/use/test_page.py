@@ -1,6 +1,7 @@
 """The page in a real Chromium: all test images through its own canvas, hands, keys, phones, and no request."""
 
 import base64
+import dataclasses
 import io
 import itertools
 import json
@@ -14,6 +15,7 @@ from PIL import Image
 
 from mnist_cnn.data.photo import prepare_photo
 from mnist_cnn.export.web import page
+from mnist_cnn.models.reading import Scale
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "photos"))
 from photographs import ALONE, LEVELS, photograph
@@ -211,6 +213,23 @@ def test_phones_show_it_whole(browser, file, log):
         below = browser.run("byId('digit').getBoundingClientRect().bottom + scrollY")
         log(f"window of {width} x {height}: nothing wider than it, the answer ends at {below:.0f} pixels, buttons are "
             f"{min(sizes):.0f} high; the page has {file.stat().st_size:,} bytes")  # fmt: skip
+
+
+def test_a_net_of_pictures_on_a_light_ground_has_a_white_paper(source, tmp_path, log):
+    light = dataclasses.replace(source, scale=Scale(mean=200, preparation="resize"))
+    (tmp_path / "light.html").write_bytes(page(light).encode())
+    seen = "Array.from(read(pixelsOf(paper)).prepared.image)"
+    with Chromium() as browser:
+        browser.window(1100, 900)
+        browser.open(tmp_path / "light.html")
+        assert set(browser.run(seen)) == {255}
+        draw(browser, 1, "mouse")
+        drawn = browser.run(seen)
+        browser.picture(tmp_path / "light.png")
+    assert min(drawn) < 60
+    assert max(drawn) == 255
+    assert np.mean(drawn) > 200
+    log(f"a net of pictures on a light ground: a one drawn in black on white, {np.mean(drawn):.0f} of 255 on average")
 
 
 def test_a_photo_is_turned_as_its_exif_says(browser, log):

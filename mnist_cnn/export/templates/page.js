@@ -2,14 +2,16 @@
 const paper = document.getElementById("paper"), pen = paper.getContext("2d", { willReadFrequently: true });
 const byId = (id) => document.getElementById(id);
 const SIDE = 28, WIDTH_OF_PEN = 42, STEP = 28, SMALL_STEP = 7, LARGEST = 2048, WAIT = 600;
-const DARK = "#0d0c10", LIGHT = "#fff";
+// A net for whole pictures sees the paper itself, so it has the ground of its training.
+const [PAPER, INK] = NET.light ? ["#fff", "#000"] : ["#000", "#fff"];
+document.documentElement.classList.toggle("light", NET.light);
 let strokes = [], photo = null, live = null, net = null, waiting = false, timer = 0, reading = "";
 
 /** With a space that does not break; nothing is certain. */
 const percent = (p) => (p >= 0.9995 ? "over 99.9\u00a0%" : p < 0.0005 ? "0\u00a0%" : `${(100 * p).toFixed(1)}\u00a0%`);
 
 function redraw() {
-  pen.fillStyle = "#000";
+  pen.fillStyle = PAPER;
   pen.fillRect(0, 0, paper.width, paper.height);
   if (photo) {
     const factor = Math.min(paper.width / photo.width, paper.height / photo.height);
@@ -23,7 +25,7 @@ function redraw() {
 }
 
 function drawStroke(points) {
-  pen.strokeStyle = pen.fillStyle = LIGHT;
+  pen.strokeStyle = pen.fillStyle = INK;
   pen.lineWidth = WIDTH_OF_PEN;
   pen.lineCap = pen.lineJoin = "round";
   pen.beginPath();
@@ -66,7 +68,7 @@ function show(found) {
     byId("sure").textContent = "Nothing drawn yet.";
     byId("warning").textContent = byId("timing").textContent = "";
     say(reading = "");
-    paint(byId("prepared"), new Uint8Array(SIDE * SIDE), 255, SIDE);
+    paint(byId("prepared"), new Uint8Array(SIDE * SIDE).fill(NET.light ? 255 : 0), 255, SIDE);
     showBars(classes.map(() => 0), -1);
     return showMaps(null);
   }
