@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from mnist_cnn.data.images import SIDE, require_classes
-from mnist_cnn.data.own import Labels, OwnDataModule, Split
+from mnist_cnn.data.own import Labels, OwnDataModule, Split, seen_from
 from mnist_cnn.data.photo import Preparation
 from mnist_cnn.data.picture import open_picture, prepared, say
 from mnist_cnn.errors import DataError
@@ -30,7 +30,9 @@ class FolderDataModule(OwnDataModule):
     def path_of(self, split: Split) -> Path | None:
         if self.given["train"] is None and not (self.root / "train").exists():
             if not self.root.is_dir():
-                raise DataError(f"{self.root}: no such folder (data.root=)")
+                raise DataError(
+                    f"{self.root}: no such folder{seen_from(self.root)} (data.root=; where a run is read, data_root=)"
+                )
             if split == "train" and not (self.root / "test").exists():
                 return self.root  # the classes lie in it
         return super().path_of(split)

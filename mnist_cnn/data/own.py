@@ -84,7 +84,8 @@ class OwnDataModule(ImageDataModule):
             return path
         if split == "test" and given is None:
             return None
-        raise DataError(f"{path}: no such file or folder (data.{split}={given or 'null'}, data.root={self.root})")
+        keys = f"data.{split}={given or 'null'}, data.root={self.root}; where a run is read, data_root="
+        raise DataError(f"{path}: no such file or folder{seen_from(path)} ({keys})")
 
     def prepare_data(self) -> None:
         """Checks the files and the labels of both splits; the test images themselves are not read."""
@@ -161,3 +162,8 @@ class OwnDataModule(ImageDataModule):
     def _usual_name(self) -> str:
         given = self.given["train"]
         return self.root.resolve().name if given is None or self.root != Path() else Path(given).stem
+
+
+def seen_from(path: Path) -> str:
+    """The working folder, for a path that depends on it."""
+    return "" if path.is_absolute() else f", seen from {Path.cwd()}"
