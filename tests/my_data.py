@@ -1,5 +1,7 @@
 """Data modules as a user would write them, in a file of their own."""
 
+import itertools
+
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
@@ -53,3 +55,46 @@ class Stream(Digits):
                 return iter(images)
 
         return DataLoader(Endless(), batch_size=8)
+
+
+class Inverts(WithTest):
+    """Each image as it is, turned to dark on light by a hook; which asks its trainer, as many do."""
+
+    def on_before_batch_transfer(self, batch, dataloader_idx):
+        images, labels = batch
+        return (255 - images if self.trainer.world_size == 1 else images), labels
+
+
+class TestsOnImagesAlone(Digits):
+    def test_dataloader(self):
+        return DataLoader(TensorDataset(self.images.tensors[0]), batch_size=8)
+
+
+class TestsNoLoader(Digits):
+    def test_dataloader(self):
+        return None
+
+
+class TestsInTwoParts(Digits):
+    def test_dataloader(self):
+        return [self.val_dataloader(), self.val_dataloader()]
+
+
+class EndlessAlone(Digits):
+    """No validation, and training images without an end."""
+
+    val_dataloader = pl.LightningDataModule.val_dataloader
+
+    def train_dataloader(self):
+        images = self.images
+
+        class Endless(IterableDataset):
+            def __iter__(self):
+                return itertools.cycle(images)
+
+        return DataLoader(Endless(), batch_size=64)
+
+
+class Breaks(WithTest):
+    def test_dataloader(self):
+        raise ValueError("no disk in drive A")

@@ -85,7 +85,7 @@ def check_node(node: Any, path: str, base: type | None) -> list[str]:
     )
     problems = _check_arguments(node, path, target, hidden, own, needed - set(node), filled)
     if group == "augment" and not inspect.isclass(target):
-        takes_images = "; what is called with the images themselves has augment._partial_=true"
+        takes_images = " (a function of the images themselves has augment._partial_=true)"
         problems = [line + takes_images * line.endswith(": missing") for line in problems]
     if group != "model":  # `config.module` judges those otherwise
         problems += [wrong for key, value in node.items() for wrong in check_inside(value, f"{path}.{key}", _judge)]

@@ -1,6 +1,5 @@
 """A user's own LightningDataModule, taken in: its own loaders and split, with what the package asks of every module."""
 
-import itertools
 from collections.abc import Callable, Sized
 from typing import Any, ClassVar
 
@@ -19,8 +18,6 @@ from mnist_cnn.data.sampling import EpochSeeded
 from mnist_cnn.errors import DataError
 
 WHITE = 255.0
-MOST_READ = 10_000  # images of a loader, which may never end
-ROUNDING = 0.01  # of a byte
 
 
 class AdoptedDataModule(pl.LightningDataModule):
@@ -64,7 +61,7 @@ class AdoptedDataModule(pl.LightningDataModule):
         self.augment = augmentation(self.transform, self.class_names)
         if stage == "fit" and self.trainer is None:
             with isolate_rng():
-                _check(next(iter(self.train_dataloader()), None), type(self).__name__, len(self.class_names))
+                check_batch(next(iter(self.train_dataloader()), None), type(self).__name__, len(self.class_names))
 
     def train_dataloader(self) -> Any:
         """The user's, whose order of an epoch then follows from seed and epoch, so that a resumed run goes on in it."""
@@ -114,39 +111,14 @@ def adopt(data: pl.LightningDataModule, augment: Callable[..., Any] | None, seed
     return data
 
 
-def images_of(data: AdoptedDataModule, split: str) -> ImageSet | None:
-    """The images that the loader of `train`, `val` or `test` gives, 10,000 at most; None where there is no such loader.
-
-    Raises:
-        DataError: images that are no bytes, nor bytes divided by 255.
-    """
-    name = f"{split}_dataloader"
-    if not is_overridden(name, data, pl.LightningDataModule):
-        return None
-    data.setup("test" if split == "test" else "fit")
-    given = getattr(data, name)()
-    loaders = given if isinstance(given, list | tuple) else [given]
-    found: list[Batch] = []
-    for batch in itertools.chain.from_iterable(loaders):
-        found.append(data.on_after_batch_transfer(batch, 0))
-        if sum(len(labels) for _, labels in found) >= MOST_READ:
-            break
-    if not found:
-        return None
-    pixels = torch.cat([images for images, _ in found]) * WHITE
-    if not bool((pixels.round().clamp(0, WHITE) - pixels).abs().max() < ROUNDING):
-        given = f"images from {float(pixels.min()) / WHITE:.3g} to {float(pixels.max()) / WHITE:.3g}"
-        raise DataError(f"{type(data).__name__}: {given}; needed: bytes, or bytes divided by 255")
-    return ImageSet(pixels.round().byte(), torch.cat([labels for _, labels in found])).first(MOST_READ)
-
-
 def _pair(batch: Any, name: str) -> Batch:
     if not isinstance(batch, list | tuple) or len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
         raise DataError(f"{name}: a batch is a {type(batch).__name__}; needed: two tensors, (images, labels)")
     return batch[0], batch[1]
 
 
-def _check(batch: Any, name: str, classes: int) -> None:
+def check_batch(batch: Any, name: str, classes: int) -> None:
+    """Raises DataError for what a net here cannot read."""
     if batch is None:
         raise DataError(f"{name}: its train_dataloader gives no batch")
     images, labels = _pair(batch, name)

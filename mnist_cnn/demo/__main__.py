@@ -49,6 +49,7 @@ def demo(given: dict[str, Any], out: Path, opens: bool) -> None:
     if not given.get("run_dir") and not given.get("checkpoint"):
         given = {**given, "run_dir": DEFAULT}
     source = find_source(OmegaConf.create(dict.fromkeys(SETTINGS) | given), SETTINGS)
+    source.require_pixels()
     content = page(source).encode()
     if kind_of(out) == "a file" and OURS not in out.read_bytes():
         raise RunError(f"{out}: is there already, and no page of ours; out=<file> goes elsewhere")

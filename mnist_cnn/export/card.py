@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mnist_cnn import __version__
 from mnist_cnn.export.made import Made, Measured, vector_images
-from mnist_cnn.export.source import SPLITS, Source
+from mnist_cnn.export.source import Source
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.runs.listing import find_siblings
 from mnist_cnn.runs.record import Record
@@ -48,8 +48,6 @@ class Card:
         record = source.record
         files = {name: f"{len(content):,} bytes" for name, content in self.made.files.items()}
         weights = sum(parameter.numel() for parameter in source.net.parameters())
-        measured = SPLITS[source.measured_on]
-        seen = "" if source.measured_on == "test" else ", which the run had seen: it had no labelled test images"
         is_net = f"A convolutional network of {weights:,} parameters that tells {len(source.classes)} classes apart"
         return [
             f"{is_net}: {', '.join(source.classes)}. Made by mnist_cnn {__version__}.",
@@ -62,9 +60,15 @@ class Card:
             f"## Licence\n\nThe program is under the MIT licence, as mnist_cnn is. {_data_licence(source)}",
             "## Limits\n\n"
             "One thing a picture: several, none or anything else get one of the same answers, often with a high "
-            f"probability. Probabilities are as trained, not calibrated. Measured on the {measured} images named above "
-            f"alone{seen}: pictures by other hands, pens and cameras can be read worse.",
+            f"probability. Probabilities are as trained, not calibrated. {self._measured_on()}Pictures by other hands, "
+            "pens and cameras can be read worse.",
         ]
+
+    def _measured_on(self) -> str:
+        if self.measured is None:
+            return ""
+        seen = "" if self.source.measured_on == "test" else ", which training may have seen"
+        return f"Measured on {self.measured.images:,} {self.measured.split} images alone{seen}. "
 
     def _accuracy(self) -> dict[str, str]:
         if self.measured is None:
@@ -118,7 +122,11 @@ def _training(record: Record) -> dict[str, str]:
     if protocol is not None:
         few = {"training": protocol.train_images, "validation": protocol.val_images}
         numbers = ", ".join(f"{count:,} for {name}" for name, count in few.items() if count)
-        found["data"] = f"{protocol.dataset}: {numbers}" + ("; files verified by MD5" if protocol.verified else "")
+        found["data"] = (
+            protocol.dataset
+            + (f": {numbers}" if numbers else "")
+            + ("; files verified by MD5" if protocol.verified else "")
+        )
         found["protocol"] = protocol.summary
     found |= {"command": f"`{' '.join(record.command)}`"} if record.command else {}
     found |= {"seed": str(record.seed)}

@@ -33,7 +33,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Measured:
-    """An export beside its checkpoint, on all images of a split.
+    """An export beside its checkpoint, on the images of a split.
 
     Args:
         split: its name.

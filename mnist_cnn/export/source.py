@@ -13,9 +13,9 @@ from torch import nn
 
 from mnist_cnn.config.build import DataModule, build_data
 from mnist_cnn.config.schema import problems_to_evaluate
-from mnist_cnn.data.adopted import images_of
 from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.data.images import ImageSet
+from mnist_cnn.data.loaders import images_of
 from mnist_cnn.errors import ConfigError, DataError
 from mnist_cnn.evaluate import config_of_lone
 from mnist_cnn.models.classifier import Classifier
@@ -29,7 +29,7 @@ from mnist_cnn.runs.trained import folder_of, load_net, locate, require_its_clas
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # (N, 28, 28)
 Logits = np.ndarray[Any, Any]  # (N, classes)
 AT_ONCE = 1000
-# With their names; the first that has labels is measured.
+# With their names, in the order in which they are asked for.
 SPLITS = {"test": "test", "val": "validation", "train": "training"}
 
 
@@ -74,7 +74,7 @@ class Source:
 
     @cached_property
     def measured_on(self) -> str:
-        """The split that an export is held against its checkpoint on: the first of `SPLITS` that has labels."""
+        """Of the images that hold an export against its checkpoint: the first of `SPLITS` that has labelled ones."""
         return next(split for split in SPLITS if self._of(split) is not None)
 
     def images(self, split: str) -> ImageSet:
@@ -83,6 +83,11 @@ class Source:
         if found is None:
             raise DataError(f"{self.weights}: {self.dataset} has no {SPLITS[split]} images")
         return found
+
+    def require_pixels(self) -> None:
+        """Raises DataError where images for training were no pixels, so that no picture becomes like them."""
+        if not isinstance(self.data, ImageDataModule):
+            self.images(self.measured_on)
 
     def _of(self, split: str) -> ImageSet | None:
         if split not in self._read:
@@ -95,7 +100,8 @@ class Source:
 
     @cached_property
     def _fetched(self) -> DataModule:
-        self.data.prepare_data()
+        if isinstance(self.data, ImageDataModule):  # `images_of` has a Trainer that does it
+            self.data.prepare_data()
         require_its_classes(self.data, self.net, self._learned, self.weights)
         return self.data
 

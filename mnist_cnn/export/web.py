@@ -23,7 +23,6 @@ from mnist_cnn.export.translate import graph_of
 
 PAGE = "index.html"
 # 85 signs that need no care in HTML and JavaScript, nor in `filled`.
-LIGHT = 127  # the mean of pictures on a light ground is above
 ALPHABET = "".join(
     sign for sign in string.digits + string.ascii_letters + string.punctuation if sign not in "\"'\\<>&`@$"
 )
@@ -31,6 +30,7 @@ SCRIPTS = ("net.js", "prepare.js", "page.js")
 WANTED = {"mnist": "of one digit, dark on light or light on dark", "resize": "like those it was trained on"}
 PLACED = {"mnist": ", centred", "resize": ", the whole picture scaled"}
 MAPS = 16  # shown at most
+LIGHT = 127  # the mean of pictures on a light ground is above
 NO_NODE = "there is no node on the PATH"
 # Reads pictures of 784 bytes from standard input, and writes the logits of each.
 MEASURE = """

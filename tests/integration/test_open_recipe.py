@@ -151,7 +151,10 @@ class CropsLater:
 def test_augmentation_by_a_function_of_images(cli, tiny_overrides, tmp_path, capsys):
     own = ["model=vanilla", *tiny_overrides, "augment=any", "augment._target_=test_open_recipe.mirrored"]
     assert cli(*own) == 2
-    assert "augment.images: missing; what is called with the images themselves" in capsys.readouterr().err
+    assert (
+        "augment.images: missing (a function of the images themselves has augment._partial_=true)"
+        in capsys.readouterr().err
+    )
     assert cli(*own, "augment._partial_=true", "trainer.max_epochs=1") == 0
 
 

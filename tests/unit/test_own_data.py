@@ -227,7 +227,7 @@ REFUSED = {
     "folder: empty class": ["train/empty", "empty class"],
     "folder: other classes in the test": ["test: other classes", "missing: class_3", "only here: dog"],
     "folder: absurd size": ["003.png", "1 x 900 pixels", "4 to 10,000"],
-    "folder: no folder": ["nowhere: no such folder", "data.root=", "data_root="],
+    "folder: no folder": ["nowhere: no such folder", "(data.root=; where a run is read, data_root=)"],
     "folder: no train beside test": ["/train: no such file or folder"],
     "folder: one class": ["1 classes (only)", "needed: 2 to 1,000"],
     "folder: names for other classes": ["data.class_names: 2 names for 10 classes"],
