@@ -84,9 +84,6 @@ def check_node(node: Any, path: str, base: type | None) -> list[str]:
         arguments(target)[1] if group == "augment" and node.get("_partial_") else set()
     )
     problems = _check_arguments(node, path, target, hidden, own, needed - set(node), filled)
-    if group == "augment" and not inspect.isclass(target):
-        takes_images = " (a function of the images themselves has augment._partial_=true)"
-        problems = [line + takes_images * line.endswith(": missing") for line in problems]
     if group != "model":  # `config.module` judges those otherwise
         problems += [wrong for key, value in node.items() for wrong in check_inside(value, f"{path}.{key}", _judge)]
     is_class = inspect.isclass(target)
@@ -138,7 +135,9 @@ def _check_arguments(
         problems.append(f"{path}._partial_ = {shortened(partial)}: must be bool")
     missing = (required - hidden - filled - set(given)) | needed
     meant = [k for k in missing if any(repr(f"{path}.{k}") in line for line in problems)]  # by a typo already told of
-    problems += [f"{path}.{k}: missing" for k in sorted(missing - set(meant))]
+    of_images = path.startswith("augment") and not inspect.isclass(target)
+    hint = f" (a function of the images themselves has {path}._partial_=true)" if of_images else ""
+    problems += [f"{path}.{k}: missing{hint}" for k in sorted(missing - set(meant))]
     return problems
 
 

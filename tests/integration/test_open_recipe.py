@@ -156,6 +156,10 @@ def test_augmentation_by_a_function_of_images(cli, tiny_overrides, tmp_path, cap
         in capsys.readouterr().err
     )
     assert cli(*own, "augment._partial_=true", "trainer.max_epochs=1") == 0
+    capsys.readouterr()
+    chain = "augment.transforms=[{_target_:test_open_recipe.mirrored}]"
+    assert cli(*own[:-1], "augment._target_=torchvision.transforms.v2.Compose", chain) == 2
+    assert "(a function of the images themselves has augment.transforms" in capsys.readouterr().err
 
 
 def test_augmentation_that_changes_the_shape_later_is_told_with_its_key(cli, tiny_overrides, capsys):
