@@ -34,7 +34,7 @@ from mnist_cnn.report.console import logging_to
 from mnist_cnn.report.further import load_members, measure_further, validated_alike
 from mnist_cnn.report.text import wrapped
 from mnist_cnn.runs.checkpoint import Trained, load_trained
-from mnist_cnn.runs.directory import with_todays_keys
+from mnist_cnn.runs.directory import Run, with_todays_keys
 from mnist_cnn.runs.protocol import protocol_of
 from mnist_cnn.runs.submission import write_submission
 from mnist_cnn.runs.trained import Net, class_names_of, folder_of, locate, require_its_classes
@@ -64,19 +64,15 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     """
     members = _members(cfg)
     run, path = locate(cfg, SETTINGS)
-    alone = cfg.checkpoint is not None and not run.config_file.is_file()
-    saved = config_of_lone(path) if alone else run.config()
-    source = path if alone else run.config_file
+    saved, source = saved_config(cfg, run, path)
     folder = Path(cfg.out) if cfg.out is not None else folder_of(run, path) / "evaluation"
     beyond_accuracy = bool(cfg.details or cfg.corruptions or cfg.shifts or members)
     if beyond_accuracy:
         require_folder(folder, RunError)
-    if cfg.data_root is not None:
-        saved.data.root = cfg.data_root
     saved.trainer.accelerator = cfg.accelerator
     saved.trainer.precision = cfg.precision or saved.trainer.get("precision")
     trained = load_trained(path)
-    if not alone:
+    if source != path:
         _require_its_net(saved, trained, path, source)
     saved.model = trained.model  # also says how many classes there are
     problems = problems_to_evaluate(saved)
@@ -117,7 +113,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     words = ", ".join(f"{name} {value}" for name, value in shown.items())
     images = f", {len(data.splits['test']):,} images" if "test" in data.splits else ""
     log.info(wrapped(f"test {words}{images}", 2))
-    protocol = "not known" if alone else protocol_of(saved, data, saved.test, model)["summary"]
+    protocol = "not known" if source == path else protocol_of(saved, data, saved.test, model)["summary"]
     log.info(wrapped(f"protocol of the run: {protocol}", 2))
     if beyond_accuracy:
         if not isinstance(data, ImageDataModule):
@@ -155,16 +151,24 @@ def _require_its_net(saved: DictConfig, trained: Trained, path: Path, source: Pa
         raise RunError(f"{path}: holds another net than {source} says: {'; '.join(differences)}")
 
 
-def config_of_lone(checkpoint: Path) -> DictConfig:
-    """The configuration of a checkpoint that lies in no run directory: its own net and scale, all else as in conf/.
+def saved_config(cfg: DictConfig, run: Run, checkpoint: Path) -> tuple[DictConfig, Path]:
+    """The configuration of what `locate` found for `cfg`, images under its `data_root`, and the file that holds it.
+
+    A checkpoint that was named by itself and lies in no run directory tells its net and scale; all else is as in conf/.
 
     Raises:
-        RunError: as `load_trained`.
+        RunError: as `load_trained` and `Run.config`.
     """
-    trained = load_trained(checkpoint)
-    cfg = compose_run([], whole=True).cfg
-    cfg.model, cfg.data.divide_by = trained.model, trained.scale["divide_by"]
-    return cfg
+    alone = cfg.checkpoint is not None and not run.config_file.is_file()
+    if alone:
+        trained = load_trained(checkpoint)
+        saved = compose_run([], whole=True).cfg
+        saved.model, saved.data.divide_by = trained.model, trained.scale["divide_by"]
+    else:
+        saved = run.config()
+    if cfg.data_root is not None:
+        saved.data.root = cfg.data_root
+    return saved, checkpoint if alone else run.config_file
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.data.images import ImageSet
 from mnist_cnn.data.loaders import images_of
 from mnist_cnn.errors import ConfigError, DataError
-from mnist_cnn.evaluate import config_of_lone
+from mnist_cnn.evaluate import saved_config
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import INPUT_SHAPE
 from mnist_cnn.models.net import NetClassifier
@@ -134,13 +134,10 @@ def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
             other classes.
     """
     run, path = locate(cfg, settings)
-    alone = not run.config_file.is_file()
-    saved = config_of_lone(path) if alone else run.config()
-    if cfg.data_root is not None:
-        saved.data.root = cfg.data_root
+    saved, where = saved_config(cfg, run, path)
     saved.model = load_trained(path).model
     if problems := problems_to_evaluate(saved):
-        raise ConfigError([f"{path if alone else run.config_file}: {problem}" for problem in problems])
+        raise ConfigError([f"{where}: {problem}" for problem in problems])
     data, net = build_data(saved, training=False), load_net(path)
     record = run.record()
     if record is None:  # names the data's classes as the net's

@@ -32,7 +32,7 @@ from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.data.images import SIDE
 from mnist_cnn.data.photo import Preparation
 from mnist_cnn.errors import ConfigError, DataError, RunError
-from mnist_cnn.evaluate import config_of_lone
+from mnist_cnn.evaluate import saved_config
 from mnist_cnn.files import require_folder, write_atomically
 from mnist_cnn.inspect import plots
 from mnist_cnn.inspect.decision import decision_of
@@ -71,12 +71,11 @@ def inspect(cfg: DictConfig, names: Sequence[str]) -> list[Inspected]:
     run, path = locate(cfg, SETTINGS)
     if len(names) > 1:
         raise ConfigError([f"{', '.join(names)}: one picture at a time"])
-    alone = not run.config_file.is_file()
     folder = Path(cfg.out) if cfg.out is not None else folder_of(run, path) / "inspect"
     require_folder(folder, RunError)
     found = load_net(path)
     picture = as_prepared(names[0], cfg.prepare or found.scale.preparation).image if names else None
-    saved = config_of_lone(path) if alone else run.config()
+    saved, source = saved_config(cfg, run, path)
     module, divide_by = found.module, found.scale.divide_by
     if cfg.untrained:
         torch.manual_seed(saved.seed)
@@ -85,7 +84,7 @@ def inspect(cfg: DictConfig, names: Sequence[str]) -> list[Inspected]:
     title = f"{type(module).__name__}, {'untrained' if cfg.untrained else f'{run.path.name}, {path.name}'}"
     layers = inspected_layers(net)
     log.info(_table(layers))
-    data = _data(saved, cfg)
+    data = _data(saved, source)
     require_its_classes(data, module, class_names_of(run), path)
     data.setup("fit")
     images, classes = (data.splits.get("val") or data.splits["train"]).first(cfg.images), data.class_names
@@ -109,12 +108,10 @@ def inspect(cfg: DictConfig, names: Sequence[str]) -> list[Inspected]:
     return layers
 
 
-def _data(saved: DictConfig, cfg: DictConfig) -> ImageDataModule:
-    """The images of the run."""
-    if cfg.data_root is not None:
-        saved.data.root = cfg.data_root
+def _data(saved: DictConfig, source: Path) -> ImageDataModule:
+    """The images of the run, whose configuration came from `source`."""
     if problems := problems_to_evaluate(saved):
-        raise ConfigError(problems)
+        raise ConfigError([f"{source}: {problem}" for problem in problems])
     data = build_data(saved, training=False)
     if not isinstance(data, ImageDataModule):
         raise DataError(f"{saved.data._target_}: only images of this package's data modules can be looked at")

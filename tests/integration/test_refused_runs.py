@@ -1,11 +1,14 @@
 """Runs that are not overwritten, and resumes and evaluations that cannot be: one message, and the run as it was."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import metrics_of
 
+import mnist_cnn.export.__main__ as export
+import mnist_cnn.inspect.__main__ as inspect
 from mnist_cnn import evaluate
 from mnist_cnn.runs.directory import Run
 
@@ -99,3 +102,12 @@ def test_an_evaluation_that_cannot_be_is_refused(cli, capsys, finished, tmp_path
     for words in said:
         assert words in message
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(("program", "more"), [(evaluate, []), (inspect, []), (export, ["format=torch"])])
+def test_a_run_that_lost_its_configuration_is_no_lone_checkpoint(cli, capsys, finished, tmp_path, program, more):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.path, copy)
+    (copy / "config.yaml").unlink()
+    assert cli(f"run_dir={copy}", *more, main=program.main) == 2
+    assert "not a run directory (no config.yaml)" in capsys.readouterr().err
