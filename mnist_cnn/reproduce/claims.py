@@ -56,7 +56,7 @@ def claims_part(document: str, own: Sequence[Row]) -> list[str]:
         "## Claims beyond the figures",
         "Differences are in points, seed by seed where there are enough pairs; p by all changes of sign (or all "
         "divisions into two groups), which with fewer than six of each cannot tell them apart; where each net is "
-        "compared with each, p is corrected over all pairs (Holm).",
+        "compared with each, p is corrected over all comparisons that have so many (Holm).",
     ]
     return [*heading, *(part for part in parts if part)] if parts else []
 
@@ -83,7 +83,7 @@ def _against(base: Row | None, row: Row) -> list[str]:
 
 
 def _pairs(rows: Sequence[Row]) -> str:
-    """Each with each; p corrected over all of them."""
+    """Each with each; p corrected over those that have enough seeds."""
     found = {f"{b.entry.name} against {a.entry.name}": _difference(a, b) for a, b in combinations(rows, 2)}
     corrected = holm({name: one.p for name, one in found.items() if one.p is not None and one.enough})
     lines = [[name, one.size, *words(one, corrected.get(name))] for name, one in found.items()]

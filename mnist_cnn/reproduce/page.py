@@ -6,7 +6,7 @@ from mnist_cnn.report.text import markdown_table
 from mnist_cnn.reproduce.claim_plots import outside
 from mnist_cnn.reproduce.claims import claims, claims_part
 from mnist_cnn.reproduce.held_out import held_out_part
-from mnist_cnn.reproduce.rows import Row
+from mnist_cnn.reproduce.rows import FEW, Row
 from mnist_cnn.reproduce.study import Document
 from mnist_cnn.reproduce.verdicts import Comparison, Verdict
 from mnist_cnn.runs.record import known
@@ -35,8 +35,11 @@ def document_part(document: Document, rows: Sequence[Row], verdicts: Verdicts) -
         *_confusion(document, own),
         *held_out_part(rows),
         "## Further figures",
-        "Highest accuracy of any epoch; training accuracy, the running mean of the last epoch; seconds of a run, from "
-        "the median of all epochs: no speed figures, since machines differed.",
+        "Highest accuracy of any epoch; training accuracy, the running mean of the last epoch; points by which the "
+        "accuracy on the test images goes up or down in an epoch, mean of the later half of them; the loss there over "
+        f"the {FEW} epochs in a row where it is least, in the mean of the seeds, and over the last {FEW}, of runs of "
+        f"{3 * FEW} epochs and more; seconds of a run, from the median of all epochs: no speed figures, since machines "
+        "differed.",
         markdown_table([_FURTHER, *map(_further, own)]),
         f"Figures of every run: `results/reproduction/{document.name}`; made by "
         f"`python -m mnist_cnn.reproduce {document.name}`.",
@@ -47,7 +50,10 @@ def document_part(document: Document, rows: Sequence[Row], verdicts: Verdicts) -
 _HEAD = [
     "experiment", "document", "ours", "min–max", "n", "95 % interval for one more seed", "p", "p (Holm)", "verdict",
 ]  # fmt: skip
-_FURTHER = ["experiment", "parameters", "best epoch: document", "ours", "training: ours", "seconds"]
+_FURTHER = [
+    "experiment", "parameters", "best epoch: document", "ours", "training: ours", "up or down in an epoch",
+    "test loss: least, last", "seconds",
+]  # fmt: skip
 
 
 def _watched(document: Document) -> str:
@@ -111,7 +117,8 @@ def _probes(own: Sequence[Row]) -> list[str]:
     lines = [[row.entry.name, str(row.entry.probe), all_.text(2), all_.range(2), str(all_.n)] for row, all_ in spreads]
     return [
         "## Probes",
-        "Runs that the document does not have. Three seeds are enough to see whether a net trains, not for tenths.",
+        "Runs that the document does not have. A few seeds tell a net that trains from one that never does, but not "
+        "tenths, nor a net that fails now and then.",
         markdown_table([["experiment", "what it tests", "ours", "min–max", "n"], *lines]),
     ]
 
@@ -162,10 +169,12 @@ def _loss_lines(row: Row) -> list[list[str]]:
 
 
 def _confusion(document: Document, own: Sequence[Row]) -> list[str]:
-    compared = [row for row in own if row.entry.confusion and len(row.runs) > 1]
-    if not compared:
+    printed = [row for row in own if row.entry.confusion]
+    compared = [row for row in printed if len(row.runs) > 1]
+    if not printed:
         return []
     parts = ["## Confusion", "The document's matrices against ours. Of 100 cells some lie outside by chance."]
+    parts += [f"`{row.entry.name}` is not compared: it has one seed." for row in printed if row not in compared]
     for row in compared:
         cells = [f"{true} read as {answer}" if true != answer else f"{true}, right" for true, answer in outside(row)]
         parts += [
@@ -179,5 +188,6 @@ def _confusion(document: Document, own: Sequence[Row]) -> list[str]:
 def _further(row: Row) -> list[str]:
     return [
         row.entry.name, f"{row.parameters:,}", percent(row.reported_best),
-        row.spread("best/acc").in_percent.text(2), row.spread("train/acc").in_percent.text(2), f"{row.seconds:.0f}",
+        row.spread("best/acc").in_percent.text(2), row.spread("train/acc").in_percent.text(2), percent(row.step),
+        f"{row.rise[0]:.4f}, {row.rise[1]:.4f}" if row.rise else "", f"{row.seconds:.0f}",
     ]  # fmt: skip

@@ -60,7 +60,7 @@ def overview(table: Table, verdicts: Verdicts) -> str:
         words = [verdicts[entry.key].word for entry in nets if entry.key in verdicts]
         silent = sum("acc" not in entry.reported for entry in nets)
         missing = sum("acc" in entry.reported and entry.key not in ran for entry in nets)
-        numbers = [*map(words.count, WORDS), missing, silent, f"{sum(row.hours for row in rows):.1f}"]
+        numbers = [*map(words.count, WORDS), missing, silent, f"{_hours(rows):.1f}"]
         link = f"[{document.name}]({document.name}.md)"
         lines.append([f"{document.file[:3]}: {document.title}", *map(str, numbers), link])
     entries = [entry for document, _ in table for entry in document.entries]
@@ -71,6 +71,11 @@ def overview(table: Table, verdicts: Verdicts) -> str:
     if chosen:
         parts += ["## Chosen where a document is silent", "\n".join(chosen)]
     return "\n\n".join(parts) + "\n"
+
+
+def _hours(rows: Sequence[Row]) -> float:
+    """Of all runs, each once: two nets of a document may be the same."""
+    return sum({row.files[0].parent: row.hours for row in rows}.values())
 
 
 def seeds_missing(table: Table) -> list[str]:
@@ -85,7 +90,10 @@ def seeds_missing(table: Table) -> list[str]:
     lines = []
     for kind, (protocol, planned) in kinds.items():
         short: dict[tuple[int, int], list[str]] = {}
-        for entry in planned:
+        places = [entry.results(protocol) for entry in planned]
+        for place, entry in enumerate(planned):
+            if places[place] in places[:place]:
+                continue  # the same net under another name
             n, wanted = there.get((entry.key, protocol), 0), entry.planned(protocol)
             if n < wanted:
                 short.setdefault((n, wanted), []).append(f"`{entry.name}`")

@@ -6,12 +6,16 @@ from functools import cached_property
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.reproduce.results import Results
 from mnist_cnn.reproduce.study import PROTOCOLS, Document, Entry
 from mnist_cnn.reproduce.verdicts import Comparison
 from mnist_cnn.runs.history import Epoch, column, read_history
 from mnist_cnn.runs.record import Record, known
+
+FEW = 5  # epochs that are taken together
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,24 @@ class Row:
     def spread_after(self, epoch: int, figure: str) -> Spread:
         """Of a column of metrics.csv after an epoch, counted from 1."""
         return Spread.of([history[epoch - 1][figure] for history in self.histories])
+
+    @property
+    def step(self) -> float:
+        """By how much the accuracy on the test images goes up or down in an epoch, mean of the later half of them."""
+        curves = np.array([column(history, "val/acc") for history in self.histories])
+        return float(np.abs(np.diff(curves))[:, -(curves.shape[1] // 2) :].mean())
+
+    @property
+    def rise(self) -> tuple[float, float] | None:
+        """Mean loss on the test images over those `FEW` epochs in a row where it is least, and over the last `FEW`.
+
+        None for runs of less than three times as many.
+        """
+        curve = np.mean([column(history, "val/loss") for history in self.histories], axis=0)
+        if len(curve) < 3 * FEW:
+            return None
+        smooth = np.convolve(curve, np.full(FEW, 1 / FEW), "valid")
+        return float(smooth.min()), float(smooth[-1])
 
     def within(self, figure: str) -> tuple[int, int]:
         """Of the epochs for which the document prints a loss: how many lie in our interval, and how many there are."""

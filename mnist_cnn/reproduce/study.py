@@ -39,7 +39,7 @@ class Entry:
         watched: whether the document read the test images after every epoch; else after the last alone.
         printed: what the document prints after each epoch, by the names of metrics.csv; empty where it prints nothing.
         confusion: the printed matrix, rows by true class; None where it prints none.
-        folder: of its results, where it is not named as the entry.
+        folder: of its results, where it is not named as the entry; another entry's where both are the same net.
         folds: of the training images, where each seed validates on another one.
     """
 
@@ -157,18 +157,20 @@ def chosen(names: Sequence[str], among: list[Document]) -> list[Entry]:
 
 
 def plan(entries: list[Entry], seeds: int | None, protocol: str | None) -> list[StudyRun]:
-    """All runs: the documents' protocol before the held-out one, and first seeds first.
+    """All runs: the documents' protocol before the held-out one, and first seeds first; of nets that are one, once.
 
     Args:
         seeds: runs seeds 1 to this; None takes those planned.
         protocol: one of `PROTOCOLS`; None takes both for the documents' nets, their own for probes.
     """
-    runs = []
+    runs: dict[str, StudyRun] = {}
     for entry in entries:
         wanted = [protocol] if protocol else ["document"] if entry.probe else list(PROTOCOLS)
         for name in wanted:
-            runs += [StudyRun(entry, name, seed + 1) for seed in range(seeds or entry.planned(name))]
-    return sorted(runs, key=lambda run: (run.protocol, run.seed))
+            for seed in range(1, (seeds or entry.planned(name)) + 1):
+                run = StudyRun(entry, name, seed)
+                runs.setdefault(run.path, run)
+    return sorted(runs.values(), key=lambda run: (run.protocol, run.seed))
 
 
 def _entry(document: str, name: str, node: dict[str, Any], printed: dict[str, Any]) -> Entry:

@@ -1,7 +1,8 @@
 """Whether a document's figure and ours agree: is it what one more seed might have given?
 
 The document has one run, we have n. If both come from one normal distribution, its figure lies within
-mean ± t(0.975, n - 1) · sd · sqrt(1 + 1/n) in 95 of 100 cases: the prediction interval for one more seed.
+mean ± t(0.975, n - 1) · sd · sqrt(1 + 1/n) in 95 of 100 cases: the prediction interval for one more seed. A net that
+fails in some seeds has no such distribution.
 """
 
 import math
@@ -116,7 +117,7 @@ def _verdict(one: Comparison, corrected: float | None, tests: int) -> Verdict:
     wide = f"± {100 * one.half_width:.2f} points, allowed {100 * limit:g}"
     if corrected is not None and corrected < 1 - CONFIDENCE:
         return Verdict(side, f"by {abs(difference):.2f} points", p, corrected)
-    if one.within and one.half_width <= limit:
+    if one.within and one.half_width <= limit and ours.n >= ENOUGH:
         return Verdict("agrees", wide, p, corrected)
     if ours.n < ENOUGH:
         why = f"too few seeds: {ours.n}"

@@ -43,7 +43,7 @@ def test_pages_hold_the_figures_of_the_files(tmp_path):
     page = (tmp_path / "pages" / "ablation.md").read_text()
     assert "| baseline | 99.03 | 99.10 ± 0.14 | 99.00–99.20 | 2 | 96.90–100.00 | 0.755 | 1.000 | undecided" in page
     # the disturbed third epoch of 900 s counts as one of 12 s
-    assert "| baseline | 4,738,826 |  | 99.20 ± 0.14 | 99.00 ± 0.00 | 36 |" in page
+    assert "| baseline | 4,738,826 |  | 99.20 ± 0.14 | 99.00 ± 0.00 | 0.00 |  | 36 |" in page
     assert "| baseline | 99.10 ± 0.14 | 99.20 ± 0.14 | 2 | 98.90 | 1 | +0.30 |  |" in page
     for name in ("ablation", "ablation_curves", "ablation_baseline_confusion"):
         assert (tmp_path / "pages" / "figures" / f"{name}.png").stat().st_size > 5000
@@ -56,6 +56,21 @@ def test_pages_hold_the_figures_of_the_files(tmp_path):
     head, first, *_ = (tmp_path / "pages/summary.csv").read_text().splitlines()
     values = dict(zip(head.split(","), first.split(","), strict=True))
     assert (values["verdict"], float(values["acc_mean"]), values["n"]) == ("undecided", pytest.approx(0.991), "2")
+
+
+def test_pages_say_how_far_the_test_figures_move(tmp_path):
+    entry = Entry("ablation", "baseline", "ablation/baseline")
+    results = Results(tmp_path / "results")
+    for run, shift in zip(plan([entry], 2, "document"), (0.0, 0.02), strict=True):
+        finished(results, run, 0.99)
+        lines = ["epoch,train/loss,train/acc,val/loss,val/acc,seconds"]
+        for epoch in range(1, 17):  # up and down by one point, in the later half by half a point; loss least in 6 to 10
+            accuracy = 0.9 + (0.01 if epoch < 9 else 0.005) * (epoch % 2)
+            loss = 0.2 + shift + 0.01 * abs(epoch - 8)
+            lines.append(f"{epoch},0.1,0.99,{loss},{accuracy},10")
+        results.file(run).with_suffix(".csv").write_text("\n".join(lines) + "\n")
+    write_pages([Document("ablation", "003_x.txt", "Ablation", [entry])], results, tmp_path)
+    assert "| 99.00 ± 0.00 | 0.50 | 0.2220, 0.2700 | 160 |" in (tmp_path / "ablation.md").read_text()
 
 
 def test_a_difference_that_rounds_to_zero_has_no_minus(tmp_path):

@@ -29,6 +29,7 @@ def verdict(reported: float, values: list[float], others: int = 0):
          "too scattered: ± 0.25 points, allowed 0.2; above 5 of 5 seeds, which lie at 98.80–99.02 %"),
         (0.9895, NEARLY_GOOD, "agrees", "± 0.25 points, allowed 1"),
         (0.9932, GOOD[:1], "undecided", "too few seeds: 1"),
+        (0.9932, GOOD[:4], "undecided", "too few seeds: 4"),  # few may lie close together by chance
         (0.9920, [0.9930, 0.9960], "undecided", "too few seeds: 2"),
         (0.88, [0.1, 0.96, 0.4, 0.97, 0.9], "undecided",
          "too scattered: ± 120.20 points, allowed 1; above 2 of 5 seeds, which lie at 10.00–97.00 %"),
