@@ -35,7 +35,8 @@ from mnist_cnn.report.further import load_members, measure_further, validated_al
 from mnist_cnn.report.text import wrapped
 from mnist_cnn.runs.checkpoint import Trained, load_trained
 from mnist_cnn.runs.directory import Run, with_todays_keys
-from mnist_cnn.runs.protocol import protocol_of
+from mnist_cnn.runs.own_code import changes_of_code
+from mnist_cnn.runs.protocol import protocol_of, readings
 from mnist_cnn.runs.submission import write_submission
 from mnist_cnn.runs.trained import Net, class_names_of, folder_of, locate, require_its_classes
 from mnist_cnn.values import PathName, problem
@@ -79,6 +80,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if problems:
         raise ConfigError([f"{source}: {p}" for p in problems])
     data, model = build_data(saved, training=False), build_module(plain_node(saved.model))
+    for words in changes_of_code(saved, None if source == path else run.record()):
+        log.warning(words)
     data.prepare_data()
     require_its_classes(data, model, class_names_of(run), path)
     if isinstance(model, Classifier):
@@ -113,7 +116,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     words = ", ".join(f"{name} {value}" for name, value in shown.items())
     images = f", {len(data.splits['test']):,} images" if "test" in data.splits else ""
     log.info(wrapped(f"test {words}{images}", 2))
-    protocol = "not known" if source == path else protocol_of(saved, data, saved.test, model)["summary"]
+    read = readings(run.record())[:-1]
+    protocol = "not known" if source == path else protocol_of(saved, data, saved.test, model, read)["summary"]
     log.info(wrapped(f"protocol of the run: {protocol}", 2))
     if beyond_accuracy:
         if not isinstance(data, ImageDataModule):

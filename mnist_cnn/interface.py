@@ -9,7 +9,8 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from mnist_cnn.config.data_module import with_saved_arrays
 from mnist_cnn.config.module import check_module, plain_node
 from mnist_cnn.config.python_values import as_override, plain
 from mnist_cnn.config.schema import find_problems
-from mnist_cnn.errors import ConfigError, shortened
+from mnist_cnn.errors import ConfigError, UserError, shortened
 from mnist_cnn.runs.choosing import choose
 from mnist_cnn.runs.listing import as_dict, find_runs
 from mnist_cnn.runs.shipped import run_path
@@ -56,9 +57,9 @@ def fit(*overrides: str, **settings: Any) -> Result:
         Interrupted: the notebook's stop button or Ctrl-C; the message says how to resume.
     """
     began = time.monotonic()
-    with _guest():
-        call = _call(overrides, settings, multirun=False)
-        start = find_start(call)
+    with _guest(), _called(overrides, settings) as asked:
+        start = find_start(asked.call)
+        asked.begun = start.run.config_file.is_file
         if starts_processes(start.cfg.trainer):
             words = "ddp and several devices start processes by a command line: python -m mnist_cnn.train"
             raise ConfigError([f"trainer: {words}"])
@@ -78,8 +79,8 @@ def check(*overrides: str, rehearse: bool = True, sweep: bool = False, **setting
     Raises:
         UserError: what the command `validate` would print.
     """
-    with _guest():
-        jobs, _ = check_call(_call(overrides, settings, multirun=sweep), rehearse)
+    with _guest(), _called(overrides, settings, multirun=sweep) as asked:
+        jobs, _ = check_call(asked.call, rehearse)
     return jobs
 
 
@@ -97,10 +98,11 @@ def fit_many(*overrides: str, **settings: Any) -> list[dict[str, Any]]:
         UserError: what the command would print.
     """
     with _guest():
-        call = _call(overrides, settings, multirun=True)
-        if call.has_launcher():
-            raise ConfigError(["hydra/launcher: start such a sweep by python -m mnist_cnn.train -m"])
-        sweep = perform(call, train, rehearse_late_kinds)
+        with _called(overrides, settings, multirun=True) as asked:
+            if asked.call.has_launcher():
+                raise ConfigError(["hydra/launcher: start such a sweep by python -m mnist_cnn.train -m"])
+            asked.begun = lambda: True
+            sweep = perform(asked.call, train, rehearse_late_kinds)
         write_summary(sweep)
     return summarize(sweep.path)
 
@@ -188,15 +190,31 @@ def create_model(name: str, **options: Any) -> Any:
     return build_model(cfg)
 
 
-def _call(overrides: Sequence[str], settings: dict[str, Any], multirun: bool) -> Call:
+@dataclass
+class _Asked:
+    call: Call
+    begun: Callable[[], bool] = lambda: False  # whether there is a run, or may be one
+
+
+@contextlib.contextmanager
+def _called(overrides: Sequence[str], settings: dict[str, Any], multirun: bool = False) -> Iterator[_Asked]:
+    """What was asked for; arrays that were saved for a run that is refused are taken away again."""
     bad = [text for text in overrides if not isinstance(text, str)]
     if bad:
         raise ConfigError([f"{text!r}: must be an override such as 'model=gap'" for text in bad])
     if not multirun and not isinstance(settings.get("test"), str | None):
         needed = "'once' or 'never'; test images go with data=((images, labels), (test images, test labels))"
         raise ConfigError([f"test = {shortened(settings['test'])}: must be {needed}"])
-    settings = with_saved_arrays(overrides, settings)
-    return Call([*overrides, *(as_override(key, value, multirun) for key, value in settings.items())], multirun)
+    settings, saved = with_saved_arrays(overrides, settings)
+    words = [*overrides, *(as_override(key, value, multirun) for key, value in settings.items())]
+    asked = _Asked(Call(words, multirun))
+    try:
+        yield asked
+    except UserError:
+        if not asked.begun():
+            for file in saved:
+                file.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager

@@ -41,7 +41,8 @@ from mnist_cnn.runs.history import Epoch
 from mnist_cnn.runs.keeper import Keeper
 from mnist_cnn.runs.listing import find_siblings
 from mnist_cnn.runs.model import asked_test, layer_rows
-from mnist_cnn.runs.protocol import protocol_of
+from mnist_cnn.runs.own_code import changes_of_code, own_code
+from mnist_cnn.runs.protocol import protocol_of, readings
 from mnist_cnn.runs.record import Record, known
 from mnist_cnn.runs.settings import settings_digest
 from mnist_cnn.runs.start import find_start
@@ -122,12 +123,15 @@ def train(
             model, trainer, trackers = parts.model, parts.trainer, ending.enter_context(parts.trackers)
             check_last_batch(cfg, data, model)
             rows = layer_rows(model)
-            keeper.add(**describe(cfg, overrides, data, model, rows, trainer))
+            for words in changes_of_code(cfg, keeper.before):
+                log.warning(words)
+            read = readings(keeper.before)
+            keeper.add(**describe(cfg, overrides, data, model, rows, trainer, read))
             log.info(start_report(cfg, run, keeper.record, rows, parts.said, isinstance(model, Classifier)))
 
             with foreign_errors(run):
                 trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-            outcome = measure(cfg, run, parts.history, trainer, model, data)
+            outcome = measure(cfg, run, parts.history, trainer, model, data, read)
             keeper.begin()  # where no step was left
         keeper.add(status="completed", **outcome)
         if cfg.figures and trainer.is_global_zero:
@@ -144,8 +148,13 @@ def describe(
     model: pl.LightningModule,
     rows: Sequence[LayerRow],
     trainer: pl.Trainer,
+    read: Sequence[int],
 ) -> dict[str, Any]:
-    """What the record says before the first step."""
+    """What the record says before the first step.
+
+    Args:
+        read: see `protocol_of`.
+    """
     total, trainable = count(rows)
     net = model.net if isinstance(model, NetClassifier) else model
     averages = [type(c).__name__ for c in trainer.callbacks if isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
@@ -154,11 +163,12 @@ def describe(
     return {
         "model": type(net).__name__,
         "parameters": {"total": total, "trainable": trainable},
-        "protocol": protocol_of(cfg, data, asked_test(cfg, model), model),
+        "protocol": protocol_of(cfg, data, asked_test(cfg, model), model, read),
         "batch_size": cfg.data.get("batch_size"),
         "max_epochs": cfg.trainer.max_epochs,
         "precision": cfg.trainer.precision,
         "config_digest": settings_digest(cfg),
+        "own_code": own_code(cfg) or None,
         **({"averaging": averages[0]} if averages else {}),
         **({"higher_is_better": better} if better else {}),
         **environment(trainer.strategy.root_device, ["python", "-m", "mnist_cnn.train", *overrides]),

@@ -83,17 +83,23 @@ class MNISTDataModule(datamodule.MNISTDataModule):
         return data
 
 
-def with_saved_arrays(overrides: Sequence[str], settings: dict[str, Any]) -> dict[str, Any]:
+def with_saved_arrays(overrides: Sequence[str], settings: dict[str, Any]) -> tuple[dict[str, Any], list[Path]]:
     """Arrays that are given as `data` as files below the folder of the runs, which resume and evaluate from them.
 
+    Returns:
+        the settings that name them, and the files that were not there before.
+
     Raises:
-        DataError: neither names nor arrays.
+        DataError: neither names nor arrays, or arrays that cannot be used, before they are written.
     """
     given = settings.get("data", "")
     if isinstance(given, str) or (isinstance(given, list | tuple) and all(isinstance(each, str) for each in given)):
-        return settings
+        return settings, []
+    splits = arrays.by_split(given)
+    pairs = {split: (each["images"], each["labels"]) for split, each in splits.items()}
+    MNISTDataModule.from_arrays(*pairs["train"], pairs.get("test"))  # what is wrong with them is said here
     roots = [text.partition("=")[2] for text in overrides if text.startswith("run_root=")]
     root = Path(settings.get("run_root", roots[-1] if roots else "runs"))
-    paths = arrays.save(arrays.by_split(given), root / "arrays")
+    paths, new = arrays.save(splits, root / "arrays")
     others = {key: value for key, value in settings.items() if key != "data"}
-    return {"data": "arrays"} | {f"data.{split}": path for split, path in paths.items()} | others
+    return {"data": "arrays"} | {f"data.{split}": path for split, path in paths.items()} | others, new

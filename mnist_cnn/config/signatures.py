@@ -195,9 +195,9 @@ def arguments(target: Any) -> tuple[dict[str, Any], set[str], bool]:
         except ValueError:  # written in C
             return {}, set(), True
         open_ended = False
-        for name, parameter in parameters.items():
-            if name == "self" or parameter.kind is parameter.VAR_POSITIONAL:
-                continue
+        for place, (name, parameter) in enumerate(parameters.items()):
+            if (place == 0 and inspect.isclass(owner)) or parameter.kind is parameter.VAR_POSITIONAL:
+                continue  # the object itself, whatever it is called
             if parameter.kind is parameter.VAR_KEYWORD:
                 open_ended = True
                 continue

@@ -26,8 +26,8 @@ LABELS = {"train": ("labels", "y", "y_train"), "test": ("labels", "y", "y_test")
 class ArraysDataModule(OwnDataModule):
     """`root`/train.npz and `root`/test.npz with `images` and `labels`, or one file as Keras' mnist.npz.
 
-    Images are (N, height, width), (N, 1, 28, 28) or, in colour, (N, height, width, 3): whole numbers from 0 to 255, or
-    floats from 0 to 1. Labels are (N,) whole numbers. A test file without labels is predicted.
+    Images are (N, height, width), (N, 1, 28, 28) or, in colour, (N, height, width, 3): from 0 to 255, or from 0 to
+    1. Labels are (N,) whole numbers. A test file without labels is predicted.
     """
 
     usual = {"train": "train.npz", "test": "test.npz"}  # noqa: RUF012
@@ -103,12 +103,19 @@ def by_split(data: Any) -> dict[str, dict[str, Any]]:
     for split, (images, labels) in zip(("train", "test"), pairs, strict=False):
         where = f"{split} arrays"
         splits[split] = {"images": as_bytes(images, where).numpy(), "labels": np.array(whole(labels, where))}
+        if len(splits[split]["images"]) != len(splits[split]["labels"]):
+            counts = " for ".join(f"{len(splits[split][kind])} {kind}" for kind in ("labels", "images"))
+            raise DataError(f"{where}: {counts}")
     return splits
 
 
-def save(splits: dict[str, dict[str, Any]], folder: Path) -> dict[str, Path]:
-    """Writes arrays to files that are named by what is in them, so that runs can be resumed and tested."""
-    paths = {}
+def save(splits: dict[str, dict[str, Any]], folder: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Writes arrays to files that are named by what is in them, so that runs can be resumed and tested.
+
+    Returns:
+        the files, and which of them were not there before.
+    """
+    paths, new = {}, []
     for split, arrays in splits.items():
         digest = hashlib.sha256()
         for array in arrays.values():
@@ -119,7 +126,8 @@ def save(splits: dict[str, dict[str, Any]], folder: Path) -> dict[str, Path]:
             content = io.BytesIO()
             np.savez_compressed(content, **arrays)
             write_atomically(paths[split], content.getbuffer())
-    return {split: path.resolve() for split, path in paths.items()}
+            new.append(paths[split].resolve())
+    return {split: path.resolve() for split, path in paths.items()}, new
 
 
 def _is_pair(value: Any) -> bool:
@@ -139,14 +147,14 @@ def as_bytes(images: Any, where: str) -> Tensor:
     if array.ndim not in (3, 4):
         raise DataError(f"{where}: images have shape {array.shape}; needed: (N, height, width), perhaps with colours")
     if array.dtype == bool:
-        array = array.astype(np.uint8) * 255
+        array = array.astype(np.uint8)
     if array.dtype.kind not in "uif":
-        raise DataError(f"{where}: images are {array.dtype}; needed: numbers from 0 to 255, or floats from 0 to 1")
-    top = 1.0 if array.dtype.kind == "f" and array.size and float(np.nanmax(array)) <= 1 else 255.0
+        raise DataError(f"{where}: images are {array.dtype}; needed: numbers from 0 to 255, or from 0 to 1")
+    top = 1.0 if array.size and float(np.nanmax(array)) <= 1 else 255.0  # black and white may be whole numbers too
     if array.size and not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= top):
         found = f"{array.min():g} to {array.max():g}"
-        raise DataError(f"{where}: images from {found}; needed: 0 to 255, or floats from 0 to 1")
-    scaled = array if array.dtype == np.uint8 else (array * (255.0 / top)).round().astype(np.uint8)
+        raise DataError(f"{where}: images from {found}; needed: 0 to 255, or 0 to 1")
+    scaled = array if array.dtype == np.uint8 and top == 255 else (array * (255.0 / top)).round().astype(np.uint8)
     return torch.from_numpy(np.ascontiguousarray(scaled))
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from mnist_cnn.data import splits
 from mnist_cnn.data.augment import Augmentation, augmentation
 from mnist_cnn.data.images import Batch, ImageSet
-from mnist_cnn.data.photo import Preparation
+from mnist_cnn.data.photo import Preparation, is_like_mnist
 from mnist_cnn.data.resident import ResidentLoader
 from mnist_cnn.data.sampling import ShardSampler, end_with_parent, training_sampler
 from mnist_cnn.errors import DataError
@@ -33,6 +33,7 @@ from mnist_cnn.values import (
 
 log = logging.getLogger(__name__)
 TestImages = Literal["labelled", "unlabelled", "none"]
+SAMPLED = 1000  # images for training that are looked at
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -118,8 +119,15 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def for_pictures(self) -> Preparation:
-        """How a picture from outside becomes like the images for training; what came as 28 x 28 counts as MNIST's."""
-        return "resize" if self.preparation == "resize" and self.scaled else "mnist"
+        """How a picture from outside becomes like the images for training, once they have been read."""
+        return "mnist" if self.preparation == "mnist" or (not self.scaled and self.handwritten) else "resize"
+
+    @property
+    def handwritten(self) -> bool:
+        """Whether most of the images for training are placed as MNIST's are, by `SAMPLED` of them."""
+        images = self.splits["train"].images[:, 0].numpy()
+        some = images[:: max(1, len(images) // SAMPLED)]
+        return 2 * sum(map(is_like_mnist, some)) > len(some)
 
     @property
     def verified(self) -> bool:

@@ -8,7 +8,7 @@ from mnist_cnn.data.idx import read_idx
 from mnist_cnn.data.images import DIGITS, SIDE, ImageSet, require_classes
 from mnist_cnn.data.photo import Preparation
 from mnist_cnn.data.picture import to_28
-from mnist_cnn.data.presets import Preset, preset
+from mnist_cnn.data.presets import PRESETS, Preset, preset
 from mnist_cnn.data.source import digest_of, prepare
 from mnist_cnn.errors import DataError
 
@@ -45,6 +45,11 @@ class MNISTDataModule(ImageDataModule):
         if self.md5 is None:
             return False
         return all(digest_of(self.md5, self.folder, name) is not None for name in self.preset.files)
+
+    @property
+    def handwritten(self) -> bool:
+        known = PRESETS.get(self.dataset)
+        return super().handwritten if known is None else known.handwritten
 
     @property
     def folder(self) -> Path:

@@ -22,6 +22,7 @@ class Preset:
         first_label: number of the first class in the files; ours count from 0.
         label_columns: dimensions of the label files; of two, the first column is the class.
         lies_on_its_side: rows and columns are swapped in the files.
+        handwritten: so that a picture is best made as MNIST's were.
     """
 
     torchvision: str
@@ -31,6 +32,7 @@ class Preset:
     first_label: int = 0
     label_columns: int = 1
     lies_on_its_side: bool = False
+    handwritten: bool = True
 
 
 def _emnist(split: str, first_label: int, sizes: tuple[int, int]) -> Preset:
@@ -41,7 +43,7 @@ def _emnist(split: str, first_label: int, sizes: tuple[int, int]) -> Preset:
 
 PRESETS = {
     "MNIST": Preset("MNIST", "MNIST"),
-    "FashionMNIST": Preset("FashionMNIST", "FashionMNIST"),
+    "FashionMNIST": Preset("FashionMNIST", "FashionMNIST", handwritten=False),
     "KMNIST": Preset("KMNIST", "KMNIST"),
     "QMNIST": Preset(
         "QMNIST", "QMNIST",

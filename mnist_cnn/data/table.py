@@ -32,7 +32,7 @@ class Layout(NamedTuple):
 class CSVDataModule(OwnDataModule):
     """`root`/train.csv and `root`/test.csv, with or without a line of names.
 
-    A line has the label and then 784 pixels from 0 to 255, or floats from 0 to 1, row by row; without labels, the test
+    A line has the label and then 784 pixels from 0 to 255, or from 0 to 1, row by row; without labels, the test
     images are predicted.
     """
 
@@ -60,7 +60,7 @@ class CSVDataModule(OwnDataModule):
             row, column = np.argwhere(bad)[0]
             line = row + 1 + layout.header
             raise DataError(f"{path}, line {line}: pixel {column} is {values[row, column]}; needed: 0 to 255")
-        if values.dtype.kind == "f" and values.size and values.max() <= 1:
+        if values.size and values.max() <= 1:  # black and white may be whole numbers too
             values *= 255
         images = values.round().astype(np.uint8).reshape(-1, SIDE, SIDE)
         return torch.from_numpy(_as_asked(images, self.preparation))

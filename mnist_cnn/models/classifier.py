@@ -116,7 +116,7 @@ class Classifier(pl.LightningModule):
 
         Args:
             images: (N, 28, 28) or (N, 1, 28, 28), white on black as in MNIST, of NumPy or PyTorch; uint8 from 0 to 255,
-                or floats from 0 to 1.
+                floats or uint8 from 0 to 1, or truth values.
 
         Raises:
             InputError: another shape or range.

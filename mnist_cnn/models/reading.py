@@ -49,8 +49,10 @@ def as_input(images: Images, scale: Scale) -> Tensor:
             + (", so images[None] for a single one" if tuple(given.shape) == (SIDE, SIDE) else "")
         )
     given = given.reshape(-1, 1, SIDE, SIDE)
-    if given.dtype == torch.uint8:
+    if given.dtype in (torch.uint8, torch.bool):
         pixels = given.float()
+        if given.numel() and int(given.max()) <= 1:  # black and white
+            pixels *= WHITE
     elif given.is_floating_point():
         low, high = (float(given.min()), float(given.max())) if given.numel() else (0.0, 0.0)
         if not (low >= 0 and high <= 1):  # also refuses NaN

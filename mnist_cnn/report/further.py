@@ -120,12 +120,15 @@ def _details(
     figures = {"test/ece": error}
     drawn = {"surest_mistakes.png": mistakes(test, prediction_rows(logits, test.labels), title, names)}
     chosen = _held_out(data) if kept else None
-    if chosen is None:
-        why = "no image was kept from training for it" if kept else "not all runs kept the same images from training"
+    said = together(members, chosen) if chosen is not None else None
+    why = "no image was kept from training for it" if kept else "not all runs kept the same images from training"
+    if chosen is not None and said is not None and bool((said.argmax(1) == chosen.labels).all()):
+        why, said = f"all {len(chosen):,} validation images are right, so that none bounds it", None
+    if chosen is None or said is None:
         log.info(wrapped(f"calibration error {error:.4f}; no temperature: {why}", 2))
         drawn["reliability.png"] = reliability(bins, [], title, [f"as it is: ECE {error:.4f}", "-"])
     else:
-        temperature = fitted_temperature(together(members, chosen), chosen.labels)
+        temperature = fitted_temperature(said, chosen.labels)
         better, fitted = calibration(logits / temperature, test.labels)
         figures |= {"temperature": temperature, "test/ece_with_temperature": better}
         log.info(

@@ -25,7 +25,7 @@ class Keeper:
 
     def __init__(self, claim: Claim, cfg: DictConfig, overrides: list[str]) -> None:
         self.claim, self.run, self.cfg, self.overrides = claim, claim.run, cfg, overrides
-        before = self.run.record() if claim.found else None
+        self.before = before = self.run.record() if claim.found else None
         self.was_complete = before is not None and before.completed
         kept = before.dump() if before is not None and before.completed else {}
         fresh = {"version": VERSION, "status": "running", "pid": os.getpid(), "seed": cfg.seed}

@@ -1,5 +1,6 @@
 """The protocol of a run in words and for its record: which images did what."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -7,6 +8,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from mnist_cnn.config.build import DataModule
+from mnist_cnn.runs.record import Record
 
 WORDS = {
     "once": "test images read once, after training",
@@ -21,16 +23,36 @@ def how_tested(data: DataModule, test: str) -> str:
     return data.test_images if test == "once" and data.test_images != "labelled" else test
 
 
-def protocol_of(cfg: DictConfig, data: DataModule, test: str, model: pl.LightningModule) -> dict[str, Any]:
+def readings(record: Record | None) -> list[int]:
+    """The epochs after which a run has read the test images so far."""
+    if record is None or record.protocol is None:
+        return []
+    if record.protocol.read_after is not None:
+        return record.protocol.read_after
+    if not (record.completed and record.epochs):
+        return []
+    tested = any(name.startswith("test/") and value is not None for name, value in record.results.model_dump().items())
+    return [record.epochs] * tested
+
+
+def protocol_of(
+    cfg: DictConfig, data: DataModule, test: str, model: pl.LightningModule, read: Sequence[int] = (), now: int = 0
+) -> dict[str, Any]:
     """The part `protocol` of the record.
 
     Args:
         cfg: of the run.
         test: what was asked for.
         model: one without a `validation_step` is not validated, whatever images there are.
+        read: the epochs after which the test images were read before.
+        now: that after which they have just been read, 0 before.
     """
     known, how = data.protocol(), how_tested(data, test)
     words = [WORDS[how]]
+    if read:
+        known["read_after"] = [*read, now] if now and how == "once" else list(read)
+        again = "read again after more training" if how == "once" else "not read again"
+        words = [f"test images {again}, first after epoch {read[0]}"]
     best = cfg.test_weights == "best" and cfg.callbacks.get("checkpoint")
     weights = f"the weights of the best {best.monitor}" if best else "the weights of the last epoch"
     if not is_overridden("validation_step", model):

@@ -39,7 +39,9 @@ class Parameters(_Part):
 
 
 class Protocol(_Part):
-    """Which images did what. `own`: a LightningDataModule of the user's, which may not tell how many it has."""
+    """Which images did what. `own`: a LightningDataModule of the user's, which may not tell how many it has.
+    `read_after`: the epochs after which the test images were read, of a run that went on after it had read them.
+    """
 
     dataset: str
     verified: bool
@@ -54,6 +56,7 @@ class Protocol(_Part):
     class_names: list[str] | None = None
     fold: int | None = None
     folds: int | None = None
+    read_after: list[int] | None = None
 
 
 class Figures(_Part):
@@ -117,7 +120,8 @@ class Record(_Part):
     of version 1 too. `confusion`: counts, a row per true class. `higher_is_better`: of each figure of the group
     `metrics`, as it says itself. `monitor`, `mode`: the figure that chose the best epoch, where it is neither a
     loss nor an accuracy of ours. `averaging`: the callback whose averages of the weights were validated, saved and
-    tested. `expected_epoch_seconds`: as foretold when it began.
+    tested. `expected_epoch_seconds`: as foretold when it began. `own_code`: digests of the files with
+    classes of the user's own, by module.
     """
 
     version: int = 1
@@ -138,6 +142,7 @@ class Record(_Part):
     git: Git | None = None
     hardware: Hardware | None = None
     command: list[str] | None = None
+    own_code: dict[str, str] | None = None
     test_weights: Literal["best", "last"] | None = None
     test_epoch: int | None = None
     averaging: str | None = None

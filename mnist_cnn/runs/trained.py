@@ -1,6 +1,7 @@
 """A trained net: the file that a user means, and the net in it, ready to be asked."""
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,10 @@ from mnist_cnn.models.reading import Scale
 from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
+from mnist_cnn.runs.own_code import changes_of_code
 from mnist_cnn.runs.shipped import run_path
 
+log = logging.getLogger(__name__)
 MOST_NAMED = 12  # classes of a message
 
 
@@ -61,6 +64,9 @@ def load_net(file: Path) -> Net:
         raise RunError(f"{file}: its weights do not fit its net") from error
     if isinstance(module, Classifier):
         module.scale = scale
+    with contextlib.suppress(RunError):  # a record that cannot be read
+        for words in changes_of_code(trained.model, Run(file.resolve().parent.parent).record()):
+            log.warning(words)
     return Net(module.eval(), scale)
 
 

@@ -1,6 +1,7 @@
 """What is measured when training is over, and left in the run's directory: of which weights, on which images."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,9 +24,18 @@ log = logging.getLogger(__name__)
 
 
 def measure(
-    cfg: DictConfig, run: Run, history: History, trainer: pl.Trainer, model: pl.LightningModule, data: DataModule
+    cfg: DictConfig,
+    run: Run,
+    history: History,
+    trainer: pl.Trainer,
+    model: pl.LightningModule,
+    data: DataModule,
+    read: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Tests the weights that `test_weights` names, and writes what they say of each image.
+
+    Args:
+        read: the epochs after which the run had read the test images before.
 
     Where `max_steps` or `max_time` ends the first epoch before its validation there is no best: the last are tested.
 
@@ -60,7 +70,7 @@ def measure(
     followed = {} if chosen["monitor"] in (None, *OURS) else {name: chosen[name] for name in ("monitor", "mode")}
     figures = final_figures(history.rows, chosen["monitor"], chosen["mode"])
     return {
-        "protocol": protocol_of(cfg, data, asked, model),
+        "protocol": protocol_of(cfg, data, asked, model, read, len(history.rows)),
         "test_weights": weights,
         "test_epoch": len(state["callbacks"][history.state_key]["rows"]),
         "epochs": len(history.rows),

@@ -17,6 +17,7 @@ import mnist_cnn.inspect.__main__ as inspect
 import mnist_cnn.search.__main__ as search
 from mnist_cnn import evaluate, validate
 from mnist_cnn.data import datamodule
+from mnist_cnn.errors import UserError
 from mnist_cnn.runs.directory import Run
 
 FAST = ["model=sequential", "trainer=cpu", "figures=false", "data.batch_size=16"]
@@ -166,6 +167,25 @@ def test_arrays_from_python_are_kept_for_resume(tmp_path, monkeypatch):
     assert len(list((tmp_path / "runs" / "arrays").glob("*.npz"))) == 2
     assert mc.fit(f"resume={result.run.path}", "trainer.max_epochs=2").record.epochs == 2
     assert result.record.protocol.test_images is None or result.record.protocol.test_images == 20
+
+
+@pytest.mark.parametrize(
+    ("labels", "words", "told"),
+    [
+        (np.zeros(60, int), [], "1 classes"),
+        (np.arange(60) % 3 - 1, [], "label -1"),
+        (np.arange(59) % 10, [], "59 labels for 60 images"),
+        (np.arange(60) % 3, ["model=gpa"], "model=gpa"),
+        (np.arange(60) % 3, ["data.class_names=[a,b]"], "has only 2 names"),
+    ],
+)
+def test_arrays_that_are_refused_leave_no_file(tmp_path, monkeypatch, labels, words, told):
+    monkeypatch.chdir(tmp_path)
+    images, _ = bars(60)
+    for ask in (mc.fit, mc.check):
+        with pytest.raises(UserError, match=told):
+            ask(*(words or FAST), "trainer.max_epochs=1", data=(images, labels))
+    assert not list(tmp_path.rglob("*.npz"))
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ import shutil
 import pytest
 import torch
 from omegaconf import OmegaConf
+from torch.nn.functional import one_hot
 
 from mnist_cnn import evaluate
 from mnist_cnn.config.compose import compose_named
 from mnist_cnn.data.corruptions import CORRUPTIONS, corrupted
 from mnist_cnn.data.views import shifted_views
+from mnist_cnn.report import further
 from mnist_cnn.report.calibration import calibration, class_figures, fitted_temperature, mean_of_probabilities
 
 
@@ -61,6 +63,11 @@ def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tiny_overrides
     printed = " ".join(capsys.readouterr().out.split())
     assert "no temperature: not all runs kept the same images from training" in printed
     assert "temperature" in same
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(further, "together", lambda members, images: 5 * one_hot(images.labels, 10).float())
+        assert cli(f"run_dir={one}", "details=true", "out=right", main=evaluate.main) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "no temperature: all 80 validation images are right, so that none bounds it" in printed
     wrong = {
         f"ensemble=[{one}]": "needs two runs or more", "ensemble=3": "ensemble = 3",
         f"ensemble=[{one},{tmp_path}/no]": "no such checkpoint", "details=x": "details = 'x'",

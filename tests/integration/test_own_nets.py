@@ -1,6 +1,7 @@
 """Whatever net, loss, metric or LightningModule a user brings: it trains, resumes, is swept, loads."""
 
 import csv
+import importlib
 import re
 import shutil
 import subprocess
@@ -36,6 +37,28 @@ def test_a_module_steps_by_as_many_optimizers_as_it_has(own, cli, tiny_overrides
     assert cli(*call, "hydra.run.dir=run") == 0
     rows = Run(tmp_path / "run").history()
     assert (rows[1]["val/loss"] < rows[0]["val/loss"]) == (name == "TwoOptimizers")
+
+
+def test_code_that_changed_after_a_run_is_told(own, cli, tiny_overrides, tmp_path, capsys, caplog):
+    run = f"hydra.run.dir={tmp_path}/run"
+    assert cli(*RES, "scheduler=constant", *tiny_overrides, "trainer.max_epochs=1", run) == 0
+    assert set(Run(tmp_path / "run").record().own_code) == {"my_nets"}
+    with (tmp_path / "my_nets.py").open("a") as file:
+        file.write("# edited\n")
+    capsys.readouterr()
+    assert cli("run_dir=run", main=evaluate.main) == 0
+    assert "my_nets.py: changed after it was imported; what runs is the old code" in capsys.readouterr().out
+    importlib.reload(sys.modules["my_nets"])
+    assert cli("run_dir=run", main=evaluate.main) == 0
+    printed = capsys.readouterr().out
+    assert "my_nets.py: changed since the run was trained" in printed
+    assert "imported" not in printed
+    mc.load("run")
+    assert "changed since the run was trained" in caplog.text
+    assert cli("resume=run", "trainer.max_epochs=2") == 0
+    assert "my_nets.py: changed since the run was trained" in capsys.readouterr().out
+    assert cli("run_dir=run", main=evaluate.main) == 0
+    assert "changed" not in capsys.readouterr().out  # what was resumed has been trained by the code of now
 
 
 @pytest.mark.parametrize(("kind", "name"), [("net", "f1"), ("module", "top1")])

@@ -128,16 +128,22 @@ def test_pictures_are_made_as_those_of_the_training_were(ask, cli, capsys, tmp_p
     assert "scaled as a whole" in err
 
 
-@pytest.mark.parametrize("kind", ["folder", "arrays"])
-def test_digits_that_came_as_those_of_mnist_are_read_as_those(ask, cli, tmp_path, kind):
+@pytest.mark.parametrize(("kind", "placed"), [("folder", True), ("arrays", True), ("folder", False)])
+def test_pictures_are_read_as_those_that_came_as_28_x_28(ask, cli, tmp_path, kind, placed):
+    """As MNIST's digits where those are placed as MNIST's, else whole."""
     images, labels = bars(60)
+    if placed:
+        images = np.stack([prepare_photo(np.asarray(photo(label))).image for label in labels])
     np.savez(tmp_path / "train.npz", images=images, labels=labels)
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         (tmp_path / "digits" / str(label)).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(tmp_path / "digits" / str(label) / f"{number}.png")
     call = ["model=gap", "trainer=cpu", "figures=false", f"data={kind}", "debug=one_batch", "hydra.run.dir=run"]
     assert cli(*call, *(["data.root=digits"] if kind == "folder" else [])) == 0
-    np.testing.assert_array_equal(mc.load("run").read(photo(7)).image, prepare_photo(np.asarray(photo(7))).image)
+    expected = (
+        prepare_photo(np.asarray(photo(7))).image if placed else np.asarray(photo(7).convert("L").resize((28, 28), 2))
+    )
+    np.testing.assert_array_equal(mc.load("run").read(photo(7)).image, expected)
 
 
 def test_a_file_of_any_name_is_answered(ask):

@@ -14,6 +14,7 @@ from conftest import metrics_of
 from program import start
 
 import mnist_cnn as mc
+from mnist_cnn import evaluate
 from mnist_cnn.callbacks import AtomicCheckpointIO, SeedEpochs
 from mnist_cnn.runs.checkpoint import load_checkpoint
 from mnist_cnn.runs.directory import Run
@@ -219,6 +220,21 @@ def test_a_finished_run_can_be_prolonged(cli, tiny_overrides, tmp_path):
     assert cli(*recipe, "trainer.max_epochs=2", f"hydra.run.dir={tmp_path}/parts") == 0
     assert cli(f"resume={tmp_path}/parts", "trainer.max_epochs=3") == 0
     same(Run(tmp_path / "whole"), Run(tmp_path / "parts"))
+
+
+def test_a_prolonged_run_says_that_it_read_the_test_images_before(cli, tiny_overrides, tmp_path, capsys):
+    recipe = ["model=bn_dropout", *tiny_overrides, *FEW]
+    assert cli(*recipe, "trainer.max_epochs=1", f"hydra.run.dir={tmp_path}/run") == 0
+    assert Run(tmp_path / "run").record().protocol.summary.startswith("test images read once, after training")
+    for epochs in (2, 3):
+        assert cli(f"resume={tmp_path}/run", f"trainer.max_epochs={epochs}") == 0
+    protocol = Run(tmp_path / "run").record().protocol
+    assert protocol.read_after == [1, 2, 3]
+    words = "test images read again after more training, first after epoch 1"
+    assert protocol.summary.startswith(words)
+    capsys.readouterr()
+    assert cli(f"run_dir={tmp_path}/run", main=evaluate.main) == 0
+    assert words in capsys.readouterr().out
 
 
 def test_killed_between_training_and_test_resumes_to_the_test(cli, tiny_overrides, tmp_path, monkeypatch):

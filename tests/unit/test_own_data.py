@@ -58,6 +58,39 @@ def test_each_kind_gives_the_same_splits_and_names(everything, kind):
     assert data.protocol()["verified"] is False
 
 
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, np.float32])
+def test_black_and_white_is_not_nearly_black(tmp_path, kind):
+    images, labels = bars(60)
+    black_and_white = (images > 127).astype(kind)
+    data = mc.MNISTDataModule.from_arrays(black_and_white, labels)
+    data.setup("fit")
+    assert data.splits["train"].images.unique().tolist() == [0, 255]
+    if kind in (bool, np.uint8):
+        net = mc.create_model("gap").eval()
+        assert np.array_equal(net.predict(black_and_white), net.predict(black_and_white.astype(np.uint8) * 255))
+    if kind is np.int64:
+        (tmp_path / "train.csv").write_text(table(black_and_white, labels))
+        assert read("csv", tmp_path).splits["train"].images.unique().tolist() == [0, 255]
+
+
+@pytest.mark.parametrize(
+    ("placed", "options", "way"),
+    [(slice(4, 24), {}, "mnist"), (slice(0, 28), {}, "resize"), (slice(0, 28), {"prepare": "mnist"}, "mnist")],
+)
+def test_pictures_for_a_net_are_made_as_its_images_for_training_lie(placed, options, way):
+    """In 20 x 20 pixels in the middle, as MNIST's, or anywhere."""
+    images = np.zeros((60, 28, 28), np.uint8)
+    images[:, placed, placed] = 200
+    data = mc.MNISTDataModule.from_arrays(images, np.arange(60) % 3, **options)
+    data.setup("fit")
+    assert data.for_pictures == way
+
+
+def test_clothes_are_not_handwritten():
+    ways = {name: mc.MNISTDataModule(dataset=name).for_pictures for name in ("MNIST", "FashionMNIST", "EMNISTLetters")}
+    assert ways == {"MNIST": "mnist", "FashionMNIST": "resize", "EMNISTLetters": "mnist"}
+
+
 def test_a_table_without_labels_is_to_be_predicted(everything):
     data = read("csv", everything)
     assert data.test_images == "unlabelled"
