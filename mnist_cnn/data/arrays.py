@@ -18,24 +18,24 @@ from mnist_cnn.errors import DataError, in_one_line
 from mnist_cnn.files import require_file, write_atomically
 
 # Names of images and labels within a file: of a file for one split, and of one for both, as Keras has it.
-IMAGES = {"train": ("images", "x", "x_train"), "test": ("images", "x", "x_test")}
+IMAGES = {split: ("images", "x", f"x_{split}") for split in ("train", "val", "test")}
 LARGEST = 2**32  # bytes of an array
-LABELS = {"train": ("labels", "y", "y_train"), "test": ("labels", "y", "y_test")}
+LABELS = {split: ("labels", "y", f"y_{split}") for split in ("train", "val", "test")}
 
 
 class ArraysDataModule(OwnDataModule):
-    """`root`/train.npz and `root`/test.npz with `images` and `labels`, or one file as Keras' mnist.npz.
+    """`root`/train.npz, val.npz and test.npz with `images` and `labels`, or one file as Keras' mnist.npz.
 
     Images are (N, height, width), (N, 1, 28, 28) or, in colour, (N, height, width, 3): from 0 to 255, or from 0 to
     1. Labels are (N,) whole numbers. A test file without labels is predicted.
     """
 
-    usual = {"train": "train.npz", "test": "test.npz"}  # noqa: RUF012
+    usual = {"train": "train.npz", "val": "val.npz", "test": "test.npz"}  # noqa: RUF012
 
     def path_of(self, split: Split) -> Path | None:
-        if split == "test" and self.given["test"] is None:
+        if split != "train" and self.given[split] is None:
             both = super().path_of("train")
-            if both is not None and "x_test" in _names(both):
+            if both is not None and f"x_{split}" in _names(both):
                 return both
         return super().path_of(split)
 

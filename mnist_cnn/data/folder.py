@@ -17,15 +17,17 @@ from mnist_cnn.data.picture import open_picture, prepared, say
 from mnist_cnn.errors import DataError
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
+VALIDATION = ("val", "valid", "validation")
 
 
 class FolderDataModule(OwnDataModule):
-    """`root`/train/CLASS/*.png and `root`/test/CLASS/*.png, or `root`/CLASS/*.png alone.
+    """`root`/train/CLASS/*.png, perhaps with val/ and test/ beside it, or `root`/CLASS/*.png alone.
 
-    A test folder that holds pictures instead of classes has no labels: its pictures are predicted.
+    The images for validation may lie in valid/ or validation/ as well. A test folder that holds pictures instead of
+    classes has no labels: its pictures are predicted.
     """
 
-    usual = {"train": "train", "test": "test"}  # noqa: RUF012
+    usual = {"train": "train", "val": "val", "test": "test"}  # noqa: RUF012
 
     def path_of(self, split: Split) -> Path | None:
         if self.given["train"] is None and not (self.root / "train").exists():
@@ -33,8 +35,10 @@ class FolderDataModule(OwnDataModule):
                 raise DataError(
                     f"{self.root}: no such folder{seen_from(self.root)} (data.root=; where a run is read, data_root=)"
                 )
-            if split == "train" and not (self.root / "test").exists():
-                return self.root  # the classes lie in it
+            if split != "test" and not (self.root / "test").exists():
+                return self.root if split == "train" else None  # the classes lie in it
+        if split == "val" and self.given["val"] is None:
+            return next((path for name in VALIDATION if (path := self.root / name).is_dir()), None)
         return super().path_of(split)
 
     @property
@@ -49,7 +53,7 @@ class FolderDataModule(OwnDataModule):
             return None
         folder = self.path_of(split)
         require_classes(names, f"{folder}, a folder for each class")
-        if split == "test" and names != self._classes("train"):
+        if split != "train" and names != self._classes("train"):
             there, here = set(self._classes("train")), set(names)
             differences = {"missing": there - here, "only here": here - there}
             said = "; ".join(f"{word}: {', '.join(sorted(found))}" for word, found in differences.items() if found)

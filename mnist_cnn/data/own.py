@@ -14,7 +14,7 @@ from mnist_cnn.data.photo import Preparation
 from mnist_cnn.errors import DataError
 from mnist_cnn.values import PathName, Share
 
-Split = Literal["train", "test"]
+Split = Literal["train", "val", "test"]
 
 
 class Labels(NamedTuple):
@@ -25,14 +25,15 @@ class Labels(NamedTuple):
 
 
 class OwnDataModule(ImageDataModule):
-    """Pictures of a user's own, for training and perhaps for the test.
+    """Pictures of a user's own, for training and perhaps for validation and the test.
 
     A subclass says where they are (`path_of`), and reads labels and images.
 
     Args:
         dataset: name in reports; None for that of the folder or file.
-        root: folder that `train` and `test` lie in; None for the working folder.
-        train, test: None for the usual name, of which the test's need not be there.
+        root: folder that `train`, `val` and `test` lie in; None for the working folder.
+        train, val, test: None for the usual name, of which the last two need not be there. Where there are images for
+            validation they validate, instead of a part of those for training, unless `fold` or `validation_size=0`.
         test_share: where there are no test images: this share of each class is put aside as such, by `split_seed`.
         prepare: how pictures of other sizes and colours become 28 x 28 and grey; see `picture.prepared`.
         options: of `ImageDataModule`.
@@ -45,13 +46,14 @@ class OwnDataModule(ImageDataModule):
         dataset: str | None,
         root: PathName | None,
         train: PathName | None,
+        val: PathName | None,
         test: PathName | None,
         test_share: Share,
         prepare: Preparation,
         **options: Any,
     ) -> None:
         super().__init__(root=root if root is not None else ".", **options)
-        self.given = {"train": train, "test": test}
+        self.given = {"train": train, "val": val, "test": test}
         self.test_share, self.preparation = test_share, prepare
         self.dataset = dataset or self._usual_name()
         self._known: dict[str, Labels | None] = {}
@@ -73,7 +75,7 @@ class OwnDataModule(ImageDataModule):
         return [str(number) for number in range(1, len(self.splits["test"]) + 1)]
 
     def path_of(self, split: Split) -> Path | None:
-        """Of the split's file or folder; None where there are no test images of their own.
+        """Of the split's file or folder; None where there are none of their own for validation, or for the test.
 
         Raises:
             DataError: it is not there.
@@ -82,14 +84,18 @@ class OwnDataModule(ImageDataModule):
         path = self.root / (given or self.usual[split])
         if path.exists():
             return path
-        if split == "test" and given is None:
+        if split != "train" and given is None:
             return None
         keys = f"data.{split}={given or 'null'}, data.root={self.root}; where a run is read, data_root="
         raise DataError(f"{path}: no such file or folder{seen_from(path)} ({keys})")
 
     def prepare_data(self) -> None:
-        """Checks the files and the labels of both splits; the test images themselves are not read."""
+        """Checks the files and the labels of all splits; the test images themselves are not read."""
         self._numbered("train")
+        if self.given["val"] is not None and self.fold is not None:
+            raise DataError("data.val: not with data.fold, which validates on a part of the images for training")
+        if self.validates_apart:
+            self._numbered("val")
         if self.path_of("test") is not None:
             self._numbered("test")
 
@@ -103,7 +109,26 @@ class OwnDataModule(ImageDataModule):
             return "unlabelled" if self._numbered("test") is None else "labelled"
         return "labelled" if self.test_share else "none"
 
-    def read(self, split: Split) -> ImageSet:
+    @property
+    def validates_apart(self) -> bool:
+        """On images of their own."""
+        held_out = self.validate_on == "holdout" and self.fold is None and self.validation_size != 0
+        return held_out and self.path_of("val") is not None
+
+    def protocol(self) -> dict[str, Any]:
+        remarks, apart = [], self.path_of("val") if self.validates_apart else None
+        if apart is not None:
+            remarks.append(f"validation on {apart.name}, which is apart from the images for training")
+        if self.path_of("test") is None and self.test_share:
+            remarks.append(f"test images are {self.test_share:.0%} of each class, put aside from training")
+        return super().protocol() | {"remarks": remarks}
+
+    def _split(self, images: ImageSet) -> tuple[ImageSet, ImageSet]:
+        if not self.validates_apart:
+            return super()._split(images)
+        return images, self._images("val", self._numbered("val"))
+
+    def read(self, split: Literal["train", "test"]) -> ImageSet:
         if self.path_of("test") is None and self.test_share:
             labels = self._numbered("train")
             assert labels is not None
@@ -155,8 +180,9 @@ class OwnDataModule(ImageDataModule):
     def _labels_once(self, split: Split) -> Labels | None:
         if split not in self._known:
             self._known[split] = self.labels(split)
-        if self._known[split] is None and split == "train":
-            raise DataError(f"{self.path_of('train')}: has no labels, which training needs")
+        if self._known[split] is None and split != "test":
+            needs = {"train": "training", "val": "validation"}[split]
+            raise DataError(f"{self.path_of(split)}: has no labels, which {needs} needs")
         return self._known[split]
 
     def _usual_name(self) -> str:

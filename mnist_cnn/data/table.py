@@ -30,13 +30,13 @@ class Layout(NamedTuple):
 
 
 class CSVDataModule(OwnDataModule):
-    """`root`/train.csv and `root`/test.csv, with or without a line of names.
+    """`root`/train.csv, val.csv and test.csv, with or without a line of names.
 
     A line has the label and then 784 pixels from 0 to 255, or from 0 to 1, row by row; without labels, the test
     images are predicted.
     """
 
-    usual = {"train": "train.csv", "test": "test.csv"}  # noqa: RUF012
+    usual = {"train": "train.csv", "val": "val.csv", "test": "test.csv"}  # noqa: RUF012
 
     def labels(self, split: Split) -> Labels | None:
         path = self._file(split)

@@ -66,6 +66,7 @@ def protocol_of(
         words.append("validation by the data module's own split")
     elif known.get("fold") is not None:
         words.append(f"validation on fold {known['fold']} of {known['folds']} (0 to {known['folds'] - 1})")
+    words += known.pop("remarks", [])
     if data.limits:
         few = (f"{limit:,} {name}" for name, limit in data.limits.items())
         words.append(f"at most {', '.join(few)} images used")

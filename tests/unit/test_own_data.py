@@ -1,6 +1,7 @@
 """Folders of pictures, tables and arrays: what is read from them, and what is refused in one line."""
 
 import functools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -309,3 +310,42 @@ def test_arrays_from_python_that_are_none(data):
 
     with pytest.raises(DataError):
         by_split(data)
+
+
+@pytest.mark.parametrize("kind", ["folder", "csv", "arrays"])
+def test_images_for_validation_validate(everything, tmp_path, kind):
+    usual = {"folder": "train", "csv": "train.csv", "arrays": "train.npz"}[kind]
+    for name in ("train", "val"):
+        copy = shutil.copytree if kind == "folder" else shutil.copy
+        copy(everything / usual, tmp_path / usual.replace("train", name))
+    data = read(kind, tmp_path)
+    assert [len(data.splits[name]) for name in ("train", "val", "test")] == [100, 120, 20]
+    assert data.protocol()["remarks"] == [
+        f"validation on {usual.replace('train', 'val')}, which is apart from the images for training",
+        "test images are 20% of each class, put aside from training",
+    ]
+    folds = read(kind, tmp_path, fold=0)
+    assert [len(folds.splits[name]) for name in ("train", "val")] == [80, 20]
+    assert folds.protocol()["remarks"] == data.protocol()["remarks"][1:]
+    assert "val" not in read(kind, tmp_path, validation_size=0).splits
+    other = tmp_path / f"other{Path(usual).suffix}"
+    (tmp_path / usual.replace("train", "val")).rename(other)
+    assert len(read(kind, tmp_path).splits["val"]) == 10
+    assert len(read(kind, tmp_path, val=other.name).splits["val"]) == 120
+    with pytest.raises(DataError, match=r"data\.val: not with data\.fold"):
+        read(kind, tmp_path, val=other.name, fold=0)
+
+
+def test_images_for_validation_need_labels_and_the_classes_of_training(everything, tmp_path):
+    shutil.copytree(everything / "train", tmp_path / "train")
+    shutil.copytree(everything / "train" / "class_3", tmp_path / "valid")
+    with pytest.raises(DataError, match="valid, a folder for each class"):
+        read("folder", tmp_path)
+    shutil.copytree(everything / "train" / "class_3", tmp_path / "valid" / "class_x")
+    shutil.copytree(everything / "train" / "class_3", tmp_path / "valid" / "class_3")
+    with pytest.raises(DataError, match="valid: other classes than for training"):
+        read("folder", tmp_path)
+    (tmp_path / "train.csv").write_text(table(*bars(60)))
+    (tmp_path / "val.csv").write_text(table(bars(60)[0], None))
+    with pytest.raises(DataError, match=r"val\.csv: has no labels, which validation needs"):
+        read("csv", tmp_path)
