@@ -22,7 +22,8 @@ def locate(name: Any, path: str) -> tuple[Any, str]:
     except (ImportError, AttributeError) as error:
         if isinstance(error, ImportError) and not name.startswith(error.name or name):  # one that it needs itself
             return None, f"{path}._target_: cannot import {name}: {error}"
-        return None, f"{path}._target_: cannot import {name}{_nearest_name(parts)}"
+        hint = ": it was in a notebook or script, not in a file" if parts[0] == "__main__" else _nearest_name(parts)
+        return None, f"{path}._target_: cannot import {name}{hint}"
     except Exception as error:  # in a user's own file
         return None, f"{path}._target_: cannot import {name}: {type(error).__name__}: {str(error).splitlines()[0]}"
 

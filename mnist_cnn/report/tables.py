@@ -158,6 +158,8 @@ def final_table(record: Record, run_dir: Path) -> str:
         "run": str(run_dir),
         "files": ", ".join(sorted(file.name for file in run_dir.iterdir() if file.is_file() and file.name[0] != "."))
         + f", checkpoints/{kept[0] if len(kept) == 1 else '{' + ','.join(kept) + '}'}.ckpt",
-        "again": command("evaluate", run_dir=run_dir),
+        "again": "in this notebook or script alone, where its class is; from a file every command would find it"
+        if any("=__main__." in text for text in record.command or [])
+        else command("evaluate", run_dir=run_dir),
     }
     return as_text(table) + "\n" + start_table(where)

@@ -174,6 +174,11 @@ def test_a_class_that_was_mended_is_tried_anew(tiny_overrides, tmp_path, monkeyp
     assert mc.check(*own, rehearse=False)
     with pytest.raises(ConfigError, match="the class must lie in a file"):
         mc.check(*own, rehearse=False, sweep=True, seed=[1, 2])
+    run = mc.fit(*own, "trainer.max_epochs=1", f"hydra.run.dir={tmp_path}/run").run
+    assert "again     in this notebook or script alone" in run.log_file.read_text()
+    monkeypatch.delattr(sys.modules["__main__"], "net_of_a_cell")
+    with pytest.raises(ConfigError, match="cannot import __main__.net_of_a_cell: it was in a notebook or script"):
+        mc.load(run.path)
 
 
 def test_python_checks_too(tiny_overrides):
