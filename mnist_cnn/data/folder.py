@@ -1,6 +1,7 @@
 """Pictures by class: a folder for each."""
 
 import functools
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,10 +63,12 @@ class FolderDataModule(OwnDataModule):
             raise DataError(f"data.class_names: {len(self.class_names)} names for {len(names)} classes in {folder}")
         return Labels([label for label, _ in self._labelled(split)], str(folder))
 
+    def files(self, split: Split) -> list[str]:
+        return [os.path.relpath(file, self.root) for file in self._pictures(split)]
+
     def pixels(self, split: Split) -> Tensor:
-        files = [file for _, file in self._labelled(split)] if self._classes(split) else self._files(split)
         with ThreadPoolExecutor() as pool:
-            read = list(pool.map(functools.partial(_read, preparation=self.preparation), files))
+            read = list(pool.map(functools.partial(_read, preparation=self.preparation), self._pictures(split)))
         others = [(size, colour) for _, size, colour in read if colour or size != (SIDE, SIDE)]
         if others:
             say(str(self.path_of(split)), {size for size, _ in others}, any(c for _, c in others), self.preparation)
@@ -93,6 +96,10 @@ class FolderDataModule(OwnDataModule):
             if not files:
                 raise DataError(f"{folder / name}: an empty class, without a picture ({', '.join(sorted(PICTURES))})")
             yield from ((label, file) for file in files)
+
+    def _pictures(self, split: Split) -> list[Path]:
+        """In the order of the labels."""
+        return [file for _, file in self._labelled(split)] if self._classes(split) else self._files(split)
 
     def _files(self, split: Split) -> list[Path]:
         folder = self.path_of(split)

@@ -1,5 +1,7 @@
 """Images and labels in memory, and what must hold for them whatever they were read from."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -18,11 +20,22 @@ class ImageSet(Dataset[Batch]):
 
     Args:
         targets: handed out for the labels: probabilities (N, classes), by a teacher; None for the labels themselves.
+        numbers: (N,) of the images in the file or folder they came from; None for all of them, in order.
+        files: the names of all images there; None where they have none.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, targets: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        targets: Tensor | None = None,
+        numbers: Tensor | None = None,
+        files: Sequence[str] | None = None,
+    ) -> None:
         self.images, self.labels = images, labels
         self.targets = labels if targets is None else targets
+        self.numbers = torch.arange(len(labels)) if numbers is None else numbers
+        self.files = files
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,13 +48,21 @@ class ImageSet(Dataset[Batch]):
         return self.images[chosen], self.targets[chosen]
 
     def first(self, count: int | None) -> "ImageSet":
-        return ImageSet(self.images[:count], self.labels[:count], self.targets[:count])
+        return self.chosen(slice(count))
 
     def to(self, device: torch.device) -> "ImageSet":
-        return ImageSet(self.images.to(device), self.labels.to(device), self.targets.to(device))
+        held = (self.images.to(device), self.labels.to(device), self.targets.to(device))
+        return ImageSet(*held, self.numbers, self.files)
 
-    def chosen(self, indices: Tensor) -> "ImageSet":
-        return ImageSet(self.images[indices], self.labels[indices], self.targets[indices])
+    def chosen(self, indices: Tensor | slice) -> "ImageSet":
+        held = (self.images[indices], self.labels[indices], self.targets[indices], self.numbers[indices])
+        return ImageSet(*held, self.files)
+
+    @property
+    def sources(self) -> list[str]:
+        """Where each image came from: the name of its file, or its number in one, from 0 on."""
+        numbers = self.numbers.tolist()
+        return [str(number) for number in numbers] if self.files is None else [self.files[n] for n in numbers]
 
 
 def names_of(labels: list[int], where: str) -> dict[int, str]:

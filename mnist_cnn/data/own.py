@@ -70,6 +70,10 @@ class OwnDataModule(ImageDataModule):
         """(N, 28, 28) uint8, in the order of the labels."""
         raise NotImplementedError
 
+    def files(self, split: Split) -> list[str] | None:
+        """Of each image, seen from `root`; None where all are in one."""
+        return None
+
     def image_names(self) -> list[str]:
         """What a submission calls the test images."""
         return [str(number) for number in range(1, len(self.splits["test"]) + 1)]
@@ -142,7 +146,7 @@ class OwnDataModule(ImageDataModule):
             labels = torch.full((len(pixels),), UNKNOWN)
         if len(labels) != len(pixels):
             raise DataError(f"{self.path_of(split)}: {len(labels)} labels for {len(pixels)} images")
-        return ImageSet(pixels.unsqueeze(1), labels)
+        return ImageSet(pixels.unsqueeze(1), labels, files=self.files(split))
 
     @functools.cached_property
     def _numbers(self) -> dict[int, str]:

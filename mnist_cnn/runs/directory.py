@@ -1,8 +1,11 @@
 """A run directory: what lies in it, who holds it, and how it is found again."""
 
 import contextlib
+import csv
 import datetime
+import io
 import itertools
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -107,11 +110,18 @@ class Run(Layout):
         saved = any(self.checkpoint(which).exists() for which in ("last", "best"))
         return not (saved or len(self.history()) > 1 or self.completed)
 
-    def save_predictions(self, rows: torch.Tensor, split: str = "test") -> None:
-        """predictions.csv from (N, 3): label, predicted class, its probability; a row per image, in order."""
-        lines = [f"{i},{label:.0f},{predicted:.0f},{p:.4f}" for i, (label, predicted, p) in enumerate(rows.tolist())]
-        text = "\n".join(["image,label,predicted,probability", *lines, ""])
-        write_atomically(self.predictions_of(split), text.encode())
+    def save_predictions(self, rows: torch.Tensor, split: str, sources: Sequence[str] = ()) -> None:
+        """predictions.csv from (N, 3): label, predicted class, its probability; a row per image, in order.
+
+        Args:
+            sources: where each image came from; none where that is not known.
+        """
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(["image", "label", "predicted", "probability", *["source"] * bool(sources)])
+        for i, ((label, said, p), *source) in enumerate(zip(rows.tolist(), *[sources] * bool(sources), strict=False)):
+            table.writerow([i, f"{label:.0f}", f"{said:.0f}", f"{p:.4f}", *source])
+        write_atomically(self.predictions_of(split), text.getvalue().encode(errors="backslashreplace"))
 
 
 def _problems(tree: Any) -> list[str]:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from mnist_cnn.callbacks import History
 from mnist_cnn.config.build import DataModule
 from mnist_cnn.config.metrics import OURS
+from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.runs.checkpoint import load_checkpoint
 from mnist_cnn.runs.directory import Run
@@ -60,10 +61,10 @@ def measure(
         if isinstance(model, Classifier) and tested:
             classified = {"confusion": model.confusion.compute().tolist()}  # rows: true class
             if trainer.world_size == 1:
-                run.save_predictions(torch.cat(model.predictions))
+                run.save_predictions(torch.cat(model.predictions), "test", _sources(data, "test"))
         alone = isinstance(model, Classifier) and data.holds_out and trainer.world_size == 1
         if alone and (on_validation := _predict_validation(trainer, model, data)):
-            run.save_predictions(torch.cat(on_validation), "val")
+            run.save_predictions(torch.cat(on_validation), "val", _sources(data, "val"))
     if how == "unlabelled" and trainer.is_global_zero:
         write_submission(run, model, data)
     chosen = cfg.callbacks.checkpoint or {"monitor": None, "mode": None}
@@ -79,6 +80,11 @@ def measure(
         **classified,
         "timing": timing(history.rows) | {"start_seconds": history.start_seconds},
     }
+
+
+def _sources(data: DataModule, split: str) -> list[str]:
+    """Of the images of a split, in order; none of a data module of somebody's own."""
+    return data.splits[split].sources if isinstance(data, ImageDataModule) else []
 
 
 def _predict_validation(

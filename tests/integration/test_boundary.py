@@ -177,7 +177,7 @@ def test_a_class_that_was_mended_is_tried_anew(tiny_overrides, tmp_path, monkeyp
     run = mc.fit(*own, "trainer.max_epochs=1", f"hydra.run.dir={tmp_path}/run").run
     assert "again     in this notebook or script alone" in run.log_file.read_text()
     monkeypatch.delattr(sys.modules["__main__"], "net_of_a_cell")
-    with pytest.raises(ConfigError, match="cannot import __main__.net_of_a_cell: it was in a notebook or script"):
+    with pytest.raises(ConfigError, match=r"cannot import __main__\.net_of_a_cell: it was in a notebook or script"):
         mc.load(run.path)
 
 

@@ -169,6 +169,30 @@ def test_arrays_from_python_are_kept_for_resume(tmp_path, monkeypatch):
     assert result.record.protocol.test_images is None or result.record.protocol.test_images == 20
 
 
+def test_predictions_say_which_image_they_are_of(tmp_path, monkeypatch):
+    """Also where parts were put aside for validation and the test."""
+    monkeypatch.chdir(tmp_path)
+    write_all(tmp_path)
+    (tmp_path / "train" / "class_3" / "003.png").rename(tmp_path / "train" / "class_3" / 'a, "b".png')
+    for kind in ("folder", "arrays"):
+        options = [f"data.root={tmp_path}", "data.test=null", "data.validation_size=0.2"]
+        if kind == "arrays":
+            (tmp_path / "test.npz").unlink()
+        run = mc.fit(*FAST, f"data={kind}", "trainer.max_epochs=1", *options).run
+        seen = []
+        for split in ("test", "val"):
+            rows = list(csv.DictReader(run.predictions_of(split).read_text().splitlines()))
+            assert [row["image"] for row in rows] == [str(number) for number in range(len(rows))]
+            for row in rows:
+                if kind == "folder":
+                    assert (tmp_path / row["source"]).is_file()
+                    assert f"class_{row['label']}" in row["source"]
+                else:
+                    assert int(row["source"]) % 10 == int(row["label"])
+                seen.append(row["source"])
+        assert len(set(seen)) == len(seen) > 20
+
+
 @pytest.mark.parametrize(
     ("labels", "words", "told"),
     [
