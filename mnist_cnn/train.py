@@ -48,7 +48,7 @@ from mnist_cnn.runs.settings import settings_digest
 from mnist_cnn.runs.start import find_start
 from mnist_cnn.runs.stopping import foreign_errors, stoppable
 from mnist_cnn.sweep.multirun import run_sweep
-from mnist_cnn.training.batches import check_batches, check_last_batch
+from mnist_cnn.training.batches import check_batches, check_last_batch, warn_of_softmax
 from mnist_cnn.training.measure import measure
 from mnist_cnn.training.rehearsal import rehearse_late_kinds
 from mnist_cnn.training.teacher import learn_from
@@ -58,7 +58,7 @@ from mnist_cnn.training.waiting import Waiting, threads_for
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """What a training leaves: its run directory with the record, and the objects it was made with.
 
@@ -70,6 +70,11 @@ class Result:
     record: Record
     model: pl.LightningModule
     trainer: pl.Trainer
+
+    def __repr__(self) -> str:
+        measured = {name: value for name, value in self.figures.items() if isinstance(value, float)}
+        last = [f"{name} {value:.4f}" for name, value in measured.items() if name.startswith(("val/", "test/"))]
+        return f"Result({self.run.path}: {', '.join(last)})"
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -122,6 +127,7 @@ def train(
             )
             model, trainer, trackers = parts.model, parts.trainer, ending.enter_context(parts.trackers)
             check_last_batch(cfg, data, model)
+            warn_of_softmax(data, model)
             rows = layer_rows(model)
             for words in changes_of_code(cfg, keeper.before):
                 log.warning(words)

@@ -17,7 +17,7 @@ EXPLAINED = "Seeds needed: of each, for p < 0.05 in 80 % of attempts, were the d
 TOO_FEW = f"So few seeds cannot tell them apart: it takes {ENOUGH} pairs, since of five no p is below 2/32."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Two sides, compared by `figure`; all differences are B - A.
 
@@ -104,6 +104,9 @@ class Comparison:
             "winner": self.winner, "verdict": self.verdict, "notes": self.notes,
         }  # fmt: skip
 
+    def __repr__(self) -> str:
+        return str(self)  # what a notebook shows
+
     def __str__(self) -> str:
         """The table, in 80 columns where the names of the sides allow it."""
         columns = [_column(name, found) for name, found in self.differences.items()]
@@ -164,9 +167,10 @@ def settings_table(found: Sequence[Comparison]) -> str:
 
 
 def _of_images(same: SameImages, figure: str) -> str:
+    p = f"= {same.p:.3g}" if same.p else "< 1e-300"  # too small for a float
     return (
         f"The same images ({figure.partition('/')[0]}): A alone is right on {same.only_a}, B alone on {same.only_b}; "
-        f"McNemar's exact p = {same.p:.3g}. That is of these two nets; other seeds may turn it round."
+        f"McNemar's exact p {p}. That is of these two nets; other seeds may turn it round."
     )
 
 

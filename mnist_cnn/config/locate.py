@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pkgutil import resolve_name
 from typing import Any
 
-from mnist_cnn.errors import nearest
+from mnist_cnn.errors import closest, nearest
 
 
 def locate(name: Any, path: str) -> tuple[Any, str]:
@@ -16,7 +16,9 @@ def locate(name: Any, path: str) -> tuple[Any, str]:
         return None, f"{path}._target_ = {name!r}: must be the dotted name of a class or function"
     parts = name.split(".")
     if parts[0] not in sys.modules and importlib.util.find_spec(parts[0]) is None:
-        return None, f"{path}._target_: no package named {parts[0]!r} is installed"
+        near = closest(parts[0], (module.name for module in pkgutil.iter_modules(sys.path)), cutoff=0.8)
+        hint = f"; did you mean {near!r}?" if near else ""
+        return None, f"{path}._target_: no package or file named {parts[0]!r} is found{hint}"
     try:
         return resolve_name(name), ""
     except (ImportError, AttributeError) as error:

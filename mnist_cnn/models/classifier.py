@@ -248,10 +248,11 @@ class Classifier(pl.LightningModule):
     def require_finite(self, what: str, loss: Tensor | float) -> None:
         value = float(loss)
         if not math.isfinite(value):
-            raise Diverged(
-                f"diverged: {what} is {value} in epoch {self.current_epoch + 1}, step {self.global_step}; "
-                "try a lower optimizer.lr or trainer.gradient_clip_val=1"
-            )
+            advice = "try a lower optimizer.lr or trainer.gradient_clip_val=1"
+            if self.global_step == 0:
+                advice = "no weight has changed yet, so it is the loss, the net or the images"
+            where = f"epoch {self.current_epoch + 1}, step {self.global_step}"
+            raise Diverged(f"diverged: {what} is {value} in {where}; {advice}")
 
 
 def _true(labels: Tensor) -> Tensor:

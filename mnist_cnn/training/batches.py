@@ -1,4 +1,4 @@
-"""Whether the Trainer's numbers leave any batch, once the data have said how many there are."""
+"""Whether the Trainer's numbers leave any batch, and whether the net goes with the batches, once the data are there."""
 
 import copy
 import logging
@@ -13,8 +13,10 @@ from mnist_cnn.config.build import DataModule
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import INPUT_SHAPE
+from mnist_cnn.models.net import NetClassifier
 
 log = logging.getLogger(__name__)
+FEW = 8  # images that a net is shown
 
 
 def check_batches(cfg: DictConfig, data: DataModule, given: Sequence[str]) -> None:
@@ -70,3 +72,18 @@ def check_last_batch(cfg: DictConfig, data: DataModule, model: pl.LightningModul
         size = f"data.batch_size = {cfg.data.batch_size}"
         words = f"the last of {len(images):,} training images is a batch of its own, and batch norm takes none of one"
         raise ConfigError([f"{size}: {words} ({error})"]) from error
+
+
+def warn_of_softmax(data: DataModule, model: pl.LightningModule) -> None:
+    """Cross-entropy takes logits: of a net of somebody's own that ends in probabilities it takes the softmax again."""
+    images = data.splits.get("train")
+    if images is None or not isinstance(model, NetClassifier) or model.loss != "cross_entropy":
+        return
+    with isolate_rng(), torch.no_grad():
+        given = images.first(FEW).images.float() / data.divide_by
+        said = copy.deepcopy(model.net).eval()(given)
+    if bool((said >= 0).all()) and torch.allclose(said.sum(1), torch.ones(len(said)), atol=1e-4):
+        log.warning(
+            "The net gives probabilities: those of each image add up to 1. model.loss=cross_entropy takes logits, for "
+            "it has a softmax of its own, so leave the net's out; with both it learns slowly."
+        )

@@ -44,6 +44,9 @@ def test_fit_gives_the_figures_of_the_command_also_twice_in_a_process(cli, here,
     for _ in range(2):
         result = mc.fit(*FAST, *tiny_overrides, seed=3)
         assert result.figures == metrics_of(command)["figures"]
+        accuracy = result.figures["test/acc"]
+        assert repr(result).startswith(f"Result({result.run.path}: val/")
+        assert f"test/acc {accuracy:.4f}" in repr(result)
         assert result.figures["test/acc"] == result.record.results.test_acc
         assert untimed(result.history) == untimed(command.history())
         assert [row["epoch"] for row in result.history] == [1, 2]

@@ -83,7 +83,7 @@ def call(callback: str, **values: Any) -> dict[str, Any]:
 WRONG = {
     "no such optimizer": ({"optimizer": {"_target_": "torch.optim.Adan"}}, ["torch.optim.Adan", "'Adam'"]),
     "no such module": ({"optimizer": {"_target_": "torch.optm.Adam"}}, ["torch.optm.Adam", "did you mean 'optim'"]),
-    "no such package": ({"optimizer": {"_target_": "torhc.optim.Adam"}}, ["no package named 'torhc'"]),
+    "no such package": ({"optimizer": {"_target_": "torhc.optim.Adam"}}, ["'torhc' is found; did you mean 'torch'?"]),
     "no dotted name": ({"optimizer": {"_target_": "torch..Adam"}}, ["'torch..Adam'", "dotted name"]),
     "a module in place of a class": ({"optimizer": {"_target_": "torch.optim"}}, ["must be a class"]),
     "a class of another kind": ({"optimizer": {"_target_": "torch.nn.Linear"}}, ["must be a Optimizer"]),

@@ -39,6 +39,26 @@ def test_a_module_steps_by_as_many_optimizers_as_it_has(own, cli, tiny_overrides
     assert (rows[1]["val/loss"] < rows[0]["val/loss"]) == (name == "TwoOptimizers")
 
 
+def test_a_softmax_before_cross_entropy_is_told(own, cli, tiny_overrides, tmp_path, capsys):
+    layers = "nn.Flatten(), nn.Linear(784, 10)"
+    for name, last in (("Soft", ", nn.Softmax(1)"), ("Hard", "")):
+        code = f"class {name}(nn.Sequential):\n    def __init__(this):\n        super().__init__({layers}{last})\n"
+        with (tmp_path / "students.py").open("a") as file:
+            file.write(f"from torch import nn\n{code}")
+    for name in ("Soft", "Hard"):
+        assert cli("model=net", f"model._target_=students.{name}", "debug=one_batch", *tiny_overrides) == 0
+        assert ("leave the net's out" in capsys.readouterr().out) == (name == "Soft")
+    assert cli("model=net", "model._target_=students.Soft", "model.loss=mse", "debug=one_batch", *tiny_overrides) == 0
+    assert "leave the net's out" not in capsys.readouterr().out
+
+
+def test_a_loss_that_never_was_a_number_is_not_the_learning_rates(own, cli, tiny_overrides, tmp_path, capsys):
+    (tmp_path / "lost.py").write_text("def loss(logits, labels):\n    return (logits.sum() - 1e9).log()\n")
+    assert cli("model=gap", "model.loss._target_=lost.loss", *tiny_overrides) == 1
+    words = "loss is nan in epoch 1, step 0; no weight has changed yet, so it is the loss, the net or the images"
+    assert words in capsys.readouterr().err
+
+
 def test_code_that_changed_after_a_run_is_told(own, cli, tiny_overrides, tmp_path, capsys, caplog):
     run = f"hydra.run.dir={tmp_path}/run"
     assert cli(*RES, "scheduler=constant", *tiny_overrides, "trainer.max_epochs=1", run) == 0

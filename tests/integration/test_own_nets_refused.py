@@ -25,7 +25,7 @@ NET = "model=net"
 REFUSED = {
     "no name": ([NET], "name the net"),
     "no such class": ([NET, "model._target_=my_nets.Rse"], "did you mean 'Res'"),
-    "no such file": ([NET, "model._target_=my_net.Res"], "no package named 'my_net'"),
+    "no such file": ([NET, "model._target_=my_net.Res"], "'my_net' is found; did you mean 'my_nets'?"),
     "no net at all": ([NET, "model._target_=os.system", "+model.command=ls"], "must be a class of nn.Module"),
     "a function that does not say so": ([NET, "model._target_=my_nets.unsaid"], "-> nn.Module"),
     "an argument it does not have": ([*RES, "model.widht=4"], "did you mean 'model.width'"),
