@@ -32,6 +32,9 @@ if TYPE_CHECKING:
         create_model as create_model,
     )
     from mnist_cnn.interface import (
+        evaluate_run as evaluate_run,
+    )
+    from mnist_cnn.interface import (
         fit as fit,
     )
     from mnist_cnn.interface import (
@@ -55,6 +58,7 @@ __all__ = [
     "check",
     "compare_runs",
     "create_model",
+    "evaluate_run",
     "fit",
     "fit_many",
     "list_models",

@@ -9,7 +9,9 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
     answer_at_once("evaluate")
 
+import json
 import logging
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,6 +56,7 @@ SETTINGS: dict[str, Any] = {
     "shifts": bool,
     "ensemble": list[PathName] | None,
     "out": PathName | None,
+    "format": Literal["text", "json"],
 }
 
 
@@ -176,10 +179,16 @@ def saved_config(cfg: DictConfig, run: Run, checkpoint: Path) -> tuple[DictConfi
 
 
 def main() -> None:
-    with cli.user_errors(), logging_to(), quiet_libraries():
+    with cli.user_errors(), quiet_libraries():
         overrides = evaluation_overrides(cli.arguments(), "evaluate")
-        if overrides is not None:
-            evaluate(compose_named("evaluate", overrides))
+        if overrides is None:
+            return
+        cfg = compose_named("evaluate", overrides)
+        if cfg.format == "json":
+            print(json.dumps({name: value if math.isfinite(value) else None for name, value in evaluate(cfg).items()}))
+            return
+        with logging_to():
+            evaluate(cfg)
 
 
 if __name__ == "__main__":

@@ -21,13 +21,15 @@ from mnist_cnn.compare.judge import compare_runs as compare_runs
 from mnist_cnn.config.build import build_model
 from mnist_cnn.config.call import Call
 from mnist_cnn.config.checks import starts_processes
-from mnist_cnn.config.compose import config_dir, parse
+from mnist_cnn.config.compose import compose_named, config_dir, parse
 from mnist_cnn.config.data_module import MNISTDataModule as MNISTDataModule
 from mnist_cnn.config.data_module import with_saved_arrays
 from mnist_cnn.config.module import check_module, plain_node
-from mnist_cnn.config.python_values import as_override, plain
+from mnist_cnn.config.python_values import as_override, plain, quoted
+from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import find_problems
 from mnist_cnn.errors import ConfigError, UserError, shortened
+from mnist_cnn.evaluate import evaluate
 from mnist_cnn.runs.choosing import choose
 from mnist_cnn.runs.listing import as_dict, find_runs
 from mnist_cnn.runs.shipped import run_path
@@ -141,6 +143,24 @@ def load(path: str | Path, weights: str | None = None) -> Any:
     """
     with _guest():  # building draws random numbers, for weights that are replaced at once
         return load_net(checkpoint_of(run_path(path), weights)).module
+
+
+def evaluate_run(run: str | Path | Sequence[str | Path], **settings: Any) -> dict[str, Any]:
+    """The figures of a trained net on the test images, as `python -m mnist_cnn.evaluate` prints them.
+
+    Args:
+        run: a run directory, `"gap"` or a checkpoint; several for an ensemble of them.
+        settings: those of the command: `details=True`, `corruptions=True`, `data_root="elsewhere"`.
+
+    Raises:
+        UserError: what the command would print.
+    """
+    one = isinstance(run, str | Path)
+    key = "ensemble" if not one else "checkpoint" if Path(run).is_file() else "run_dir"  # type: ignore[arg-type]
+    names = quoted(str(run)) if one else f"[{','.join(quoted(str(each)) for each in run)}]"  # type: ignore[union-attr]
+    words = [f"{key}={names}", *(as_override(name, value) for name, value in settings.items())]
+    with _guest(), quiet_libraries():
+        return evaluate(compose_named("evaluate", [f"++{text}" for text in words]))
 
 
 def list_runs(

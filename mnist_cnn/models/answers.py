@@ -26,6 +26,7 @@ class Reading:
         warnings: why it may be wrong, or no digit at all.
         box: top, left, bottom, right in pixels of the picture, the last two excluded.
         image: (28, 28) uint8, what the net saw.
+        name: of the class; empty where no ink was found.
     """
 
     digit: int
@@ -35,6 +36,7 @@ class Reading:
     warnings: tuple[str, ...]
     box: Box
     image: Pixels = field(repr=False)
+    name: str = ""
 
 
 def read_prepared(
@@ -44,17 +46,15 @@ def read_prepared(
 
     Args:
         net: from (N, 1, 28, 28) floats to logits (N, classes), in evaluation mode.
-        names: of the classes, for the warnings; numbers from 0 by default.
+        names: of the classes; numbers from 0 by default.
     """
     if not prepared:
         return []
     probabilities = logits_of(net, scale, np.stack([each.image for each in prepared])).softmax(1)
     best = probabilities.topk(2).indices.tolist()
     pairs = zip(prepared, best, probabilities.tolist(), strict=True)
-    return [
-        _reading(each, first, second, row, names[second] if names else str(second))
-        for each, (first, second), row in pairs
-    ]
+    names = names or [str(number) for number in range(probabilities.shape[1])]
+    return [_reading(each, first, second, row, names) for each, (first, second), row in pairs]
 
 
 def logits_of(net: Any, scale: Scale, images: Images) -> torch.Tensor:
@@ -101,9 +101,10 @@ def _is_picture(shape: tuple[int, ...]) -> bool:
     return 0 not in shape and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4)))
 
 
-def _reading(prepared: Prepared, first: int, second: int, row: list[float], named: str) -> Reading:
+def _reading(prepared: Prepared, first: int, second: int, row: list[float], names: Sequence[str]) -> Reading:
     if prepared.ink == "none":
         return Reading(-1, 0.0, -1, 0.0, prepared.warnings, prepared.box, prepared.image)
-    unsure = (f"it may as well be {named}",) if row[first] < UNSURE else ()
+    unsure = (f"it may as well be {names[second]}",) if row[first] < UNSURE else ()
     warnings = (*prepared.warnings, *unsure)
-    return Reading(first, row[first], second, row[second], warnings, prepared.box, prepared.image)
+    box, image = prepared.box, prepared.image
+    return Reading(first, row[first], second, row[second], warnings, box, image, names[first])

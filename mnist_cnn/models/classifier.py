@@ -75,7 +75,8 @@ class Classifier(pl.LightningModule):
             raise LayerError(f"class_weights: {len(class_weights)} weights for {self.num_classes} classes")
         weights = torch.tensor(class_weights, dtype=torch.float32) if class_weights is not None else None
         self.register_buffer("class_weights", weights, persistent=False)
-        self.scale: Scale | None = None  # of the images it was trained on; `load` fills it in
+        self.scale: Scale | None = None  # of the images it was trained on, once there are such
+        self.class_names: list[str] | None = None  # of what they show
         self.layer_options: dict[str, Any] = {
             "activation": activation,
             "init": init,
@@ -141,7 +142,7 @@ class Classifier(pl.LightningModule):
         """
         self.eval()
         scale = self.scale or Scale()
-        return read_prepared(self, scale, [as_prepared(picture, prepare or scale.preparation)])[0]
+        return read_prepared(self, scale, [as_prepared(picture, prepare or scale.preparation)], self.class_names)[0]
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         loss, _ = self._step(batch, "train")

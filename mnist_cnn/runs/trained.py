@@ -54,7 +54,8 @@ def load_net(file: Path) -> Net:
         ConfigError: a net that this version does not have.
     """
     trained = load_trained(file)
-    Run(file.resolve().parent.parent).find_classes()
+    run = Run(file.resolve().parent.parent)
+    run.find_classes()
     if problems := check_module(trained.model):
         raise ConfigError([f"{file}: {problem}" for problem in problems])
     module, scale = build_module(trained.model), Scale(**trained.scale)
@@ -63,9 +64,9 @@ def load_net(file: Path) -> Net:
     except RuntimeError as error:
         raise RunError(f"{file}: its weights do not fit its net") from error
     if isinstance(module, Classifier):
-        module.scale = scale
+        module.scale, module.class_names = scale, class_names_of(run)
     with contextlib.suppress(RunError):  # a record that cannot be read
-        for words in changes_of_code(trained.model, Run(file.resolve().parent.parent).record()):
+        for words in changes_of_code(trained.model, run.record()):
             log.warning(words)
     return Net(module.eval(), scale)
 

@@ -62,6 +62,7 @@ def assemble(
     scale = Scale(data.divide_by, data.mean(), data.for_pictures)
     model, node, said = ready_model(cfg, data, scale, checkpoint)
     if isinstance(model, Classifier):
+        model.scale, model.class_names = scale, list(data.class_names)
         on_gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         mixed, clips = "mixed" in cfg.trainer.precision, bool(cfg.trainer.gradient_clip_val)
         speed.apply(model, mixed, clips, on_gpu)

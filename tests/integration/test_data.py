@@ -225,6 +225,10 @@ def test_three_classes(recipe, tmp_path, monkeypatch):
     result = mc.fit(*FAST, *recipe, "trainer.max_epochs=1", data=(images, labels % 3))
     assert np.array(result.record.confusion).shape == (3, 3)
     assert set(mc.load(result.run.path).predict(images).tolist()) <= {0, 1, 2}
+    before, after = result.model.read(images[1]), mc.load(result.run.path).read(images[1])
+    assert (before.name, before.probability) == (after.name, pytest.approx(after.probability))
+    np.testing.assert_array_equal(before.image, images[1])  # of images that lie anywhere, so as it is
+    assert before.name in ("0", "1", "2")
 
 
 BAD = {

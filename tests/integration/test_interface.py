@@ -1,5 +1,6 @@
 """The Python interface: the figures of the command, and a process left as it was found."""
 
+import json
 import logging
 import os
 import pkgutil
@@ -20,7 +21,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 import mnist_cnn as mc
-from mnist_cnn import callbacks
+from mnist_cnn import callbacks, evaluate
 from mnist_cnn.errors import ConfigError, Interrupted, RunError
 from mnist_cnn.runs.directory import Run
 
@@ -170,6 +171,21 @@ def test_settings_are_python_values(here, tiny_overrides):
     assert result.run.path.parent == here / "a b" / "gap"
     cfg = result.run.config()
     assert (cfg.seed, cfg.figures, cfg.model._target_.rpartition(".")[2]) == (4, False, "GAPCNN")
+
+
+def test_a_run_is_measured_again_in_python_and_as_json(cli, here, capsys, tiny_overrides):
+    one, two = (mc.fit(*FAST, *tiny_overrides, f"hydra.run.dir={here}/a b/{seed}", seed=seed) for seed in (1, 2))
+    tested = {name: value for name, value in one.figures.items() if name.startswith("test/")}
+    capsys.readouterr()
+    assert mc.evaluate_run(one.run.path) == pytest.approx(tested)
+    assert capsys.readouterr().out == ""
+    assert mc.evaluate_run(str(one.run.checkpoint("last"))) == pytest.approx(tested)
+    assert "ensemble/acc" in mc.evaluate_run([one.run.path, two.run.path], out=here / "both")
+    assert "test/ece" in mc.evaluate_run(one.run.path, details=True)
+    with pytest.raises(ConfigError, match="did you mean 'details'"):
+        mc.evaluate_run(one.run.path, detials=True)
+    assert cli(f"run_dir='{one.run.path}'", "format=json", main=evaluate.main) == 0
+    assert json.loads(capsys.readouterr().out) == pytest.approx(tested)
 
 
 def test_no_public_name_is_that_of_a_module():

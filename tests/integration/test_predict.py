@@ -115,6 +115,8 @@ def test_pictures_are_made_as_those_of_the_training_were(ask, cli, capsys, tmp_p
     assert "scaled as a whole" in err
     net = mc.load("run")
     scaled = np.asarray(Image.open(picture).resize((28, 28), Image.Resampling.BILINEAR))
+    found = net.read(picture)
+    assert found.name == net.class_names[found.digit] == f"class_{found.digit}"
     for given in (picture, np.asarray(Image.open(picture))):
         np.testing.assert_array_equal(net.read(given).image, scaled)
         np.testing.assert_array_equal(
