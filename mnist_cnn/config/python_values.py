@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from mnist_cnn.errors import ConfigError
@@ -22,7 +23,9 @@ def plain(value: Any) -> Any:
 
 
 def _native(value: Any) -> Any:
-    """Numbers and arrays of NumPy and PyTorch as Python's own."""
+    """Numbers and arrays of NumPy and PyTorch as Python's own, a class or function as the dotted name of it."""
+    if isinstance(value, type | FunctionType) and "<" not in value.__qualname__:  # none of a function's inside
+        return f"{value.__module__}.{value.__qualname__}"
     return value.tolist() if hasattr(value, "tolist") else value
 
 

@@ -18,6 +18,7 @@ import mnist_cnn as mc
 import mnist_cnn.search.__main__ as search
 from mnist_cnn import evaluate
 from mnist_cnn.config.module import build_module
+from mnist_cnn.errors import ConfigError
 from mnist_cnn.runs.checkpoint import load_checkpoint
 from mnist_cnn.runs.directory import Run
 
@@ -37,6 +38,16 @@ def test_a_module_steps_by_as_many_optimizers_as_it_has(own, cli, tiny_overrides
     assert cli(*call, "hydra.run.dir=run") == 0
     rows = Run(tmp_path / "run").history()
     assert (rows[1]["val/loss"] < rows[0]["val/loss"]) == (name == "TwoOptimizers")
+
+
+def test_a_class_is_given_as_it_is(own, tiny_overrides, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    my_nets = importlib.import_module("my_nets")
+    parts = {"model._target_": my_nets.Res, "model.width": 4, "model.loss._target_": my_nets.focal}
+    run = mc.fit("model=net", "trainer.max_epochs=1", *tiny_overrides, **parts).run
+    assert run.config().model._target_ == "my_nets.Res"
+    with pytest.raises(ConfigError, match=r"model\._target_ = <"):
+        mc.check("model=net", *tiny_overrides, **{"model._target_": lambda: None})
 
 
 def test_a_softmax_before_cross_entropy_is_told(own, cli, tiny_overrides, tmp_path, capsys):
