@@ -174,7 +174,7 @@ def describe(
         "max_epochs": cfg.trainer.max_epochs,
         "precision": cfg.trainer.precision,
         "config_digest": settings_digest(cfg),
-        "own_code": own_code(cfg) or None,
+        **({"own_code": own} if (own := own_code(cfg)) else {}),
         **({"averaging": averages[0]} if averages else {}),
         **({"higher_is_better": better} if better else {}),
         **environment(trainer.strategy.root_device, ["python", "-m", "mnist_cnn.train", *overrides]),

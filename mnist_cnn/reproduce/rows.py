@@ -40,9 +40,14 @@ class Row:
         return Spread.of([history[epoch - 1][figure] for history in self.histories])
 
     @property
-    def step(self) -> float:
-        """By how much the accuracy on the test images goes up or down in an epoch, mean of the later half of them."""
+    def step(self) -> float | None:
+        """By how much the accuracy on the test images goes up or down in an epoch, mean of the later half of them.
+
+        None for runs of one epoch.
+        """
         curves = np.array([column(history, "val/acc") for history in self.histories])
+        if curves.shape[1] == 1:
+            return None
         return float(np.abs(np.diff(curves))[:, -(curves.shape[1] // 2) :].mean())
 
     @property
