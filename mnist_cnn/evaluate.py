@@ -38,7 +38,8 @@ from mnist_cnn.report.text import wrapped
 from mnist_cnn.runs.checkpoint import Trained, load_trained
 from mnist_cnn.runs.directory import Run, with_todays_keys
 from mnist_cnn.runs.own_code import changes_of_code
-from mnist_cnn.runs.protocol import protocol_of, readings
+from mnist_cnn.runs.protocol import protocol_of
+from mnist_cnn.runs.record import Record
 from mnist_cnn.runs.submission import write_submission
 from mnist_cnn.runs.trained import Net, class_names_of, folder_of, locate, require_its_classes
 from mnist_cnn.values import PathName, problem
@@ -83,7 +84,9 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if problems:
         raise ConfigError([f"{source}: {p}" for p in problems])
     data, model = build_data(saved, training=False), build_module(plain_node(saved.model))
-    for words in changes_of_code(saved, None if source == path else run.record()):
+    record = None if source == path else _record_of(run)
+    built = {name: plain_node(saved[name]) for name in ("model", "data", "metrics")}
+    for words in changes_of_code(built, record):
         log.warning(words)
     data.prepare_data()
     require_its_classes(data, model, class_names_of(run), path)
@@ -119,8 +122,10 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     words = ", ".join(f"{name} {value}" for name, value in shown.items())
     images = f", {len(data.splits['test']):,} images" if "test" in data.splits else ""
     log.info(wrapped(f"test {words}{images}", 2))
-    read = readings(run.record())[:-1]
-    protocol = "not known" if source == path else protocol_of(saved, data, saved.test, model, read)["summary"]
+    protocol = "not known"
+    if source != path:
+        told = record.protocol if record is not None else None
+        protocol = told.summary if told else protocol_of(saved, data, saved.test, model)["summary"]
     log.info(wrapped(f"protocol of the run: {protocol}", 2))
     if beyond_accuracy:
         if not isinstance(data, ImageDataModule):
@@ -130,6 +135,14 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         title = f"{type(model).__name__}, {run.path.name}" if len(members) == 1 else f"ensemble of {len(members)}"
         figures |= measure_further(members, data, folder, title, kept, cfg.details, cfg.corruptions, cfg.shifts)
     return figures
+
+
+def _record_of(run: Run) -> Record | None:
+    """None where it cannot be read, which no figure hangs on."""
+    try:
+        return run.record()
+    except RunError:
+        return None
 
 
 def _members(cfg: DictConfig) -> list[Net]:

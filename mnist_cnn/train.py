@@ -48,7 +48,7 @@ from mnist_cnn.runs.settings import settings_digest
 from mnist_cnn.runs.start import find_start
 from mnist_cnn.runs.stopping import foreign_errors, stoppable
 from mnist_cnn.sweep.multirun import run_sweep
-from mnist_cnn.training.batches import check_batches, check_last_batch, warn_of_softmax
+from mnist_cnn.training.batches import check_batches, check_last_batch, require_same_images, warn_of_softmax
 from mnist_cnn.training.measure import measure
 from mnist_cnn.training.rehearsal import rehearse_late_kinds
 from mnist_cnn.training.teacher import learn_from
@@ -120,6 +120,7 @@ def train(
             data.prepare_data()
             data.setup("fit")
             check_batches(cfg, data, overrides)
+            require_same_images(data, keeper.before if checkpoint else None)
             learn_from(cfg, data)
             forecast = Forecast(keeper, earlier_epoch(find_siblings(run.path), cfg, threads))
             parts = assemble(

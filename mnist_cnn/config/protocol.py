@@ -42,6 +42,8 @@ def settle_protocol(cfg: DictConfig) -> None:
     for key, value in BEFORE.items():
         if (ours or not key.startswith("data.")) and OmegaConf.select(cfg, key, default=...) is ...:
             OmegaConf.update(cfg, key, value, force_add=True)
+    if target is not None and issubclass(target, OwnDataModule):
+        data.setdefault("val", False)  # earlier, what lay beside the images for training was passed over
     if cfg.get("test") == "auto":
         cfg.test = "never" if data.get("fold") is not None else "once"
     if target is not None and not ours:

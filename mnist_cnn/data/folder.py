@@ -36,8 +36,10 @@ class FolderDataModule(OwnDataModule):
                 raise DataError(
                     f"{self.root}: no such folder{seen_from(self.root)} (data.root=; where a run is read, data_root=)"
                 )
-            if split != "test" and not (self.root / "test").exists():
-                return self.root if split == "train" else None  # the classes lie in it
+            if split == "train" and not (self.root / "test").exists():
+                return self.root  # the classes lie in it
+            if split == "val" and self.given["val"] is None:
+                return None  # it would be one of them
         if split == "val" and self.given["val"] is None:
             return next((path for name in VALIDATION if (path := self.root / name).is_dir()), None)
         return super().path_of(split)

@@ -33,7 +33,8 @@ class OwnDataModule(ImageDataModule):
         dataset: name in reports; None for that of the folder or file.
         root: folder that `train`, `val` and `test` lie in; None for the working folder.
         train, val, test: None for the usual name, of which the last two need not be there. Where there are images for
-            validation they validate, instead of a part of those for training, unless `fold` or `validation_size=0`.
+            validation they validate, instead of a part of those for training, unless `val` is False, or `fold` or
+            `validation_size=0` says otherwise.
         test_share: where there are no test images: this share of each class is put aside as such, by `split_seed`.
         prepare: how pictures of other sizes and colours become 28 x 28 and grey; see `picture.prepared`.
         options: of `ImageDataModule`.
@@ -46,7 +47,7 @@ class OwnDataModule(ImageDataModule):
         dataset: str | None,
         root: PathName | None,
         train: PathName | None,
-        val: PathName | None,
+        val: PathName | Literal[False] | None,
         test: PathName | None,
         test_share: Share,
         prepare: Preparation,
@@ -85,6 +86,8 @@ class OwnDataModule(ImageDataModule):
             DataError: it is not there.
         """
         given = self.given[split]
+        if given is False:
+            return None
         path = self.root / (given or self.usual[split])
         if path.exists():
             return path
@@ -96,10 +99,10 @@ class OwnDataModule(ImageDataModule):
     def prepare_data(self) -> None:
         """Checks the files and the labels of all splits; the test images themselves are not read."""
         self._numbered("train")
-        if self.given["val"] is not None and self.fold is not None:
-            raise DataError("data.val: not with data.fold, which validates on a part of the images for training")
-        if self.validates_apart:
-            self._numbered("val")
+        others = {"data.fold": self.fold is not None, "data.validate_on=test": self.validate_on == "test",
+                  "data.validation_size=0": self.validation_size == 0}  # fmt: skip
+        for key in [key for key, said in others.items() if said and self.given["val"]]:
+            raise DataError(f"data.val = {self.given['val']}: not with {key}, which validates otherwise")
         if self.path_of("test") is not None:
             self._numbered("test")
 
@@ -120,8 +123,8 @@ class OwnDataModule(ImageDataModule):
         return held_out and self.path_of("val") is not None
 
     def protocol(self) -> dict[str, Any]:
-        remarks, apart = [], self.path_of("val") if self.validates_apart else None
-        if apart is not None:
+        remarks = []
+        if self.validates_apart and (apart := self.path_of("val")) is not None:
             remarks.append(f"validation on {apart.name}, which is apart from the images for training")
         if self.path_of("test") is None and self.test_share:
             remarks.append(f"test images are {self.test_share:.0%} of each class, put aside from training")
@@ -191,7 +194,7 @@ class OwnDataModule(ImageDataModule):
 
     def _usual_name(self) -> str:
         given = self.given["train"]
-        return self.root.resolve().name if given is None or self.root != Path() else Path(given).stem
+        return self.root.resolve().name if not given or self.root != Path() else Path(given).stem
 
 
 def seen_from(path: Path) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 BINS = 15  # of equal width, as Guo, Pleiss, Sun and Weinberger (2017) have it
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures that are looked at
+NEARLY = 1.5  # an end as good as reached
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,22 @@ def calibration(logits: Tensor, labels: Tensor) -> tuple[float, list[Bin]]:
     return error, bins
 
 
-def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
-    """What logits are to be divided by so that the cross-entropy is least: of images that were not trained on."""
+def fitted_temperature(logits: Tensor, labels: Tensor) -> float | None:
+    """What logits are to be divided by so that the cross-entropy is least: of images that were not trained on.
+
+    None where no image is wrong, so that colder is always better, and where the hottest is best, of a net that knows
+    nothing.
+    """
+    if bool((logits.argmax(1) == labels).all()):
+        return None
     exact = logits.double()
 
     def loss(logarithm: float) -> float:
         return float(F.cross_entropy(exact / float(np.exp(logarithm)), labels))
 
     found = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded")
-    return float(np.exp(found.x))
+    temperature = float(np.exp(found.x))
+    return temperature if COLDEST * NEARLY < temperature < HOTTEST / NEARLY else None
 
 
 def prediction_rows(logits: Tensor, labels: Tensor) -> list[dict[str, str]]:

@@ -19,6 +19,8 @@ from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.files import write_atomically
 from mnist_cnn.models.answers import logits_of
 from mnist_cnn.report.calibration import (
+    COLDEST,
+    HOTTEST,
     calibration,
     class_figures,
     fitted_temperature,
@@ -122,13 +124,13 @@ def _details(
     chosen = _held_out(data) if kept else None
     said = together(members, chosen) if chosen is not None else None
     why = "no image was kept from training for it" if kept else "not all runs kept the same images from training"
-    if chosen is not None and said is not None and bool((said.argmax(1) == chosen.labels).all()):
-        why, said = f"all {len(chosen):,} validation images are right, so that none bounds it", None
-    if chosen is None or said is None:
+    temperature = None if chosen is None or said is None else fitted_temperature(said, chosen.labels)
+    if chosen is not None and temperature is None:
+        why = f"none from {COLDEST:g} to {HOTTEST:g} fits the {len(chosen):,} validation images"
+    if chosen is None or temperature is None:
         log.info(wrapped(f"calibration error {error:.4f}; no temperature: {why}", 2))
         drawn["reliability.png"] = reliability(bins, [], title, [f"as it is: ECE {error:.4f}", "-"])
     else:
-        temperature = fitted_temperature(said, chosen.labels)
         better, fitted = calibration(logits / temperature, test.labels)
         figures |= {"temperature": temperature, "test/ece_with_temperature": better}
         log.info(

@@ -14,7 +14,7 @@ import mnist_cnn
 from mnist_cnn.config.locate import check_inside
 from mnist_cnn.runs.record import Record
 
-NOT_OWN = [Path(path) for path in (*mnist_cnn.__path__, sysconfig.get_paths()["stdlib"])]
+NOT_OWN = [Path(path).resolve() for path in (*mnist_cnn.__path__, sysconfig.get_paths()["stdlib"])]
 INSTALLED = {"site-packages", "dist-packages"}
 _imported: dict[str, tuple[ModuleSpec | None, str]] = {}  # digests by module, of what is in memory
 

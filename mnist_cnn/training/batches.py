@@ -10,10 +10,12 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from mnist_cnn.config.build import DataModule
-from mnist_cnn.errors import ConfigError
+from mnist_cnn.data.base import ImageDataModule
+from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import INPUT_SHAPE
 from mnist_cnn.models.net import NetClassifier
+from mnist_cnn.runs.record import Record
 
 log = logging.getLogger(__name__)
 FEW = 8  # images that a net is shown
@@ -54,6 +56,17 @@ def check_batches(cfg: DictConfig, data: DataModule, given: Sequence[str]) -> No
             log.info(f"{size}: all {count} are one batch")
     if problems:
         raise ConfigError(problems)
+
+
+def require_same_images(data: DataModule, before: Record | None) -> None:
+    """Raises RunError where a run would go on with other images: with more, fewer, or divided otherwise."""
+    if before is None or before.protocol is None or not isinstance(data, ImageDataModule):
+        return
+    then = {"training": before.protocol.train_images, "validation": before.protocol.val_images}
+    now = {"training": len(data.splits["train"]), "validation": len(data.splits.get("val", ()))}
+    if others := [kind for kind, count in then.items() if count not in (None, now[kind])]:
+        told = " and ".join(f"{now[kind]:,} {kind} images, of {then[kind]:,} when it began" for kind in others)
+        raise RunError(f"{data.dataset}: {told}; a run cannot go on with others")
 
 
 def check_last_batch(cfg: DictConfig, data: DataModule, model: pl.LightningModule) -> None:

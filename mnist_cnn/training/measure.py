@@ -61,10 +61,12 @@ def measure(
         if isinstance(model, Classifier) and tested:
             classified = {"confusion": model.confusion.compute().tolist()}  # rows: true class
             if trainer.world_size == 1:
-                run.save_predictions(torch.cat(model.predictions), "test", _sources(data, "test"))
+                rows = torch.cat(model.predictions)
+                run.save_predictions(rows, "test", _sources(data, "test", len(rows)))
         alone = isinstance(model, Classifier) and data.holds_out and trainer.world_size == 1
         if alone and (on_validation := _predict_validation(trainer, model, data)):
-            run.save_predictions(torch.cat(on_validation), "val", _sources(data, "val"))
+            rows = torch.cat(on_validation)
+            run.save_predictions(rows, "val", _sources(data, "val", len(rows)))
     if how == "unlabelled" and trainer.is_global_zero:
         write_submission(run, model, data)
     chosen = cfg.callbacks.checkpoint or {"monitor": None, "mode": None}
@@ -82,9 +84,11 @@ def measure(
     }
 
 
-def _sources(data: DataModule, split: str) -> list[str]:
-    """Of the images of a split, in order; none of a data module of somebody's own."""
-    return data.splits[split].sources if isinstance(data, ImageDataModule) else []
+def _sources(data: DataModule, split: str, rows: int) -> list[str]:
+    """Of the first images of a split; none where somebody's own data module or loader may have others."""
+    images = data.splits.get(split) if isinstance(data, ImageDataModule) else None
+    own = getattr(type(data), f"{split}_dataloader") is not getattr(ImageDataModule, f"{split}_dataloader")
+    return [] if images is None or own or rows > len(images) else images.sources
 
 
 def _predict_validation(

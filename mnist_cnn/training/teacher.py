@@ -63,7 +63,7 @@ def _logits(teacher: Net, images: ImageSet, name: str, classes: int) -> Tensor:
 def _of_other_splits(cfg: DictConfig, names: Sequence[str]) -> list[str]:
     """Teachers that may have trained on what validates or is tested here; of a lone checkpoint nobody knows."""
     # images put aside as the test's are so for one share and seed alone
-    keys = ["test_share", *(["split_seed"] if cfg.data.get("test_share") else [])]
+    keys = ["test_share", "val", *(["split_seed"] if cfg.data.get("test_share") else [])]
     if cfg.data.validate_on == "holdout" and (cfg.data.validation_size != 0 or cfg.data.fold is not None):
         keys += SPLIT
     own = [cfg.data.get(key) for key in keys]

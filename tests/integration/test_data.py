@@ -169,6 +169,28 @@ def test_arrays_from_python_are_kept_for_resume(tmp_path, monkeypatch):
     assert result.record.protocol.test_images is None or result.record.protocol.test_images == 20
 
 
+def test_images_that_lie_beside_later_change_no_run(cli, capsys, tmp_path, monkeypatch):
+    """Nor do those that an earlier version passed over, whose configurations do not know `data.val`."""
+    monkeypatch.chdir(tmp_path)
+    images, labels = bars(60)
+    np.savez("train.npz", images=images, labels=labels)
+    run = mc.fit(*FAST, "data=arrays", "trainer.max_epochs=1").run
+    record = run.record()
+    np.savez("val.npz", images=images[:30], labels=labels[:30])
+    assert cli(f"resume={run.path}", "trainer.max_epochs=2") == 2
+    words = "50 training images, of 40 when it began and 30 validation images, of 10 when it began"
+    assert words in capsys.readouterr().err
+    config = run.config_file.read_text()
+    assert "\n  val: null\n" in config
+    run.config_file.write_text(config.replace("\n  val: null\n", "\n"))
+    assert mc.evaluate_run(run.path)["test/acc"] == pytest.approx(record.results.test_acc)
+    assert run.config().data.val is False
+    other = mc.fit(*FAST, "data=arrays", "data.val=false", "trainer.max_epochs=1").run
+    assert other.record().protocol.val_images == record.protocol.val_images
+    run.metrics_file.write_text("{")
+    assert "test/acc" in mc.evaluate_run(run.checkpoint("last"))
+
+
 def test_predictions_say_which_image_they_are_of(tmp_path, monkeypatch):
     """Also where parts were put aside for validation and the test."""
     monkeypatch.chdir(tmp_path)

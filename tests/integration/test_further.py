@@ -1,5 +1,6 @@
 """What evaluate says beyond accuracy."""
 
+import functools
 import math
 import shutil
 
@@ -25,6 +26,12 @@ def two_runs(cli, tiny_overrides, tmp_path):
     return runs
 
 
+def noisy_truth(noise, members, images):
+    """Logits, right without noise."""
+    random = torch.Generator().manual_seed(0)
+    return 5 * one_hot(images.labels, 10) + noise * torch.randn(len(images), 10, generator=random)
+
+
 def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tiny_overrides, own, tmp_path):
     one, two = two_runs
     for call in (
@@ -32,11 +39,11 @@ def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tiny_overrides
         [f"ensemble=[{one},{two}]", "out=both"],
     ):
         assert cli(*call, main=evaluate.main) == 0
-    printed = capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())
     for words in (
         "precision",
         "calibration error",
-        "fitted on 80 validation images",
+        "no temperature: none from 0.05 to 20 fits the 80 validation images",
         "gaussian noise",
         "nine views",
         "ensemble of 2",
@@ -62,12 +69,13 @@ def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tiny_overrides
     assert cli(f"ensemble=[{one},{other}]", "details=true", "out=mixed", main=evaluate.main) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "no temperature: not all runs kept the same images from training" in printed
-    assert "temperature" in same
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(further, "together", lambda members, images: 5 * one_hot(images.labels, 10).float())
-        assert cli(f"run_dir={one}", "details=true", "out=right", main=evaluate.main) == 0
-    printed = " ".join(capsys.readouterr().out.split())
-    assert "no temperature: all 80 validation images are right, so that none bounds it" in printed
+    assert "temperature" not in same  # of a net that knows nothing
+    for noise, words in ((0, "no temperature: none from 0.05 to 20"), (3, "which was fitted on 80 validation images")):
+        said = functools.partial(noisy_truth, noise)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(further, "together", said)
+            assert cli(f"run_dir={one}", "details=true", "out=right", main=evaluate.main) == 0
+        assert words in " ".join(capsys.readouterr().out.split())
     wrong = {
         f"ensemble=[{one}]": "needs two runs or more", "ensemble=3": "ensemble = 3",
         f"ensemble=[{one},{tmp_path}/no]": "no such checkpoint", "details=x": "details = 'x'",

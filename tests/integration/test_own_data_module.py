@@ -88,3 +88,26 @@ def test_a_batch_that_no_net_can_read_is_refused_before_training(cli, digits, ca
     message = capsys.readouterr().err
     assert all(words in message for words in said), message
     assert "Traceback" not in message
+
+
+def test_a_loader_of_ones_own_has_images_that_nobody_else_knows(own, cli, tiny_overrides, tmp_path):
+    code = """
+from mnist_cnn.data.datamodule import MNISTDataModule
+
+
+class Backwards(MNISTDataModule):
+    def setup(self, stage=None):
+        super().setup("fit" if stage == "test" else stage)
+
+    def test_dataloader(self):
+        return self.val_dataloader()
+"""
+    (tmp_path / "backwards.py").write_text(code)
+    own_module = ["data._target_=backwards.Backwards", *tiny_overrides, "hydra.run.dir=run"]
+    assert cli("model=gap", "model.stages=[[2],[3]]", "trainer.max_epochs=1", *own_module) == 0
+    heads = {name: (tmp_path / "run" / name).read_text().splitlines()[0] for name in FILES}
+    assert heads["predictions.csv"] == "image,label,predicted,probability"
+    assert heads["predictions_val.csv"] == "image,label,predicted,probability,source"
+
+
+FILES = ("predictions.csv", "predictions_val.csv")

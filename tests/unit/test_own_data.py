@@ -332,8 +332,9 @@ def test_images_for_validation_validate(everything, tmp_path, kind):
     (tmp_path / usual.replace("train", "val")).rename(other)
     assert len(read(kind, tmp_path).splits["val"]) == 10
     assert len(read(kind, tmp_path, val=other.name).splits["val"]) == 120
-    with pytest.raises(DataError, match=r"data\.val: not with data\.fold"):
-        read(kind, tmp_path, val=other.name, fold=0)
+    for options in ({"fold": 0}, {"validation_size": 0}, {"validate_on": "test"}):
+        with pytest.raises(DataError, match=rf"data\.val = {other.name}: not with data\.{next(iter(options))}"):
+            read(kind, tmp_path, val=other.name, **options)
 
 
 def test_images_for_validation_need_labels_and_the_classes_of_training(everything, tmp_path):
@@ -349,3 +350,11 @@ def test_images_for_validation_need_labels_and_the_classes_of_training(everythin
     (tmp_path / "val.csv").write_text(table(bars(60)[0], None))
     with pytest.raises(DataError, match=r"val\.csv: has no labels, which validation needs"):
         read("csv", tmp_path)
+
+
+def test_classes_in_the_root_may_have_images_for_validation_elsewhere(everything, tmp_path):
+    shutil.copytree(everything / "train", tmp_path / "all")
+    data = read("folder", tmp_path / "all", val=str(everything / "test"))
+    assert len(data.splits["val"]) == 40
+    with pytest.raises(DataError, match="nowhere: no such file or folder"):
+        read("folder", tmp_path / "all", val="nowhere")
