@@ -105,9 +105,7 @@ class Backwards(MNISTDataModule):
     (tmp_path / "backwards.py").write_text(code)
     own_module = ["data._target_=backwards.Backwards", *tiny_overrides, "hydra.run.dir=run"]
     assert cli("model=gap", "model.stages=[[2],[3]]", "trainer.max_epochs=1", *own_module) == 0
-    heads = {name: (tmp_path / "run" / name).read_text().splitlines()[0] for name in FILES}
+    files = ("predictions.csv", "predictions_val.csv")
+    heads = {name: (tmp_path / "run" / name).read_text().splitlines()[0] for name in files}
     assert heads["predictions.csv"] == "image,label,predicted,probability"
     assert heads["predictions_val.csv"] == "image,label,predicted,probability,source"
-
-
-FILES = ("predictions.csv", "predictions_val.csv")
