@@ -39,9 +39,8 @@ from mnist_cnn.runs.checkpoint import Trained, load_trained
 from mnist_cnn.runs.directory import Run, with_todays_keys
 from mnist_cnn.runs.own_code import changes_of_code
 from mnist_cnn.runs.protocol import protocol_of
-from mnist_cnn.runs.record import Record
 from mnist_cnn.runs.submission import write_submission
-from mnist_cnn.runs.trained import Net, class_names_of, folder_of, locate, require_its_classes
+from mnist_cnn.runs.trained import Net, class_names_of, folder_of, locate, readable_record, require_its_classes
 from mnist_cnn.values import PathName, problem
 
 log = logging.getLogger(__name__)
@@ -84,7 +83,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if problems:
         raise ConfigError([f"{source}: {p}" for p in problems])
     data, model = build_data(saved, training=False), build_module(plain_node(saved.model))
-    record = None if source == path else _record_of(run)
+    record = readable_record(run)
     built = {name: plain_node(saved[name]) for name in ("model", "data", "metrics")}
     for words in changes_of_code(built, record):
         log.warning(words)
@@ -135,14 +134,6 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         title = f"{type(model).__name__}, {run.path.name}" if len(members) == 1 else f"ensemble of {len(members)}"
         figures |= measure_further(members, data, folder, title, kept, cfg.details, cfg.corruptions, cfg.shifts)
     return figures
-
-
-def _record_of(run: Run) -> Record | None:
-    """None where it cannot be read, which no figure hangs on."""
-    try:
-        return run.record()
-    except RunError:
-        return None
 
 
 def _members(cfg: DictConfig) -> list[Net]:

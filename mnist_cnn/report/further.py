@@ -122,9 +122,8 @@ def _details(
     figures = {"test/ece": error}
     drawn = {"surest_mistakes.png": mistakes(test, prediction_rows(logits, test.labels), title, names)}
     chosen = _held_out(data) if kept else None
-    said = together(members, chosen) if chosen is not None else None
+    temperature = None if chosen is None else fitted_temperature(together(members, chosen), chosen.labels)
     why = "no image was kept from training for it" if kept else "not all runs kept the same images from training"
-    temperature = None if chosen is None or said is None else fitted_temperature(said, chosen.labels)
     if chosen is not None and temperature is None:
         why = f"none from {COLDEST:g} to {HOTTEST:g} fits the {len(chosen):,} validation images"
     if chosen is None or temperature is None:

@@ -21,6 +21,7 @@ from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
 from mnist_cnn.runs.own_code import changes_of_code
+from mnist_cnn.runs.record import Record
 from mnist_cnn.runs.shipped import run_path
 
 log = logging.getLogger(__name__)
@@ -65,17 +66,21 @@ def load_net(file: Path) -> Net:
         raise RunError(f"{file}: its weights do not fit its net") from error
     if isinstance(module, Classifier):
         module.scale, module.class_names = scale, class_names_of(run)
-    with contextlib.suppress(RunError):  # a record that cannot be read
-        for words in changes_of_code(trained.model, run.record()):
-            log.warning(words)
+    for words in changes_of_code(trained.model, readable_record(run)):
+        log.warning(words)
     return Net(module.eval(), scale)
 
 
 def class_names_of(run: Run) -> list[str] | None:
     """As its record has them; None of a lone checkpoint, or where the record cannot be read."""
+    record = readable_record(run)
+    return record.protocol.class_names if record is not None and record.protocol is not None else None
+
+
+def readable_record(run: Run) -> Record | None:
+    """None of a lone checkpoint, and where it cannot be read: no answer of a net hangs on it."""
     with contextlib.suppress(RunError):
-        if run.config_file.is_file() and (record := run.record()) is not None and record.protocol is not None:
-            return record.protocol.class_names
+        return run.record() if run.config_file.is_file() else None
     return None
 
 
