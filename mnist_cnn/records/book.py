@@ -42,7 +42,7 @@ def write_book(results: Path, book: Path, pictures: bool = True) -> None:
     parts += ["## Figures of others", _published()]
     counted = [results / one.folder for one in records() if found[one.number].complete]
     missed = missed_by_all(counted)
-    parts += ["## What all records miss", _missed(missed)] if missed else []
+    parts += ["## What records miss", _missed(missed)] if missed else []
     refresh(book / "README.md", HEADING, "\n\n".join(parts) + "\n")
     if pictures:
         draw({number: seeds for number, seeds in found.items() if seeds.complete}, results, book)

@@ -13,6 +13,7 @@ from mnist_cnn.reproduce.pages import refresh
 from mnist_cnn.runs.record import known
 
 HEADING = "# What was measured while choosing\n"
+FITTED = "training images, distorted"
 
 
 def write_choosing(results: Path, book: Path) -> None:
@@ -27,17 +28,26 @@ def _ablation(ingredients: Sequence[Ingredient], results: Path) -> str:
     base, *changes = ingredients
     if not seeds[base.name].runs:
         return ""
-    lines = [["change", "validation accuracy", "n", *WORDS]]
+    lines = [["change", "validation accuracy", "n", *WORDS, FITTED]]
     as_it_is = seeds[base.name].of("val/acc")
     images = known(next(iter(seeds[base.name].runs.values())).protocol).val_images
-    lines.append([base.what, Spread.of(list(as_it_is.values())).in_percent.text(2), str(len(as_it_is)), "", "", ""])
+    lines.append([base.what, *_told(seeds[base.name]), "", "", "", _fitted(seeds[base.name])])
     for one in changes:
         own = seeds[one.name].of("val/acc")
         if own:
             compared = Difference.of(as_it_is, own, images)
-            lines.append([one.what, Spread.of(list(own.values())).in_percent.text(2), str(len(own)),
-                          *words(compared, compared.p)])  # fmt: skip
+            told = [*_told(seeds[one.name]), *words(compared, compared.p), _fitted(seeds[one.name])]
+            lines.append([one.what, *told])
     left = [one.what for one in changes if not seeds[one.name].runs]
     on_folds = f"Each seed validates on another of {base.folds} parts of the training images.\n\n" if base.folds else ""
     not_yet = "\n\nNo run yet:\n\n" + "\n".join(f"- {what}" for what in left) if left else ""
     return on_folds + markdown_table(lines) + not_yet
+
+
+def _told(seeds: Seeds) -> list[str]:
+    found = seeds.of("val/acc")
+    return [Spread.of(list(found.values())).in_percent.text(2), str(len(found))]
+
+
+def _fitted(seeds: Seeds) -> str:
+    return f"{Spread.of(list(seeds.of('train/acc').values())).in_percent.mean:.2f}"

@@ -13,7 +13,7 @@ from mnist_cnn.reproduce.study import Entry, StudyRun
 
 HERE = Path(__file__).parent
 SEEDS = 10  # of a record
-FIRST_CHOOSING = 101  # seeds while choosing; those of records begin at 1
+FIRST, FIRST_CHOOSING = 1, 101  # seeds of records, and while choosing
 
 
 @dataclass(frozen=True)
@@ -132,28 +132,36 @@ def wanted(names: Sequence[str], seeds: int | None) -> list[StudyRun]:
     """The runs of the named budgets, record numbers, other images and ablations, all for no name; first seeds first.
 
     Raises:
-        ConfigError: a name that is none of them.
+        ConfigError: a name that is none of them, or more seeds than any of them has.
     """
     others = dict.fromkeys(one.data for one in elsewhere())
     allowed = [*budgets(), *(str(one.number) for one in records()), *others, *ablations()]
     if problems := [f"{name}: no such record{nearest(name, allowed)}" for name in names if name not in allowed]:
         raise ConfigError(problems)
-    return sorted(_runs(set(names), seeds), key=lambda run: run.seed)
+    runs = list(_runs(set(names)))
+    if seeds is not None and runs and seeds > (most := max(map(_place, runs))):
+        raise ConfigError([f"seeds = {seeds}: no more than the {most} that were planned before any had run"])
+    return sorted((run for run in runs if seeds is None or _place(run) <= seeds), key=lambda run: run.seed)
 
 
-def _runs(names: set[str], seeds: int | None) -> Iterator[StudyRun]:
+def _place(run: StudyRun) -> int:
+    """Of its seed among those of its kind, from 1."""
+    return run.seed - (FIRST_CHOOSING if run.protocol == "choosing" else FIRST) + 1
+
+
+def _runs(names: set[str]) -> Iterator[StudyRun]:
     for name, ingredients in ablations().items():
         for one in ingredients if not names or name in names else []:
-            for seed in range(seeds or one.seeds):
+            for seed in range(one.seeds):
                 yield StudyRun(one.runs, "choosing", FIRST_CHOOSING + seed)
     for record in records():
         if record.results is None and (not names or {record.budget, str(record.number)} & names):
-            for seed in range(seeds or record.seeds):
-                yield StudyRun(record.runs, "record", seed + 1)
+            for seed in range(record.seeds):
+                yield StudyRun(record.runs, "record", FIRST + seed)
     for other in elsewhere():
         if not names or other.data in names:
-            for seed in range(seeds or SEEDS):
-                yield StudyRun(other.runs, "record", seed + 1)
+            for seed in range(SEEDS):
+                yield StudyRun(other.runs, "record", FIRST + seed)
 
 
 @cache

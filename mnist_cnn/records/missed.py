@@ -48,18 +48,18 @@ def missed_by_all(folders: Iterable[Path]) -> list[Missed]:
     return sorted(found, key=lambda one: (-one.times, one.image))
 
 
-def outvoted(folder: Path, seeds: int) -> int | None:
-    """How many test images the runs of a record get wrong together, each with one vote.
+def outvoted(answers: Sequence[Path]) -> int:
+    """How many test images the runs that these are of get wrong together, each with one vote.
 
-    A tie goes to the smaller digit. None where not all `seeds` runs have kept theirs.
+    A tie goes to the smaller digit.
     """
-    runs = [{row["image"]: row for row in read_answers(file)} for file in sorted((folder / MISSED).glob("*.csv"))]
+    runs = [{row["image"]: row for row in read_answers(file)} for file in answers]
     rows = {image: row for run in runs for image, row in run.items()}
     wrong = 0
     for image, row in rows.items():
         votes = Counter(run[image]["predicted"] if image in run else row["label"] for run in runs)
         wrong += min(votes, key=lambda digit: (-votes[digit], digit)) != row["label"]
-    return wrong if len(runs) == seeds else None
+    return wrong
 
 
 def draw_missed(found: Sequence[Missed], pixels: Tensor) -> Figure:

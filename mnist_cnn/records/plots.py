@@ -16,7 +16,9 @@ from mnist_cnn.reproduce.ticks import set_ticks
 # Marks whose numbers would lie on each other: the logarithm of x and percentage points, both nearer than one of these.
 TOO_NEAR = ((0.1, 0.1), (0.01, 0.2))
 
-LEAST = 98  # percent, of the documents' nets: those that do not learn would press all records into one line
+# Of the documents' nets: what does not learn would press all records into one line, in percent, and intervals half as
+# wide as more than so many points would fill the picture.
+LEAST, WIDEST = 98, 0.5
 
 
 def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
@@ -27,28 +29,30 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
     if not records:
         return
     documents = [Seeds(folder) for folder in sorted(results.glob("reproduction/*/*/holdout"))]
-    others = [seeds for seeds in documents if len(seeds.runs) > 1 and seeds.accuracy.mean >= LEAST]
+    others = [seeds for seeds in documents if len(seeds.runs) > 1 and seeds.accuracy.mean >= LEAST
+              and (seeds.accuracy.half_width or 0.0) <= WIDEST]  # fmt: skip
     size = {number: (seeds.parameters, seeds) for number, seeds in records.items()}
     seconds = {number: (seeds.seconds.mean, seeds) for number, seeds in records.items()}
     for name, marks, apart, label in (
         ("size", size, [(seeds.parameters, seeds) for seeds in others], "trained parameters (log scale)"),
         ("seconds", seconds, [(seeds.seconds.mean, seeds) for seeds in others], "seconds of training (log scale)"),
     ):
-        figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+        figure, colours = Figure(figsize=(7.5, 4.2), layout="constrained"), dict[str, str]()
         axes = figure.add_subplot()
         for x, seeds in apart:
-            _mark(
-                axes, x, seeds, marker="^", color="0.6", label=f"nets of the 2019 documents, held out, from {LEAST} %"
-            )
+            of_documents = f"nets of the 2019 documents, held out,\nfrom {LEAST} %, known to {WIDEST:g} points"
+            _mark(axes, x, seeds, marker="^", color="0.6", label=of_documents)
         for x, seeds in marks.values():
-            _mark(axes, x, seeds, marker="o", color="tab:blue", label="records, by number")
+            on = " and ".join(seeds.processors) if name == "seconds" else ""
+            colour = colours.setdefault(on, f"C{len(colours)}")
+            _mark(axes, x, seeds, marker="o", color=colour, label=f"records, by number{on and f', on {on}'}")
         for numbers, x, top in _labels(marks):
             place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "ha": "center"}
             axes.annotate("\n".join(map(str, numbers)), (x, top), (0, 4), **place)
         told = [(one.parameters, one.accuracy) for one in published()] if name == "size" else []
         for x, accuracy in told:
             hollow: dict[str, Any] = {"marker": "s", "linestyle": "none", "markerfacecolor": "none", "color": "tab:red"}
-            axes.plot(x, accuracy, **hollow, label="of others, by rules of their own")
+            axes.plot(x, accuracy, **hollow, label="of others, not as ours:\nsee figures of others")
         places = [x for x, _ in [*marks.values(), *apart, *told]]
         axes.margins(y=0.15)  # room for the numbers
         lowest = min(seeds.accuracy.mean - (seeds.accuracy.half_width or 0.0) for _, seeds in marks.values())
@@ -57,7 +61,7 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
         set_ticks(axes.xaxis, min(places) / 1.5, max(places) * 1.5, "{:,.0f}")
         axes.set_xlabel(label)
         axes.set_ylabel("test accuracy, %")
-        axes.set_title("Mean over seeds, with its 95 % interval", fontsize=11)
+        axes.set_title("Mean over seeds of these 10,000 test images, with its 95 % interval", fontsize=11)
         axes.grid(alpha=0.3)
         named = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
         figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=len(named), fontsize=8)

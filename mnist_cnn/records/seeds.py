@@ -7,7 +7,7 @@ from pathlib import Path
 from mnist_cnn.records.entries import SEEDS, RecordEntry
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.reproduce.rows import typical_seconds
-from mnist_cnn.runs.answers import ENSEMBLES, MEMBERS, SHIFTED, read_answers
+from mnist_cnn.runs.answers import ENSEMBLES, MEMBERS, MISSED, SHIFTED, read_answers
 from mnist_cnn.runs.record import Record, known
 
 TEST_IMAGES = 10_000
@@ -32,8 +32,8 @@ class Seeds:
 
     @property
     def complete(self) -> bool:
-        """Whether a record counts: all its seeds have finished."""
-        return len(self.accuracies) >= SEEDS
+        """Whether a record counts: its seeds have finished, those and no others."""
+        return sorted(self.accuracies) == list(range(1, SEEDS + 1))
 
     def of(self, figure: str) -> dict[int, float]:
         """By the names of metrics.json; `val/...` is that of the tested weights."""
@@ -50,6 +50,11 @@ class Seeds:
         return Spread.of(list(self.accuracies.values())).in_percent
 
     @property
+    def answers(self) -> list[Path]:
+        """Files of the test images that were got wrong, one of each run that has kept its own."""
+        return sorted((self.folder / MISSED).glob("*.csv"))
+
+    @property
     def shifted(self) -> dict[int, float]:
         """The same by the mean of nine views of each image; of the seeds whose answers are kept."""
         files = {int(file.stem.removeprefix("seed_")): file for file in (self.folder / SHIFTED).glob("*.csv")}
@@ -59,6 +64,12 @@ class Seeds:
     def seconds(self) -> Spread:
         """Of training and validation, each run as so many median epochs: a pause within one counts for nothing."""
         return Spread.of([typical_seconds([file.with_suffix(".csv")]) for file in self.runs])
+
+    @property
+    def processors(self) -> list[str]:
+        """Of its runs, without what all names have."""
+        named = {known(run.hardware).cpu or "not known" for run in self.runs.values()}
+        return sorted(name.replace("(R)", "").removesuffix(" Processor") for name in named)
 
     @property
     def parameters(self) -> int:
@@ -81,10 +92,14 @@ class Ensembles(Seeds):
     def accuracies(self) -> dict[int, float]:
         """On the test images, from 0 to 1, by the number of the ensemble."""
         found = {}
-        for file in (self.folder / ENSEMBLES).glob("*.csv"):
+        for file in self.answers:
             if told := MEMBERS.fullmatch(file.stem):
                 found[int(told[2]) // self.members] = _accuracy(file)
         return dict(sorted(found.items()))
+
+    @property
+    def answers(self) -> list[Path]:
+        return sorted((self.folder / ENSEMBLES).glob("*.csv"))
 
     @property
     def seconds(self) -> Spread:

@@ -16,7 +16,7 @@ and writes the book: docs/records/README.md.
   python -m mnist_cnn.records fashion_mnist          two of them on other images
   python -m mnist_cnn.records book                   the book alone
 
-  seeds=N              so many of each
+  seeds=N              the first so many of each
   jobs=N               runs side by side (default 1), each with one thread
   run_root=FOLDER      where runs go (default runs/records)
   results=FOLDER       where figures are kept (default results)

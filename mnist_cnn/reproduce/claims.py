@@ -98,6 +98,11 @@ def _difference(a: Row, b: Row) -> Difference:
 
 def words(one: Difference, p: float | None) -> list[str]:
     """By how much, its interval, and p."""
-    low, high = (f"{min(max(100 * end, -100), 100):+z.2f}" for end in one.interval) if one.interval else ("", "")
+    low, high = (_signed(min(max(100 * end, -100), 100)) for end in one.interval) if one.interval else ("", "")
     interval = f"{low} to {high}" if one.interval else ""
     return [f"{100 * one.value:+z.2f}", interval, "too few" if p is None or not one.enough else f"{p:.3f}"]
+
+
+def _signed(end: float) -> str:
+    """Two digits, three where two would hide on which side of zero it lies."""
+    return f"{end:+z.3f}" if abs(end) < 0.005 else f"{end:+.2f}"
