@@ -120,9 +120,16 @@ def ablations() -> dict[str, list[Ingredient]]:
     found = {}
     for name, node in _tree()["ablations"].items():
         changes = {"as_it_is": {"what": node["what"], "overrides": []}, **node["changes"]}
-        planned = {"seeds": node["seeds"], "folds": node.get("folds")}
         found[name] = [
-            Ingredient(name, key, one.get("base", node["base"]), one["overrides"], one["what"], **planned)
+            Ingredient(
+                name,
+                key,
+                one.get("base", node["base"]),
+                one["overrides"],
+                one["what"],
+                one.get("seeds", node["seeds"]),
+                node.get("folds"),
+            )
             for key, one in changes.items()
         ]
     return found
