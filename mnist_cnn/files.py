@@ -1,5 +1,6 @@
 """Files that a kill, a second process or another program must not spoil: how they are written, read and locked."""
 
+import contextlib
 import csv
 import io
 import logging
@@ -31,26 +32,40 @@ KINDS = {
 
 
 def write_atomically(path: Path, content: Any) -> None:
-    """Replaces the file as a whole or not at all.
+    """Replaces the file as a whole or not at all; raises as `write_together`."""
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, Any]) -> None:
+    """Replaces all files or none: all of them lie on the disk before the first gets its name.
 
     Raises:
         RunError: something stands there that is no file, or a link to one: somebody else's.
         OSError: a full disk, for example; with the path.
     """
-    require_replaceable(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    for path in contents:
+        require_replaceable(path)
+    partials = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in contents}
     with shielded():
         try:
-            partial.unlink(missing_ok=True)  # of a process that was killed and had our number
-            with partial.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+            for path, content in contents.items():
+                _write(partials[path], content)
+            for path, partial in partials.items():
+                partial.replace(path)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from None  # a full disk does not name the file
         finally:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # on a disk that is read only, even of what is not there
+                for partial in partials.values():
+                    partial.unlink(missing_ok=True)
+
+
+def _write(partial: Path, content: Any) -> None:
+    partial.unlink(missing_ok=True)  # of a process that was killed and had our number
+    with partial.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def require_replaceable(path: Path, refusal: type[UserError] = RunError) -> None:

@@ -145,3 +145,14 @@ def own(tmp_path, monkeypatch):
     for name in ("my_nets", "my_data"):
         monkeypatch.delitem(sys.modules, name, raising=False)
         shutil.copy(Path(__file__).parent / f"{name}.py", tmp_path)
+
+
+@pytest.fixture
+def run(cli, run_of, tiny_overrides, own):
+    """Trains one epoch on the tiny data set, and returns the run directory."""
+
+    def train(*overrides: str) -> Path:
+        assert cli("trainer.max_epochs=1", *tiny_overrides, *overrides) == 0
+        return run_of().path
+
+    return train

@@ -9,7 +9,7 @@ import numpy as np
 
 from mnist_cnn.errors import RunError
 from mnist_cnn.export.source import SPLITS, Logits, Pixels, Source, pixels_of
-from mnist_cnn.files import kind_of, require_folder, require_replaceable, write_atomically
+from mnist_cnn.files import kind_of, require_folder, require_replaceable, write_together
 
 ROUNDING = 1e-3  # of a logit, by another order of sums in many layers; what is wrong is far beyond
 
@@ -94,6 +94,12 @@ def require_free(folder: Path, names: list[str], force: bool) -> None:
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """All files or none: half of an export beside half of an earlier one would be a net that nobody measured."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        write_atomically(folder / name, content)
+    try:
+        write_together({folder / name: content for name, content in files.items()})
+    except OSError:
+        for each in new:
+            each.rmdir()
+        raise

@@ -127,15 +127,6 @@ def test_a_layer_that_c_has_no_word_for_is_named(net, words):
     assert words in str(refused.value)
 
 
-@pytest.fixture
-def run(cli, run_of, tiny_overrides, own):
-    def train(*overrides):
-        assert cli("trainer.max_epochs=1", *tiny_overrides, *overrides) == 0
-        return run_of().path
-
-    return train
-
-
 def test_every_format_measures_itself(run, cli, capsys, tmp_path):
     path = run("model=gap", "model.stages=[[2],[3]]")
     for words in (["format=onnx"], ["format=torch"], ["format=c"], ["format=c", "precision=int8"]):
