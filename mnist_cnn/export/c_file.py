@@ -3,7 +3,7 @@
 import json
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,10 +13,10 @@ from mnist_cnn.export.c_integer import integer_source, sizes
 from mnist_cnn.export.compiler import find_compiler, run_c
 from mnist_cnn.export.graph import Graph
 from mnist_cnn.export.integers import logits_of
-from mnist_cnn.export.made import Made, vector_images
+from mnist_cnn.export.made import Made, tolerance, vector_images
 from mnist_cnn.export.quantize import LOGIT_UNIT, Step, quantize
 from mnist_cnn.export.source import Logits, Pixels, Source, pixels_of
-from mnist_cnn.export.source_text import NAME, WIDTH, filled, integers, lines_of, places, size, template
+from mnist_cnn.export.source_text import NAME, WIDTH, filled, floats, integers, lines_of, places, size, template
 from mnist_cnn.export.translate import graph_of
 
 NO_COMPILER = "there is no C compiler here (cc, gcc or clang on the PATH, $CC, or ziglang from PyPI)"
@@ -43,7 +43,7 @@ def _floating(source: Source, graph: Graph) -> Made:
     facts = {"weights": f"{4 * graph.numbers:,} bytes", "memory": f"{4 * workspace:,} bytes, beside the picture"}
     compiler = find_compiler()
     by = f"compiled by {' '.join(compiler)}" if compiler else NO_COMPILER
-    return Made(_written(source, files, "float", "-lm " * math), logits if compiler else None, by, facts)
+    return Made(_written(source, files, "float", source.logits, "-lm " * math), logits if compiler else None, by, facts)
 
 
 def _whole(source: Source, graph: Graph) -> Made:
@@ -64,7 +64,8 @@ def _whole(source: Source, graph: Graph) -> Made:
     facts |= {"calibrated on": f"{len(calibration_images(source)):,} training images"}
     same = "and the same numbers in NumPy, bit for bit alike"
     by = f"compiled by {' '.join(compiler)}, {same}" if compiler else f"the same numbers in NumPy; {NO_COMPILER}"
-    return Made(_written(source, files, "int32_t", ""), logits, by, facts)
+    written = _written(source, files, "int32_t", lambda pixels: logits_of(steps, pixels))
+    return Made(written, logits, by, facts, LOGIT_UNIT)
 
 
 def calibrated(source: Source, graph: Graph) -> list[Step]:
@@ -81,16 +82,28 @@ def _measured(files: Mapping[str, str], graph: Graph, kind: str) -> dict[str, st
     return {**files, "measure.c": filled(template("measure.c"), TYPE=kind, CLASSES=graph.classes)}
 
 
-def _written(source: Source, files: Mapping[str, str], kind: str, libraries: str) -> dict[str, bytes]:
-    """The files of the net, with a program that reads the test vector."""
+def _written(
+    source: Source, files: Mapping[str, str], kind: str, expected: Callable[[Pixels], Logits], libraries: str = ""
+) -> dict[str, bytes]:
+    """The files of the net, with a program that reads the test vector.
+
+    Args:
+        expected: the logits that it is to find there: of whole numbers to the bit, else but for rounding.
+    """
     pictures, _ = vector_images(source)
+    logits = expected(pictures)
+    whole = kind == "int32_t"
     program = filled(
         template("try.c"), COUNT=len(pictures), TYPE=kind, LIBRARIES=libraries,
-        PICTURES="\n".join(f"    {{\n{lines_of(integers(picture))}\n    }}," for picture in pictures),
-        ANSWERS=", ".join(map(str, source.logits(pictures).argmax(1))),
+        WIDE="int64_t" if whole else "double", TOLERANCE=0 if whole else tolerance(float(np.abs(logits).max())),
+        PICTURES=_rows(map(integers, pictures)), EXPECTED=_rows(map(integers if whole else floats, logits)),
     )  # fmt: skip
     header = files[f"{NAME}.h"].replace("\n#endif", f"\n{names_of(source.classes)}\n#endif")
     return {name: text.encode() for name, text in {**files, f"{NAME}.h": header, f"{NAME}_try.c": program}.items()}
+
+
+def _rows(rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"    {{\n{lines_of(row)}\n    }}," for row in rows)
 
 
 def names_of(classes: Sequence[str]) -> str:

@@ -1,12 +1,13 @@
 """The model card that lies beside every export, and its test vector."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mnist_cnn import __version__
 from mnist_cnn.export.made import Made, Measured, vector_images
-from mnist_cnn.export.source import Source
+from mnist_cnn.export.source import Logits, Source
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.runs.listing import find_siblings
 from mnist_cnn.runs.record import Record
@@ -97,11 +98,12 @@ def vector(source: Source, made: Made) -> bytes:
     pixels, labels = vector_images(source)
     tree = {
         "pixels": "28 x 28, row by row, 0 to 255",
+        **({"logits": f"whole numbers in units of 2^{round(math.log2(made.unit))}"} if made.unit != 1 else {}),
         "images": [
             {
                 "label": int(label),
                 "checkpoint_logits": [round(float(value), 6) for value in before],
-                **({"logits": [round(float(value), 6) for value in after]} if after is not None else {}),
+                **({"logits": _said(after, made.unit)} if after is not None else {}),
                 "pixels": [int(pixel) for pixel in image.ravel()],
             }
             for image, label, before, after in zip(
@@ -114,6 +116,11 @@ def vector(source: Source, made: Made) -> bytes:
         ],
     }
     return (json.dumps(tree) + "\n").encode()
+
+
+def _said(logits: Logits, unit: float) -> list[float]:
+    """As the files give them."""
+    return [round(float(value), 6) for value in logits] if unit == 1 else [round(value / unit) for value in logits]
 
 
 def _training(record: Record) -> dict[str, str]:

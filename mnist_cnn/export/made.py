@@ -23,12 +23,14 @@ class Made:
         logits: what the export says of images, by the program that reads such files; None where there is none here.
         measured_by: that program, or why there is none.
         facts: more to say of it, by name.
+        unit: of the logits that its files give; those of `logits` are in units of 1.
     """
 
     files: Mapping[str, bytes]
     logits: Callable[[Pixels], Logits] | None
     measured_by: str
     facts: Mapping[str, str] = field(default_factory=dict)
+    unit: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Measured:
     @property
     def is_the_net(self) -> bool:
         """Whether rounding to float32 explains the distance."""
-        return self.distance <= ROUNDING * max(1.0, self.size)
+        return self.distance <= tolerance(self.size)
 
     def __str__(self) -> str:
         return (
@@ -62,6 +64,11 @@ class Measured:
             f"{self.distance:.2g} at most; accuracy {self.correct / self.images:.2%}, the checkpoint's "
             f"{self.correct_before / self.images:.2%}"
         )
+
+
+def tolerance(size: float) -> float:
+    """How far rounding to float32 may move a logit, where the largest has that size."""
+    return ROUNDING * max(1.0, size)
 
 
 def measure(source: Source, logits: Callable[[Pixels], Logits]) -> Measured:

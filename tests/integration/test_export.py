@@ -127,7 +127,14 @@ def test_a_layer_that_c_has_no_word_for_is_named(net, words):
     assert words in str(refused.value)
 
 
-def test_every_format_measures_itself(run, cli, capsys, tmp_path):
+def compiled_and_run(program):
+    """The exit code of `mnist_net_try.c`."""
+    command = ["cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "mnist_net.c", program.name, "-o", "try"]
+    subprocess.run(command, cwd=program.parent, check=True)
+    return subprocess.run([program.parent / "try"], capture_output=True).returncode
+
+
+def test_every_format_measures_itself(run, cli, capsys):
     path = run("model=gap", "model.stages=[[2],[3]]")
     for words in (["format=onnx"], ["format=torch"], ["format=c"], ["format=c", "precision=int8"]):
         assert cli(f"run_dir={path}", *words, main=export.main) == 0
@@ -147,9 +154,14 @@ def test_every_format_measures_itself(run, cli, capsys, tmp_path):
     loaded = torch.export.load(folder / "torch" / "net.pt2").module()
     assert np.abs(loaded(torch.from_numpy(images[:3]))[0].detach().numpy() - expected[:3]).max() < 1e-4
     for form in ("c", "c_int8"):
-        sources = ["mnist_net.c", "mnist_net_try.c", "-o", tmp_path / "try"]
-        subprocess.run(["cc", "-std=c99", *sources], cwd=folder / form, check=True)
-        assert subprocess.run([tmp_path / "try"], capture_output=True).returncode == 0 or form == "c_int8"
+        program = folder / form / "mnist_net_try.c"
+        assert compiled_and_run(program) == 0
+        text = program.read_text()
+        program.write_text(re.sub(r"(expected\[.*\{\n    \{\n    )", r"\g<1>99", text))
+        assert compiled_and_run(program) == 1
+    whole = json.loads((folder / "c_int8" / "test_vector.json").read_text())
+    assert whole["logits"] == "whole numbers in units of 2^-16"
+    assert str(whole["images"][0]["logits"])[1:-1] in " ".join(text.split())
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no node on the PATH")
