@@ -44,6 +44,7 @@ from mnist_cnn.runs.trained import Net, class_names_of, folder_of, locate, reada
 from mnist_cnn.values import PathName, problem
 
 log = logging.getLogger(__name__)
+OF_MACHINE = ("root", "num_workers", "pin_memory", "eval_batch_size")  # settings of `data` that no checkpoint has
 SETTINGS: dict[str, Any] = {
     "run_dir": PathName | None,
     "checkpoint": PathName | None,
@@ -165,7 +166,8 @@ def _require_its_net(saved: DictConfig, trained: Trained, path: Path, source: Pa
 def saved_config(cfg: DictConfig, run: Run, checkpoint: Path) -> tuple[DictConfig, Path]:
     """The configuration of what `locate` found for `cfg`, images under its `data_root`, and the file that holds it.
 
-    A checkpoint that was named by itself and lies in no run directory tells its net and scale; all else is as in conf/.
+    A checkpoint that was named by itself and lies in no run directory tells its net, its scale and which images it was
+    trained on, where they were of this package's data modules; all else is as in conf/.
 
     Raises:
         RunError: as `load_trained` and `Run.config`.
@@ -174,6 +176,12 @@ def saved_config(cfg: DictConfig, run: Run, checkpoint: Path) -> tuple[DictConfi
     if alone:
         trained = load_trained(checkpoint)
         saved = compose_run([], whole=True).cfg
+        if trained.data is not None:
+            of_this_machine = {key: saved.data[key] for key in OF_MACHINE if key not in trained.data}
+            saved.data = of_this_machine | trained.data
+            saved = with_todays_keys(saved)
+        else:
+            log.info(f"{checkpoint}: does not say which images it was trained on; here: {saved.data.dataset}")
         saved.model, saved.data.divide_by = trained.model, trained.scale["divide_by"]
     else:
         saved = run.config()

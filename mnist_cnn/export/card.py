@@ -50,8 +50,9 @@ class Card:
         files = {name: f"{len(content):,} bytes" for name, content in self.made.files.items()}
         weights = sum(parameter.numel() for parameter in source.net.parameters())
         is_net = f"A convolutional network of {weights:,} parameters that tells {len(source.classes)} classes apart"
+        names = f": {', '.join(source.classes)}" if source.is_told else "; what they show, the checkpoint does not say"
         return [
-            f"{is_net}: {', '.join(source.classes)}. Made by mnist_cnn {__version__}.",
+            f"{is_net}{names}. Made by mnist_cnn {__version__}.",
             _table("Files", files | dict(self.made.facts)),
             _table("Training", _training(record) if record else {"checkpoint": source.weights.name}),
             _table("Accuracy", self._accuracy()),
@@ -69,7 +70,8 @@ class Card:
         if self.measured is None:
             return ""
         seen = "" if self.source.measured_on == "test" else ", which training may have seen"
-        return f"Measured on {self.measured.images:,} {self.measured.split} images alone{seen}. "
+        other = "" if self.source.is_told else f" of {self.source.dataset}"
+        return f"Measured on {self.measured.images:,} {self.measured.split} images{other} alone{seen}. "
 
     def _accuracy(self) -> dict[str, str]:
         if self.measured is None:
@@ -143,6 +145,8 @@ def _training(record: Record) -> dict[str, str]:
 
 
 def _data_licence(source: Source) -> str:
+    if not source.is_told:
+        return "Which data it was trained on, and their terms, the checkpoint does not say."
     if source.dataset == "MNIST":
         return MNIST_LICENCE
     return f"The terms of the data, {source.dataset}, are those of their source."

@@ -43,6 +43,7 @@ class Measured:
         correct, correct_before: of the export and of the checkpoint.
         distance: the largest between two logits.
         size: of the checkpoint's largest logit.
+        is_told: whether these are images of the kind that it was trained on, so that accuracy says anything.
     """
 
     split: str
@@ -52,6 +53,7 @@ class Measured:
     correct_before: int
     distance: float
     size: float
+    is_told: bool
 
     @property
     def is_the_net(self) -> bool:
@@ -59,11 +61,14 @@ class Measured:
         return self.distance <= tolerance(self.size)
 
     def __str__(self) -> str:
-        return (
+        words = (
             f"{self.images:,} {self.split} images: {self.differ} answers differ from the checkpoint's, logits by "
-            f"{self.distance:.2g} at most; accuracy {self.correct / self.images:.2%}, the checkpoint's "
-            f"{self.correct_before / self.images:.2%}"
+            f"{self.distance:.2g} at most"
         )
+        if not self.is_told:
+            return f"{words}; no accuracy: the checkpoint does not say which images it was trained on"
+        accuracy, before = self.correct / self.images, self.correct_before / self.images
+        return f"{words}; accuracy {accuracy:.2%}, the checkpoint's {before:.2%}"
 
 
 def tolerance(size: float) -> float:
@@ -80,6 +85,7 @@ def measure(source: Source, logits: Callable[[Pixels], Logits]) -> Measured:
         SPLITS[source.measured_on], len(labels), int((answers != others).sum()),
         int((others == labels).sum()), int((answers == labels).sum()),
         float(np.abs(after - before).max()), float(np.abs(before).max()),
+        source.is_told,
     )  # fmt: skip
 
 

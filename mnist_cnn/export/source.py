@@ -43,6 +43,8 @@ class Source:
         weights: checkpoint file.
         folder: where what is made of it goes: see `folder_of`.
         record: of the run; None for a lone checkpoint.
+        data: its images; those of conf/ where a lone checkpoint does not tell.
+        is_told: whether it is known that the net was trained on these images.
     """
 
     net: nn.Module
@@ -52,6 +54,7 @@ class Source:
     folder: Path
     record: Record | None
     data: DataModule
+    is_told: bool
 
     @property
     def divide_by(self) -> float:
@@ -135,14 +138,16 @@ def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
     """
     run, path = locate(cfg, settings)
     saved, where = saved_config(cfg, run, path)
-    saved.model = load_trained(path).model
+    trained = load_trained(path)
+    saved.model = trained.model
     if problems := problems_to_evaluate(saved):
         raise ConfigError([f"{where}: {problem}" for problem in problems])
     data, net = build_data(saved, training=False), load_net(path)
     record = run.record()
     if record is None:  # names the data's classes as the net's
         require_its_classes(data, net.module, None, path)
+    is_told = run.config_file.is_file() or trained.data is not None
     module = net.module.net if isinstance(net.module, Classifier) else net.module
     named = module if isinstance(net.module, NetClassifier) else net.module
     folder = folder_of(run, path)
-    return Source(module, type(named).__name__, net.scale, path, folder, record, data)
+    return Source(module, type(named).__name__, net.scale, path, folder, record, data, is_told)

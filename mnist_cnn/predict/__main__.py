@@ -57,7 +57,7 @@ def predict(cfg: DictConfig, names: Sequence[str]) -> list[Answer]:
     """
     if cfg.run_dir is None and cfg.checkpoint is None:
         cfg.run_dir = DEFAULT
-    run, checkpoint = locate(cfg, SETTINGS)
+    _, checkpoint = locate(cfg, SETTINGS)
     if not names:
         raise ConfigError(["name pictures, folders or patterns, or - for standard input; see --help"])
     if cfg.several and cfg.prepare == "resize":
@@ -65,9 +65,7 @@ def predict(cfg: DictConfig, names: Sequence[str]) -> list[Answer]:
     for key in ("out", "sheet"):
         _require_target(key, cfg[key], cfg.force)
     net = load_net(checkpoint)
-    record = run.record() if run.config_file.is_file() else None
-    known = record.protocol.class_names if record and record.protocol else None
-    classes = known or [str(i) for i in range(getattr(net.module, "num_classes", CLASSES))]
+    classes = net.class_names or [str(i) for i in range(getattr(net.module, "num_classes", CLASSES))]
     pictures, problems = find_pictures(names)
     preparation: Preparation = cfg.prepare or net.scale.preparation
     if cfg.several and preparation == "resize":

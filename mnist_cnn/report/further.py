@@ -32,7 +32,7 @@ from mnist_cnn.report.plots import mistakes
 from mnist_cnn.report.text import wrapped
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.shipped import run_path
-from mnist_cnn.runs.trained import Net, checkpoint_of, load_net
+from mnist_cnn.runs.trained import Net, checkpoint_of, listed, load_net
 from mnist_cnn.speed.measures import hasten_answers
 
 log = logging.getLogger(__name__)
@@ -42,16 +42,23 @@ def load_members(names: Sequence[str], weights: str | None) -> list[Net]:
     """The nets of an ensemble.
 
     Raises:
-        ConfigError, RunError: fewer than two, no such net, or other numbers of classes.
+        ConfigError, RunError: fewer than two, no such net, other classes, or images prepared in another way.
     """
     if len(names) < 2:
         raise ConfigError([f"ensemble = {list(names)}: needs two runs or more"])
     members = [load_net(checkpoint_of(run_path(name), weights)) for name in names]
     black = torch.zeros((1, SIDE, SIDE), dtype=torch.uint8)
     classes = [logits_of(member.module, member.scale, black).shape[1] for member in members]
-    for name, count in zip(names, classes, strict=True):
+    told = next((i for i, member in enumerate(members) if member.class_names), 0)
+    for name, member, count in zip(names, members, classes, strict=True):
         if count != classes[0]:
             raise RunError(f"{name}: a net for {count} classes, {names[0]} for {classes[0]}")
+        if member.class_names and member.class_names != members[told].class_names:
+            own, others = listed(member.class_names), listed(members[told].class_names or [])
+            raise RunError(f"{name}: tells other classes apart ({own}) than {names[told]} ({others})")
+        if member.scale.preparation != members[0].scale.preparation:
+            ways = f"images prepared as {member.scale.preparation!r}, {names[0]} as {members[0].scale.preparation!r}"
+            raise RunError(f"{name}: trained on {ways}")
     return members
 
 

@@ -87,12 +87,14 @@ class Trained:
         model: the node of its net.
         scale: arguments of `Scale`.
         epoch: the last complete one, counted from 0; None where nobody tells.
+        data: the node of its images, without what is of one machine; None where nobody tells, or somebody's own code.
     """
 
     weights: dict[str, Any]
     model: dict[str, Any]
     scale: dict[str, Any]
     epoch: int | None
+    data: dict[str, Any] | None = None
 
 
 def load_trained(path: Path) -> Trained:
@@ -115,7 +117,14 @@ def load_trained(path: Path) -> Trained:
         own = {"model": OmegaConf.to_container(cfg.model), "scale": {"divide_by": cfg.data.divide_by}}
     if not isinstance(own, dict) or not all(isinstance(own.get(part), dict) for part in ("model", "scale")):
         raise RunError(f"{path}: lacks what its net and its images are ({OWN}.model, {OWN}.scale)")
-    return Trained(state["state_dict"], own["model"], own["scale"], state.get("epoch"))
+    return Trained(state["state_dict"], own["model"], own["scale"], state.get("epoch"), _data_of(own))
+
+
+def _data_of(own: dict[str, Any]) -> dict[str, Any] | None:
+    settings = own.get("settings")
+    data = settings.get("data") if isinstance(settings, dict) else None
+    ours = isinstance(data, dict) and str(data.get("_target_")).startswith(f"{OWN}.data.")
+    return data if ours else None
 
 
 def find_checkpoint(run: Run) -> tuple[Path, dict[str, Any]] | None:

@@ -33,10 +33,12 @@ class Net:
     """Args:
     module: from (N, 1, 28, 28) floats to logits (N, classes), in evaluation mode, on the CPU.
     scale: of the images that it was trained on.
+    class_names: of its classes; None where neither a record nor the checkpoint tells.
     """
 
     module: Any
     scale: Scale
+    class_names: list[str] | None = None
 
 
 def checkpoint_of(path: Path, weights: str | None) -> Path:
@@ -64,11 +66,12 @@ def load_net(file: Path) -> Net:
         module.load_state_dict(trained.weights)
     except RuntimeError as error:
         raise RunError(f"{file}: its weights do not fit its net") from error
+    names = class_names_of(run) or (trained.data or {}).get("class_names")
     if isinstance(module, Classifier):
-        module.scale, module.class_names = scale, class_names_of(run)
+        module.scale, module.class_names = scale, names
     for words in changes_of_code(trained.model, readable_record(run)):
         log.warning(words)
-    return Net(module.eval(), scale)
+    return Net(module.eval(), scale, names)
 
 
 def class_names_of(run: Run) -> list[str] | None:
@@ -93,11 +96,13 @@ def require_its_classes(data: pl.LightningDataModule, module: Any, learned: list
     names = list(getattr(data, "class_names", []))
     count = len(learned) if learned else getattr(module, "num_classes", len(names))
     if names and (count != len(names) or learned not in (None, names)):
-        known = f" ({_listed(learned)})" if learned else ""
-        raise RunError(f"{where}: tells {count} classes apart{known}; the data have {len(names)} ({_listed(names)})")
+        known = f" ({listed(learned)})" if learned else ""
+        words = f"tells {count} classes apart{known}; the data have {len(names)} ({listed(names)})"
+        alone = not Run(where.resolve().parent.parent).config_file.is_file()
+        raise RunError(f"{where}: {words}{'; its run directory says which are its own: run_dir=' * alone}")
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
 
 

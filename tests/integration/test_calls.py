@@ -92,18 +92,24 @@ def test_fit_stays_in_one_process(tiny_overrides, tmp_path, monkeypatch, setting
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lone_checkpoint_is_evaluated_with_the_data_of_conf(cli, capsys, tiny_overrides, tmp_path, monkeypatch):
+def test_a_lone_checkpoint_is_evaluated_with_its_data_or_those_of_conf(
+    cli, capsys, tiny, tiny_overrides, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     result = mc.fit("model=gap", "trainer.max_epochs=1", *tiny_overrides, "data.divide_by=128")
     result.run.checkpoint("best").rename("lone.ckpt")
     state = torch.load("lone.ckpt", weights_only=True)
     torch.save({"epoch": 0, "state_dict": state["state_dict"]}, "old.ckpt")
+    del state["mnist_cnn"]["settings"]
+    torch.save(state, "mute.ckpt")
     write_images(tmp_path / "MNIST" / "raw")
     monkeypatch.setattr(datamodule, "prepare", lambda *_: None)  # these are not MNIST
-    assert cli("checkpoint=lone.ckpt", f"data_root={tmp_path}", "accelerator=cpu", main=evaluate.main) == 0
-    printed = capsys.readouterr().out
-    assert f"test accuracy {result.figures['test/acc']:.2%}, loss {result.figures['test/loss']:.4f}, 100" in printed
-    assert "protocol of the run: not known" in printed
+    for file, root in (("lone", tiny), ("mute", tmp_path)):
+        assert cli(f"checkpoint={file}.ckpt", f"data_root={root}", "accelerator=cpu", main=evaluate.main) == 0
+        printed = capsys.readouterr().out
+        assert f"test accuracy {result.figures['test/acc']:.2%}, loss {result.figures['test/loss']:.4f}, 100" in printed
+        assert "protocol of the run: not known" in printed
+        assert ("does not say which images it was trained on; here: MNIST" in printed) == (file == "mute")
     assert cli("checkpoint=old.ckpt", main=evaluate.main) == 2
     assert "old.ckpt: of version 0.1.0, so it needs the run directory" in capsys.readouterr().err
     state["mnist_cnn"]["model"]["stages"] = [[2]]

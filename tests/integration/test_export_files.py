@@ -1,10 +1,18 @@
 """The files of an export: all of them or none, and what they say to who has nothing else."""
 
 import resource
+import shutil
 
 import pytest
+import torch
+from conftest import write_images
+from own_data import write_folders
 
+import mnist_cnn.export.__main__ as export
+from mnist_cnn.data import datamodule
 from mnist_cnn.export import made
+from mnist_cnn.export.card import CARD
+from mnist_cnn.runs.directory import Run
 
 NEW = {"mnist_net.h": b"new", "mnist_net.c": b"new" * 1000}
 
@@ -25,3 +33,38 @@ def test_a_disk_that_fills_leaves_what_was_there(tmp_path, old):
     assert folder.exists() == bool(old)
     made.write(folder, NEW)
     assert (folder / "mnist_net.c").read_bytes() == NEW["mnist_net.c"]
+
+
+def test_a_lone_checkpoint_says_its_images_or_that_it_does_not(cli, run_of, capsys, tmp_path):
+    write_folders(tmp_path / "pets", 60)
+    for number in range(3, 10):
+        shutil.rmtree(tmp_path / "pets" / f"class_{number}")
+    call = ["model=gap", "model.stages=[[2],[3]]", "trainer=cpu", "figures=false", "data=folder", "data.root=pets"]
+    assert cli(*call, "debug=one_batch", "hydra.run.dir=run") == 0
+    (tmp_path / "alone").mkdir()
+    alone = shutil.copy(run_of().tested_checkpoint, tmp_path / "alone" / "net.ckpt")
+    capsys.readouterr()
+    assert cli(f"checkpoint={alone}", "format=torch", "data_root=pets", main=export.main) == 0
+    assert "accuracy" in capsys.readouterr().out
+    assert "class_2" in (tmp_path / "alone" / "export" / "torch" / CARD).read_text()
+    state = torch.load(alone, weights_only=True)
+    del state["mnist_cnn"]["settings"]
+    torch.save(state, alone)
+    assert cli(f"checkpoint={alone}", "format=torch", "out=other", main=export.main) == 2
+    assert "its run directory says which are its own: run_dir=" in capsys.readouterr().err
+
+
+def test_the_card_of_a_net_whose_images_are_not_known_claims_nothing(run, cli, capsys, tmp_path, monkeypatch):
+    state = torch.load(Run(run("model=gap", "model.stages=[[2],[3]]")).checkpoint("last"), weights_only=True)
+    del state["mnist_cnn"]["settings"]
+    torch.save(state, tmp_path / "mute.ckpt")
+    write_images(tmp_path / "MNIST" / "raw")
+    monkeypatch.setattr(datamodule, "prepare", lambda *_: None)  # these are not MNIST
+    capsys.readouterr()
+    call = ["checkpoint=mute.ckpt", "format=torch", f"data_root={tmp_path}", "out=mute"]
+    assert cli(*call, main=export.main) == 0
+    assert "mute.ckpt: does not say which images it was trained on; here: MNIST" in capsys.readouterr().out
+    card = (tmp_path / "mute" / CARD).read_text()
+    assert "10 classes apart; what they show, the checkpoint does not say" in card
+    assert "no accuracy" in card
+    assert "Yann LeCun" not in card
