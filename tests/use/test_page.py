@@ -202,6 +202,37 @@ def test_keys_draw_and_a_screen_reader_is_told(browser, log):
         f"\"{spoken}\"")  # fmt: skip
 
 
+def test_the_pen_of_the_keyboard_is_lifted_by_what_ends_its_stroke(browser, log):
+    ways = ("byId('clear').click()", "byId('undo').click()")
+    for way in (*ways, "mouse"):
+        browser.run("clear(); paper.focus()")
+        browser.key(" ")
+        assert browser.run("hand.down && byId('cursor').classList.contains('down')")
+        draw(browser, 1, way) if way == "mouse" else browser.run(way)
+        assert not browser.run("hand.down || live !== null || byId('cursor').classList.contains('down')")
+        before = browser.run("strokes.flat().length")
+        browser.key("ArrowDown")
+        assert browser.run("strokes.flat().length") == before
+    log("Clear, Undo and a stroke by mouse lift the pen of the keyboard")
+
+
+def test_a_browser_that_cannot_unpack_the_net_says_so(file, log):
+    assert "<noscript>" in file.read_text()
+    with Chromium() as browser:
+        browser.call("Page.addScriptToEvaluateOnNewDocument", source="delete globalThis.DecompressionStream")
+        browser.call("Page.navigate", url=file.resolve().as_uri())
+        browser.run(
+            "new Promise((done) => document.readyState === 'complete' ? done() : addEventListener('load', done))"
+        )
+        browser.run("ready.catch(() => 0)")
+        draw(browser, 1, "mouse")
+        browser.settle()
+        said = browser.run("byId('sure').textContent")
+        assert not browser.errors
+    assert "Firefox 113, Safari 16.4 or Chrome 103" in said
+    log(f'without DecompressionStream: "{said}"')
+
+
 def test_phones_show_it_whole(browser, file, log):
     for width, height in ((320, 568), (390, 844)):
         browser.window(width, height, phone=True)

@@ -37,7 +37,7 @@ function drawStroke(points) {
 
 /** Reads the photo itself, at its own size, or what has been drawn. */
 function readSoon() {
-  if (waiting) return;
+  if (waiting || !net) return;  // what is drawn before the net is there is read once it is
   waiting = true;
   requestAnimationFrame(() => {
     waiting = false;
@@ -121,17 +121,24 @@ function paint(canvas, values, most, width) {
 
 function clear() {
   strokes = [];
-  photo = live = null;
-  byId("cursor").classList.remove("down");
+  photo = null;
+  lift();
   redraw();
   readSoon();
 }
 
 function undo() {
   strokes.pop();
-  live = null;
+  lift();
   redraw();
   readSoon();
+}
+
+/** Ends a stroke, whatever drew it: the keyboard's pen would go on with one that is gone, or somebody else's. */
+function lift() {
+  live = null;
+  hand.down = false;
+  byId("cursor").classList.remove("down");
 }
 
 async function open(file) {
@@ -173,6 +180,7 @@ paper.addEventListener("pointerdown", (event) => {
   if (event.button !== 0) return;
   paper.setPointerCapture(event.pointerId);
   byId("cursor").hidden = true;
+  lift();
   begin(placeOf(event));
   redraw();
   readSoon();
@@ -202,10 +210,8 @@ paper.addEventListener("keydown", (event) => {
     } else live = null;
     say(hand.down ? "Pen down." : `Pen up. ${reading}`);
   } else if (event.key === "Delete" || event.key === "Backspace") {
-    hand.down = false;
     clear();
   } else if (event.key === "z" && (event.ctrlKey || event.metaKey)) {
-    hand.down = false;
     undo();
   } else return;
   event.preventDefault();
@@ -247,5 +253,11 @@ const ready = unpackNet(NET).then((unpacked) => {
     const canvas = byId("maps").appendChild(document.createElement("canvas"));
     [canvas.width, canvas.height] = [width, height];
   }
-  clear();
+  redraw();
+  readSoon();
+});
+ready.catch((error) => {
+  byId("sure").textContent = "This browser cannot unpack the network: Firefox 113, Safari 16.4 or Chrome 103, or a later version, is needed.";
+  say(byId("sure").textContent);
+  console.error(error);
 });
