@@ -98,7 +98,8 @@ def _written(
         WIDE="int64_t" if whole else "double", TOLERANCE=0 if whole else tolerance(float(np.abs(logits).max())),
         PICTURES=_rows(map(integers, pictures)), EXPECTED=_rows(map(integers if whole else floats, logits)),
     )  # fmt: skip
-    header = files[f"{NAME}.h"].replace("\n#endif", f"\n{names_of(source.classes)}\n#endif")
+    before, end, after = files[f"{NAME}.h"].rpartition("\n#endif")
+    header = f"{before}\n{names_of(source.classes)}{end}{after}"
     return {name: text.encode() for name, text in {**files, f"{NAME}.h": header, f"{NAME}_try.c": program}.items()}
 
 

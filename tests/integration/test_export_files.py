@@ -2,6 +2,7 @@
 
 import resource
 import shutil
+import subprocess
 
 import pytest
 import torch
@@ -68,3 +69,25 @@ def test_the_card_of_a_net_whose_images_are_not_known_claims_nothing(run, cli, c
     assert "10 classes apart; what they show, the checkpoint does not say" in card
     assert "no accuracy" in card
     assert "Yann LeCun" not in card
+
+
+CPP = """
+#include "mnist_net.h"
+int main() {
+    static const uint8_t pixels[MNIST_NET_PIXELS] = {0};
+    float logits[MNIST_NET_CLASSES];
+    return mnist_net_read(pixels, logits) < 0;
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++ on the PATH")
+def test_c_is_called_from_cpp(run, cli, tmp_path):
+    path = run("model=gap", "model.stages=[[2],[3]]")
+    assert cli(f"run_dir={path}", "format=c", "out=net", main=export.main) == 0
+    folder = tmp_path / "net"
+    (folder / "main.cpp").write_text(CPP)
+    subprocess.run(["gcc", "-std=c99", "-c", "mnist_net.c"], cwd=folder, check=True)
+    subprocess.run(["g++", "-Wall", "-Werror", "main.cpp", "mnist_net.o", "-o", "main"], cwd=folder, check=True)
+    subprocess.run([folder / "main"], check=True)
+    assert "/* Classes: 0:" in (folder / "mnist_net.h").read_text()

@@ -7,8 +7,16 @@
 #define @GUARD@_PIXELS 784 /* 28 x 28, row by row, 0 to 255: prepared as the model card says */
 #define @GUARD@_CLASSES @CLASSES@
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Reads one picture and returns its class, from 0 on.
  * logits: @LOGITS@ */
 int @NAME@_read(const uint8_t pixels[@GUARD@_PIXELS], @TYPE@ logits[@GUARD@_CLASSES]);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
