@@ -91,6 +91,8 @@ def export(cfg: DictConfig) -> Path:
     card = Card(source, form.replace("_", ", "), made, measured).text().encode()
     write(folder, {**made.files, CARD: card, VECTOR: vector(source, made)})
     log.info(f"{source.weights}: {source.name}, as {form}")
+    if source.unfinished:
+        log.warning(wrapped(f"the run is {source.unfinished}", 2))
     log.info(wrapped(f"{measured} ({made.measured_by})" if measured else f"not measured: {made.measured_by}", 2))
     for name, words in made.facts.items():
         log.info(wrapped(f"{name}: {words}", 2))

@@ -1,7 +1,9 @@
 """The model card that lies beside every export, and its test vector."""
 
+import html
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -50,11 +52,15 @@ class Card:
         files = {name: f"{len(content):,} bytes" for name, content in self.made.files.items()}
         weights = sum(parameter.numel() for parameter in source.net.parameters())
         is_net = f"A convolutional network of {weights:,} parameters that tells {len(source.classes)} classes apart"
-        names = f": {', '.join(source.classes)}" if source.is_told else "; what they show, the checkpoint does not say"
+        names = (
+            f": {_text(', '.join(source.classes))}"
+            if source.is_told
+            else "; what they show, the checkpoint does not say"
+        )
         return [
             f"{is_net}{names}. Made by mnist_cnn {__version__}.",
             _table("Files", files | dict(self.made.facts)),
-            _table("Training", _training(record) if record else {"checkpoint": source.weights.name}),
+            _table("Training", _training(source, record) if record else {"checkpoint": source.weights.name}),
             _table("Accuracy", self._accuracy()),
             "## Preparation\n\n"
             f"One picture of 28 x 28 pixels, a byte each, row by row. {PREPARATION[source.scale.preparation]} "
@@ -125,19 +131,19 @@ def _said(logits: Logits, unit: float) -> list[float]:
     return [round(float(value), 6) for value in logits] if unit == 1 else [round(value / unit) for value in logits]
 
 
-def _training(record: Record) -> dict[str, str]:
+def _training(source: Source, record: Record) -> dict[str, str]:
     protocol = record.protocol
-    found: dict[str, str] = {}
+    found = {"state": source.unfinished} if source.unfinished else {}
     if protocol is not None:
         few = {"training": protocol.train_images, "validation": protocol.val_images}
         numbers = ", ".join(f"{count:,} for {name}" for name, count in few.items() if count)
         found["data"] = (
-            protocol.dataset
+            _text(protocol.dataset)
             + (f": {numbers}" if numbers else "")
             + ("; files verified by MD5" if protocol.verified else "")
         )
-        found["protocol"] = protocol.summary
-    found |= {"command": f"`{' '.join(record.command)}`"} if record.command else {}
+        found["protocol"] = _text(protocol.summary)
+    found |= {"command": f"`{shlex.join(record.command)}`"} if record.command else {}
     found |= {"seed": str(record.seed)}
     found |= {"epochs": str(record.epochs)} if record.epochs else {}
     found |= {"commit": record.git.commit + (", changed" if record.git.dirty else "")} if record.git else {}
@@ -149,10 +155,14 @@ def _data_licence(source: Source) -> str:
         return "Which data it was trained on, and their terms, the checkpoint does not say."
     if source.dataset == "MNIST":
         return MNIST_LICENCE
-    return f"The terms of the data, {source.dataset}, are those of their source."
+    return f"The terms of the data, {_text(source.dataset)}, are those of their source."
+
+
+def _text(text: str) -> str:
+    """What may hold any sign, so that Markdown shows it as it is, in one line."""
+    return html.escape(" ".join(text.split()), quote=False)
 
 
 def _table(title: str, rows: Mapping[str, str]) -> str:
-    return "\n".join(
-        [f"## {title}", "", "| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows.items())]
-    )
+    cells = [(name, text.replace("|", r"\|")) for name, text in rows.items()]
+    return "\n".join([f"## {title}", "", "| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in cells)])

@@ -44,6 +44,7 @@ class Measured:
         distance: the largest between two logits.
         size: of the checkpoint's largest logit.
         is_told: whether these are images of the kind that it was trained on, so that accuracy says anything.
+        spares_test: whether test images were left out because the run never reads them.
     """
 
     split: str
@@ -54,6 +55,7 @@ class Measured:
     distance: float
     size: float
     is_told: bool
+    spares_test: bool
 
     @property
     def is_the_net(self) -> bool:
@@ -61,8 +63,9 @@ class Measured:
         return self.distance <= tolerance(self.size)
 
     def __str__(self) -> str:
+        why = " (the run never reads its test images)" if self.spares_test else ""
         words = (
-            f"{self.images:,} {self.split} images: {self.differ} answers differ from the checkpoint's, logits by "
+            f"{self.images:,} {self.split} images{why}: {self.differ} answers differ from the checkpoint's, logits by "
             f"{self.distance:.2g} at most"
         )
         if not self.is_told:
@@ -85,7 +88,7 @@ def measure(source: Source, logits: Callable[[Pixels], Logits]) -> Measured:
         SPLITS[source.measured_on], len(labels), int((answers != others).sum()),
         int((others == labels).sum()), int((answers == labels).sum()),
         float(np.abs(after - before).max()), float(np.abs(before).max()),
-        source.is_told,
+        source.is_told, source.spares_test,
     )  # fmt: skip
 
 

@@ -45,6 +45,8 @@ class Source:
         record: of the run; None for a lone checkpoint.
         data: its images; those of conf/ where a lone checkpoint does not tell.
         is_told: whether it is known that the net was trained on these images.
+        spares_test: whether the run never reads the test images, so that its export does not either.
+        epochs: that its weights were trained; None where nobody tells.
     """
 
     net: nn.Module
@@ -55,6 +57,8 @@ class Source:
     record: Record | None
     data: DataModule
     is_told: bool
+    spares_test: bool = False
+    epochs: int | None = None
 
     @property
     def divide_by(self) -> float:
@@ -78,7 +82,17 @@ class Source:
     @cached_property
     def measured_on(self) -> str:
         """Of the images that hold an export against its checkpoint: the first of `SPLITS` that has labelled ones."""
-        return next(split for split in SPLITS if self._of(split) is not None)
+        free = [split for split in SPLITS if split != "test" or not self.spares_test]
+        return next(split for split in free if self._of(split) is not None)
+
+    @property
+    def unfinished(self) -> str | None:
+        """How far a run came that did not come to its end."""
+        if self.record is None or self.record.completed:
+            return None
+        status = "not finished" if self.record.status == "running" else self.record.status
+        of = f" of {self.record.max_epochs}" if self.record.max_epochs else ""
+        return f"{status}; these are its weights after epoch {self.epochs}{of}"
 
     def images(self, split: str) -> ImageSet:
         """Of one that is there."""
@@ -150,4 +164,6 @@ def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
     module = net.module.net if isinstance(net.module, Classifier) else net.module
     named = module if isinstance(net.module, NetClassifier) else net.module
     folder = folder_of(run, path)
-    return Source(module, type(named).__name__, net.scale, path, folder, record, data, is_told)
+    spares_test, epochs = saved.get("test") == "never", None if trained.epoch is None else trained.epoch + 1
+    name = type(named).__name__
+    return Source(module, name, net.scale, path, folder, record, data, is_told, spares_test, epochs)

@@ -2,6 +2,7 @@
 
 import html
 import json
+import shlex
 import shutil
 import string
 import subprocess
@@ -100,7 +101,7 @@ def _facts(source: Source) -> dict[str, str]:
     if record is not None and record.protocol is not None:
         facts["trained on"] = f"{record.protocol.dataset}; {record.protocol.summary}"
     if record is not None and record.command:
-        facts["by"] = " ".join(record.command)
+        facts["by"] = shlex.join(record.command)
     return facts
 
 

@@ -225,11 +225,17 @@ MEASURED = {
 }
 
 
+def let_test(config):
+    """Of data that no training can be tested with: else an export would not look at their test images."""
+    config.write_text(config.read_text().replace("test: never", "test: once"))
+
+
 @pytest.mark.parametrize("name", MEASURED)
 def test_a_net_trained_on_a_data_module_of_ones_own_goes_elsewhere(cli, own, capsys, tmp_path, monkeypatch, name):
     monkeypatch.setattr(loaders, "MOST_READ", 1000)
     limits = ["test=never", "trainer.limit_train_batches=4"] if name != "WithTest" else []
     assert cli(*OWN_DATA, f"data._target_=my_data.{name}", "data.kind=uint8", *limits) == 0
+    let_test(tmp_path / "run" / "config.yaml")
     capsys.readouterr()
     assert cli("run_dir=run", "format=c", "precision=int8", main=export.main) == 0
     assert MEASURED[name] in capsys.readouterr().out
@@ -254,8 +260,9 @@ def test_images_that_are_no_pixels_are_not_exported(cli, own, capsys):
         assert "needed: pixels from 0 to 1, or bytes" in said
 
 
-def test_what_breaks_in_a_loader_of_ones_own_is_told_by_its_line(cli, own, capsys):
+def test_what_breaks_in_a_loader_of_ones_own_is_told_by_its_line(cli, own, capsys, tmp_path):
     assert cli(*OWN_DATA, "data._target_=my_data.Breaks", "data.kind=uint8", "test=never") == 0
+    let_test(tmp_path / "run" / "config.yaml")
     assert cli("run_dir=run", "format=onnx", main=export.main) == 1
     said = capsys.readouterr().err
     assert "in your own code; test_dataloader of Breaks could not be read" in said

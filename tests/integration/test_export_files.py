@@ -1,6 +1,9 @@
 """The files of an export: all of them or none, and what they say to who has nothing else."""
 
+import json
+import re
 import resource
+import shlex
 import shutil
 import subprocess
 
@@ -91,3 +94,25 @@ def test_c_is_called_from_cpp(run, cli, tmp_path):
     subprocess.run(["g++", "-Wall", "-Werror", "main.cpp", "mnist_net.o", "-o", "main"], cwd=folder, check=True)
     subprocess.run([folder / "main"], check=True)
     assert "/* Classes: 0:" in (folder / "mnist_net.h").read_text()
+
+
+def test_the_card_says_what_a_run_is_and_shows_names_as_they_are(run, cli, capsys):
+    names = ["a|b", "<i>", *map(str, range(2, 10))]
+    named = f"data.class_names={names}".replace(" ", "")
+    path = run("model=gap", "model.stages=[[2],[3]]", "test=never", named)
+    record = json.loads((path / "metrics.json").read_text())
+    record |= {"status": "interrupted", "max_epochs": 300}
+    (path / "metrics.json").write_text(json.dumps(record))
+    capsys.readouterr()
+    assert cli(f"run_dir={path}", "format=torch", main=export.main) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "80 validation images (the run never reads its test images): " in said
+    assert "the run is interrupted; these are its weights after epoch 1 of 300" in said
+    card = (path / "export" / "torch" / CARD).read_text()
+    assert "| state | interrupted; these are its weights after epoch 1 of 300 |" in card
+    assert "test images never read" in card
+    assert "80 validation images (the run never reads its test images): " in card
+    assert "apart: a|b, &lt;i&gt;, 2" in card
+    [command] = [row.split("`")[1] for row in card.splitlines() if row.startswith("| command |")]
+    assert re.search(r"(?<!\\)[|]", command) is None  # it would end the cell
+    assert named in shlex.split(command.replace(r"\|", "|"))
