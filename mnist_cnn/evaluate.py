@@ -29,7 +29,7 @@ from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import problems_to_evaluate
 from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.errors import ConfigError, RunError
-from mnist_cnn.files import require_folder
+from mnist_cnn.files import require_writable
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.reading import Scale
 from mnist_cnn.report.console import logging_to
@@ -72,8 +72,10 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     saved, source = saved_config(cfg, run, path)
     folder = Path(cfg.out) if cfg.out is not None else folder_of(run, path) / "evaluation"
     beyond_accuracy = bool(cfg.details or cfg.corruptions or cfg.shifts or members)
-    if beyond_accuracy:
-        require_folder(folder, RunError)
+    if cfg.details:
+        require_writable(folder, RunError)
+    elif cfg.out is not None:
+        raise ConfigError([f"out = {cfg.out!r}: only details=true draws plots to be put there"])
     saved.trainer.accelerator = cfg.accelerator
     saved.trainer.precision = cfg.precision or saved.trainer.get("precision")
     trained = load_trained(path)

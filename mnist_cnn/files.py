@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import stat
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -80,6 +81,18 @@ def require_folder(path: Path, refusal: type[UserError]) -> None:
     kind = kind_of(path)
     if kind not in (None, "a folder"):
         raise refusal(f"{path}: {kind}, not a folder")
+
+
+def require_writable(folder: Path, refusal: type[UserError]) -> None:
+    """Raises where a folder for what a command makes is none, or cannot be made or written into; makes nothing."""
+    nearest = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    require_folder(nearest, refusal)
+    try:
+        with tempfile.TemporaryFile(dir=nearest):  # rights alone do not tell: of root, or of a disk that is read only
+            pass
+    except OSError as error:
+        words = f"cannot be written ({error.strerror}); out=<folder> goes elsewhere"
+        raise refusal(f"{folder}: {words}") from None
 
 
 def kind_of(path: Path, follow: bool = True) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mnist_cnn.errors import RunError
 from mnist_cnn.export.source import SPLITS, Logits, Pixels, Source, pixels_of
-from mnist_cnn.files import kind_of, require_folder, require_replaceable, write_together
+from mnist_cnn.files import kind_of, require_replaceable, require_writable, write_together
 
 ROUNDING = 1e-3  # of a logit, by another order of sums in many layers; what is wrong is far beyond
 
@@ -101,8 +101,8 @@ def vector_images(source: Source) -> tuple[Pixels, Any]:
 
 
 def require_free(folder: Path, names: list[str], force: bool) -> None:
-    """Raises RunError where files of an export stand already, unless they may be replaced."""
-    require_folder(folder, RunError)
+    """Raises RunError where files cannot be written, or some of an export stand already and may not be replaced."""
+    require_writable(folder, RunError)
     for name in names:
         require_replaceable(folder / name)
         if kind_of(folder / name) and not force:

@@ -9,7 +9,6 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
     answer_at_once("inspect")
 
-import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +32,7 @@ from mnist_cnn.data.images import SIDE
 from mnist_cnn.data.photo import Preparation
 from mnist_cnn.errors import ConfigError, DataError, RunError
 from mnist_cnn.evaluate import saved_config
-from mnist_cnn.files import require_folder, write_atomically
+from mnist_cnn.files import require_writable
 from mnist_cnn.inspect import plots
 from mnist_cnn.inspect.decision import decision_of
 from mnist_cnn.inspect.flow import Flow, flow_of
@@ -42,6 +41,7 @@ from mnist_cnn.models.answers import as_prepared
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.predict.sources import split_arguments
 from mnist_cnn.report.console import logging_to
+from mnist_cnn.report.plots import save_plots
 from mnist_cnn.report.text import as_text, text_grid
 from mnist_cnn.runs.shipped import DEFAULT
 from mnist_cnn.runs.trained import class_names_of, folder_of, load_net, locate, require_its_classes
@@ -72,7 +72,7 @@ def inspect(cfg: DictConfig, names: Sequence[str]) -> list[Inspected]:
     if len(names) > 1:
         raise ConfigError([f"{', '.join(names)}: one picture at a time"])
     folder = Path(cfg.out) if cfg.out is not None else folder_of(run, path) / "inspect"
-    require_folder(folder, RunError)
+    require_writable(folder, RunError)
     found = load_net(path)
     picture = as_prepared(names[0], cfg.prepare or found.scale.preparation).image if names else None
     saved, source = saved_config(cfg, run, path)
@@ -92,19 +92,15 @@ def inspect(cfg: DictConfig, names: Sequence[str]) -> list[Inspected]:
     flows = flow_of(net, images.images.float() / divide_by, images.labels)
     log.info(_flow_table(flows))
     scaled = digit.float().reshape(1, 1, SIDE, SIDE) / divide_by
-    drawn: dict[str, Figure | None] = {
+    named: dict[str, Figure | None] = {
         "filters.png": plots.filters(net, title),
         "maps.png": plots.maps([("image", digit[None]), *_maps(net, scaled)], title),
         "decision.png": plots.decision(digit, decision_of(net, scaled), classes, title),
         "flow.png": plots.flow(flows, f"{title}, {len(images):,} images"),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in drawn.items():
-        if figure is not None:
-            packed = io.BytesIO()
-            figure.savefig(packed, dpi=110)
-            write_atomically(folder / name, packed.getvalue())
-    log.info(f"plots: {setting('out', folder)}: {', '.join(name for name, figure in drawn.items() if figure)}")
+    drawn = {name: figure for name, figure in named.items() if figure is not None}
+    save_plots(drawn, folder)
+    log.info(f"plots: {setting('out', folder)}: {', '.join(drawn)}")
     return layers
 
 

@@ -1,6 +1,5 @@
 """A trained net, or several together, measured beyond accuracy: classes, calibration, surest mistakes, corruptions."""
 
-import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from mnist_cnn.data.base import ImageDataModule
@@ -16,7 +14,6 @@ from mnist_cnn.data.corruptions import CORRUPTIONS, STRENGTHS, corrupted
 from mnist_cnn.data.images import SIDE, ImageSet
 from mnist_cnn.data.views import shifted_views
 from mnist_cnn.errors import ConfigError, RunError
-from mnist_cnn.files import write_atomically
 from mnist_cnn.models.answers import logits_of
 from mnist_cnn.report.calibration import (
     COLDEST,
@@ -28,7 +25,7 @@ from mnist_cnn.report.calibration import (
     prediction_rows,
 )
 from mnist_cnn.report.details import class_table, corruption_table, reliability
-from mnist_cnn.report.plots import mistakes
+from mnist_cnn.report.plots import mistakes, save_plots
 from mnist_cnn.report.text import wrapped
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.shipped import run_path
@@ -148,9 +145,7 @@ def _details(
         )
         words = [f"as it is: ECE {error:.4f}", f"logits divided by {temperature:.2f}: {better:.4f}"]
         drawn["reliability.png"] = reliability(bins, fitted, title, words)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in drawn.items():
-        _save(figure, folder / name)
+    save_plots(drawn, folder)
     log.info(wrapped(f"plots in {folder}: {', '.join(drawn)}", 2))
     return figures
 
@@ -182,9 +177,3 @@ def _logits(member: Net, images: Tensor) -> Tensor:
 
 def _accuracy(logits: Tensor, images: ImageSet) -> float:
     return float((logits.argmax(1) == images.labels).double().mean())
-
-
-def _save(figure: Figure, path: Path) -> None:
-    packed = io.BytesIO()
-    figure.savefig(packed, dpi=110)
-    write_atomically(path, packed.getvalue())

@@ -1,7 +1,9 @@
 """The plots of a run: curves, confusion matrix, wrongly classified digits, samples; PNG, legible in greyscale."""
 
 import csv
-from collections.abc import Callable, Sequence
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from torch import Tensor
 
 from mnist_cnn.data.images import DIGITS, ImageSet
+from mnist_cnn.files import write_atomically
 from mnist_cnn.report.tiled import draw_tiled
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.history import Epoch, column
@@ -50,6 +53,15 @@ def draw_run(
             drawn["mistakes.png"] = mistakes(test, list(csv.DictReader(file)), title, names)
     for name, figure in drawn.items():
         figure.savefig(run.path / name, dpi=110)
+
+
+def save_plots(drawn: Mapping[str, Figure], folder: Path) -> None:
+    """As PNG files by their names, each as a whole; the folder is made where it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in drawn.items():
+        packed = io.BytesIO()
+        figure.savefig(packed, dpi=110)
+        write_atomically(folder / name, packed.getvalue())
 
 
 def curves(history: Sequence[Epoch], title: str, watched: bool, tested: int | None = None) -> Figure:

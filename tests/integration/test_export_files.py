@@ -13,6 +13,7 @@ from conftest import write_images
 from own_data import write_folders
 
 import mnist_cnn.export.__main__ as export
+import mnist_cnn.inspect.__main__ as inspect
 from mnist_cnn.data import datamodule
 from mnist_cnn.export import made
 from mnist_cnn.export.card import CARD
@@ -116,3 +117,16 @@ def test_the_card_says_what_a_run_is_and_shows_names_as_they_are(run, cli, capsy
     [command] = [row.split("`")[1] for row in card.splitlines() if row.startswith("| command |")]
     assert re.search(r"(?<!\\)[|]", command) is None  # it would end the cell
     assert named in shlex.split(command.replace(r"\|", "|"))
+
+
+@pytest.mark.parametrize("out", ["config.yaml/x", "config.yaml", "/proc/x"])
+def test_a_folder_that_cannot_be_is_refused_before_the_work(run, cli, capsys, monkeypatch, out):
+    path = run("model=gap", "model.stages=[[2],[3]]")
+    monkeypatch.setattr(torch.export, "export", None)  # nothing is begun
+    for program, words in ((export, ["format=torch"]), (inspect, [])):
+        capsys.readouterr()
+        assert cli(f"run_dir={path}", f"out={path / out}", *words, main=program.main) == 2
+        said = capsys.readouterr()
+        assert ("config.yaml: a file, not a folder" if "config" in out else "cannot be written (") in said.err
+        assert "out=<folder>" in said.err or "config" in out
+        assert not said.out

@@ -36,7 +36,7 @@ def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tiny_overrides
     one, two = two_runs
     for call in (
         [f"run_dir={one}", "details=true", "corruptions=true", "shifts=true"],
-        [f"ensemble=[{one},{two}]", "out=both"],
+        [f"ensemble=[{one},{two}]"],
     ):
         assert cli(*call, main=evaluate.main) == 0
     printed = " ".join(capsys.readouterr().out.split())
@@ -57,8 +57,8 @@ def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tiny_overrides
     assert OmegaConf.is_config(given)
     lit = ["model=net", "model._target_=my_nets.Lit", "callbacks.checkpoint.monitor=val/top1", "hydra.run.dir=lit"]
     assert cli(*lit, "trainer.max_epochs=1", *tiny_overrides) == 0
-    assert cli(f"ensemble=[{one},lit]", "out=kinds", main=evaluate.main) == 0
-    lits = evaluate.evaluate(compose_named("evaluate", ["ensemble=[lit,lit]", "out=lits"]))
+    assert cli(f"ensemble=[{one},lit]", main=evaluate.main) == 0
+    lits = evaluate.evaluate(compose_named("evaluate", ["ensemble=[lit,lit]"]))
     lone = evaluate.evaluate(compose_named("evaluate", ["run_dir=lit"]))
     assert lits["ensemble/acc"] == pytest.approx(lone["test/top1"])
     other = tmp_path / "other"
@@ -90,6 +90,9 @@ def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tiny_overrides
         f"ensemble=[{one}]": "needs two runs or more", "ensemble=3": "ensemble = 3",
         f"ensemble=[{one},{tmp_path}/no]": "no such checkpoint", "details=x": "details = 'x'",
         f"ensemble=[{one},{two}] run_dir={one}": "leave run_dir",
+        f"run_dir={one} out=x.json": "out = 'x.json': only details=true draws plots",
+        f"run_dir={one} details=true out={one}/metrics.json/x": "metrics.json: a file, not a folder",
+        f"run_dir={one} details=true out=/proc/x": "/proc/x: cannot be written (",
         f"run_dir={one} details=true out={one}/metrics.json": "metrics.json: a file, not a folder",
     }  # fmt: skip
     capsys.readouterr()

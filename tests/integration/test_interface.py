@@ -180,7 +180,7 @@ def test_a_run_is_measured_again_in_python_and_as_json(cli, here, capsys, tiny_o
     assert mc.evaluate_run(one.run.path) == pytest.approx(tested)
     assert capsys.readouterr().out == ""
     assert mc.evaluate_run(str(one.run.checkpoint("last"))) == pytest.approx(tested)
-    assert "ensemble/acc" in mc.evaluate_run([one.run.path, two.run.path], out=here / "both")
+    assert "ensemble/acc" in mc.evaluate_run([one.run.path, two.run.path])
     assert "test/ece" in mc.evaluate_run(one.run.path, details=True)
     with pytest.raises(ConfigError, match="did you mean 'details'"):
         mc.evaluate_run(one.run.path, detials=True)
