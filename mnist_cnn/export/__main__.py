@@ -84,7 +84,7 @@ def export(cfg: DictConfig) -> Path:
     require_free(folder, [*kind.files, CARD, VECTOR], cfg.force)
     source.images(source.measured_on)  # of other classes: refused before what takes seconds
     made = kind.make(source, cfg.precision)
-    measured = measure(source, made.logits) if made.logits else None
+    measured = measure(source, made.logits, made.measured_by) if made.logits else None
     if measured and cfg.precision == "float32" and not measured.is_the_net:
         wrong = f"format={cfg.format} does not say what the net says: {measured}; nothing was written"
         raise RunError(f"{source.weights}: {wrong}. That is a mistake in this package, please report it")

@@ -1,5 +1,6 @@
 """The C compiler of this machine: the exported files compiled as they are and run on pictures."""
 
+import contextlib
 import importlib.util
 import os
 import shlex
@@ -7,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,24 @@ def find_compiler() -> list[str] | None:
     return [sys.executable, "-m", "ziglang", "cc"] if importlib.util.find_spec("ziglang") else None
 
 
+@contextlib.contextmanager
+def workplace(target: str) -> Iterator[Path]:
+    """A folder that is there for now.
+
+    Args:
+        target: who asks, for the message.
+
+    Raises:
+        RunError: it cannot be made, or what is put into it does not fit, by its name: a full disk does not say it.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            yield Path(name)
+    except OSError as error:
+        place = f"{tempfile.gettempdir()}: " if tempfile.tempdir else ""
+        raise RunError(f"{target}: {place}{error.strerror}; TMPDIR=<folder> makes temporary files elsewhere") from None
+
+
 def run_c(
     files: Mapping[str, str], pixels: Pixels, classes: int, kind: Any, flags: Sequence[str] = (), math: bool = False
 ) -> Logits:
@@ -46,8 +65,7 @@ def run_c(
     """
     compiler = find_compiler()
     assert compiler is not None
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with workplace("format=c") as folder:
         for file, text in files.items():
             (folder / file).write_text(text)
         sources = sorted(file for file in files if file.endswith(".c"))

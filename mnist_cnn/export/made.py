@@ -1,5 +1,6 @@
 """What a format makes of a net, how it is measured, and how its files get to their place."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,9 @@ import numpy as np
 from mnist_cnn.errors import RunError
 from mnist_cnn.export.source import SPLITS, Logits, Pixels, Source, pixels_of
 from mnist_cnn.files import kind_of, require_replaceable, require_writable, write_together
+from mnist_cnn.report.text import wrapped
 
+log = logging.getLogger(__name__)
 ROUNDING = 1e-3  # of a logit, by another order of sums in many layers; what is wrong is far beyond
 
 
@@ -79,9 +82,13 @@ def tolerance(size: float) -> float:
     return ROUNDING * max(1.0, size)
 
 
-def measure(source: Source, logits: Callable[[Pixels], Logits]) -> Measured:
+def measure(source: Source, logits: Callable[[Pixels], Logits], by: str) -> Measured:
+    """Args:
+    logits: of an export, `by` the program that reads it.
+    """
     images = source.images(source.measured_on)
     pixels, labels = pixels_of(images), images.labels.numpy()
+    log.info(wrapped(f"reading {len(labels):,} {SPLITS[source.measured_on]} images ({by})", 2))
     before, after = source.logits(pixels), np.asarray(logits(pixels), np.float64)
     answers, others = before.argmax(1), after.argmax(1)
     return Measured(

@@ -6,9 +6,7 @@ import shlex
 import shutil
 import string
 import subprocess
-import tempfile
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ import numpy as np
 from mnist_cnn.data.images import DIGITS
 from mnist_cnn.errors import RunError
 from mnist_cnn.export.card import spread_of
+from mnist_cnn.export.compiler import workplace
 from mnist_cnn.export.graph import Graph, Layer
 from mnist_cnn.export.made import Made
 from mnist_cnn.export.source import Logits, Pixels, Source
@@ -146,8 +145,8 @@ def run_script(source: Source, graph: Graph, pixels: Pixels) -> Logits:
     """
     node = shutil.which("node")
     assert node is not None
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "measure.cjs"
+    with workplace("format=web") as folder:
+        file = folder / "measure.cjs"
         file.write_text(f'"use strict";\n{script_of(source, graph)}{template("net.js")}{MEASURE}', encoding="utf-8")
         given = np.ascontiguousarray(pixels).tobytes()
         done = subprocess.run([node, str(file)], input=given, capture_output=True, check=False)

@@ -1,11 +1,13 @@
 """The files of an export: all of them or none, and what they say to who has nothing else."""
 
+import contextlib
 import json
 import re
 import resource
 import shlex
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 import torch
@@ -22,18 +24,24 @@ from mnist_cnn.runs.directory import Run
 NEW = {"mnist_net.h": b"new", "mnist_net.c": b"new" * 1000}
 
 
+@contextlib.contextmanager
+def limited_files(size):
+    """As on a full disk, larger files than `size` bytes cannot be written."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 @pytest.mark.parametrize("old", [{}, {"mnist_net.h": b"old", "mnist_net.c": b"old"}], ids=["first", "forced"])
 def test_a_disk_that_fills_leaves_what_was_there(tmp_path, old):
     folder = tmp_path / "export" / "c"
     if old:
         made.write(folder, old)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    try:
-        with pytest.raises(OSError, match=r"mnist_net\.c"):
-            made.write(folder, NEW)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with limited_files(1000), pytest.raises(OSError, match=r"mnist_net\.c"):
+        made.write(folder, NEW)
     assert {file.name: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == old
     assert folder.exists() == bool(old)
     made.write(folder, NEW)
@@ -130,3 +138,17 @@ def test_a_folder_that_cannot_be_is_refused_before_the_work(run, cli, capsys, mo
         assert ("config.yaml: a file, not a folder" if "config" in out else "cannot be written (") in said.err
         assert "out=<folder>" in said.err or "config" in out
         assert not said.out
+
+
+@pytest.mark.parametrize("form", ["c", "web"])
+def test_a_full_temporary_folder_is_named(run, cli, capsys, monkeypatch, tmp_path, form):
+    if form == "web" and shutil.which("node") is None:
+        pytest.skip("there is no node on the PATH")
+    path = run("model=gap", "model.stages=[[2],[3]]")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    capsys.readouterr()
+    with limited_files(3000):
+        assert cli(f"run_dir={path}", f"format={form}", main=export.main) == 2
+    said = capsys.readouterr()
+    assert f"format={form}: {tmp_path}: File too large; TMPDIR=<folder>" in said.err
+    assert "reading 100 test images (" in said.out

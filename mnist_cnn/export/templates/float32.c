@@ -109,6 +109,6 @@ static float gelu(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678f)); }
 /* == silu == */
 static float silu(float x) { return x / (1.0f + expf(-x)); }
 /* == elu == */
-static float elu(float x, float alpha) { return x > 0.0f ? x : alpha * (expf(x) - 1.0f); }
+static float elu(float x, float alpha) { return x > 0.0f ? x : alpha * expm1f(x); }
 /* == leaky_relu == */
 static float leaky_relu(float x, float slope) { return x > 0.0f ? x : slope * x; }
