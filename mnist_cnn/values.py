@@ -32,6 +32,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Angle = Annotated[float, Field(ge=0, le=180)]
 PathName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*\S[^\x00]*$")]  # never the folder one happens to be in
 ShearAngle = Annotated[float, Field(ge=0, lt=90)]
+SWITCHES = {"yes": "true", "y": "true", "on": "true", "no": "false", "n": "false", "off": "false"}  # elsewhere
 T = TypeVar("T")
 Some = Annotated[collections.abc.Sequence[T], Field(min_length=1)]
 SplitSeed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -47,12 +48,16 @@ def problem(path: str, value: Any, hint: Any) -> str | None:
     options = [h for h in _options(hint) if h is not types.NoneType]
     choices = [c for h in options if typing.get_origin(h) is Literal for c in typing.get_args(h)]
     shown, wanted = shortened(value), describe(hint)
+    if isinstance(value, str) and not value.strip() and any(_is_filled_text(option) for option in options):
+        return f"{path} = {shown}: is empty; must be text{', or left out' * (types.NoneType in _options(hint))}"
+    if bool in options:
+        choices += ["true", "false"]
     if not choices or not isinstance(value, str):
         below = " and below 2**63" if _too_long(value) and "2**" not in wanted else ""
         return f"{path} = {shown}: must be {wanted}{below}"
     if all(typing.get_origin(h) is Literal for h in options):
         return f"{path} = {shown}: unknown value{nearest(value, choices)}"
-    near = closest(value, map(str, choices))
+    near = (SWITCHES.get(value.lower()) if bool in options else None) or closest(value, map(str, choices))
     return f"{path} = {shown}: must be {wanted}" + (f"; did you mean {near!r}?" if near else "")
 
 
@@ -88,6 +93,8 @@ def describe(hint: Any) -> str:
         return " or ".join(repr(choice) for choice in typing.get_args(hint))
     if hint in (None, types.NoneType):
         return "null"
+    if hint is bool:
+        return "true or false"
     if typing.get_origin(hint) is collections.abc.Callable:
         return "a node with a _target_ and _partial_: true"
     if arguments := [a for a in typing.get_args(hint) if a is not Ellipsis]:
@@ -95,6 +102,11 @@ def describe(hint: Any) -> str:
         inner = ", ".join(describe(argument) for argument in arguments)
         return f"{'dict' if kind is dict else 'list'} of {inner}"
     return getattr(hint, "__name__", str(hint))
+
+
+def _is_filled_text(hint: Any) -> bool:
+    kind, *notes = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
+    return kind is str and any(isinstance(note, MinLen) for note in _bounds(notes))
 
 
 def _range(notes: list[Any]) -> str:

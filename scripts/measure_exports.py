@@ -38,7 +38,7 @@ def main() -> None:
             if made.logits is None:
                 raise UserError(f"format={name}: {made.measured_by}")
             size = sum(len(content) for content in made.files.values()) // (2 if name == "onnx" else 1)
-            found[source.name, form].append((size, measure(source, made.logits)))
+            found[source.name, form].append((size, measure(source, made.logits, made.measured_by)))
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
     for (net, form), rows in found.items():
         several = [measured for _, measured in rows]

@@ -2,12 +2,14 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from mnist_cnn.config.call import Call
 from mnist_cnn.config.compose import answer_question, line, parse
 from mnist_cnn.config.help import help_text
-from mnist_cnn.config.place import is_group
+from mnist_cnn.config.place import NETS, is_group
+from mnist_cnn.config.python_values import setting
 from mnist_cnn.errors import ConfigError
 
 # Hydra's own options that ask something; Hydra answers them.
@@ -63,6 +65,10 @@ def evaluation_overrides(given: Sequence[str], config_name: str) -> list[str] | 
     found = _Parser(add_help=False, allow_abbrev=False).answered(given, config_name)
     if found is None:
         return None
+    bare = [text for text in found.overrides if "=" not in text]
+    if paths := [text for text in bare if Path(text).exists() or (NETS / text).is_dir()]:
+        key = "checkpoint" if Path(paths[0]).is_file() else "run_dir"
+        raise ConfigError([f"{paths[0]}: expected key=value, such as {setting(key, paths[0])}"])
     parsed = parse(found.overrides)
     if several := [line(override) for override in parsed if override.is_sweep_override()]:
         raise ConfigError([f"{text}: one at a time" for text in several])

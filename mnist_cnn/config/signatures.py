@@ -132,7 +132,7 @@ def _check_arguments(
         given = dict(zip(names, node["_args_"], strict=False)) | given
     problems = check_keys(given, allowed, f"{path}.", open_ended)
     if not isinstance(partial := node.get("_partial_", False), bool):
-        problems.append(f"{path}._partial_ = {shortened(partial)}: must be bool")
+        problems.append(f"{path}._partial_ = {shortened(partial)}: must be true or false")
     missing = (required - hidden - filled - set(given)) | needed
     meant = [k for k in missing if any(repr(f"{path}.{k}") in line for line in problems)]  # by a typo already told of
     of_images = path.startswith("augment") and not inspect.isclass(target)

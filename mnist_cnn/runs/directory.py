@@ -22,10 +22,10 @@ from mnist_cnn.config.compose import searched
 from mnist_cnn.config.place import import_from, net_meant
 from mnist_cnn.config.schema import ROOT_KEYS
 from mnist_cnn.config.signatures import check_keys
-from mnist_cnn.errors import ConfigError, RunError
+from mnist_cnn.errors import ConfigError, RunError, closest
 from mnist_cnn.files import LOCK, read_yaml, remove_partial_files, write_atomically
 from mnist_cnn.runs.earlier import with_present_names
-from mnist_cnn.runs.layout import Layout
+from mnist_cnn.runs.layout import CONFIG, Layout
 from mnist_cnn.runs.record import Record
 
 RUN_VARIABLE = "MNIST_CNN_RUN"  # tells the further processes of a training (DDP) which run it is
@@ -73,8 +73,7 @@ class Run(Layout):
             RunError: no run, or a file that cannot be read.
         """
         if not self.config_file.exists():
-            hint = "" if self.path.exists() else net_meant(self.path.name)
-            raise RunError(f"{self.path}: not a run directory (no config.yaml){hint}")
+            raise RunError(f"{self.path}: not a run directory{self._instead()}")
         self.find_classes()
         problems = _problems(read_yaml(self.config_file, RunError))
         try:
@@ -83,6 +82,17 @@ class Run(Layout):
         except (OmegaConfBaseException, YAMLError) as error:
             problems = [f"cannot be read ({str(error).splitlines()[0]})"]
         raise RunError(f"{self.config_file}: {problems[0]}; put back what was there, or begin a new run")
+
+    def _instead(self) -> str:
+        """Why it is none, and which may have been meant."""
+        if self.path.exists():
+            within = (self.path.absolute().parent / CONFIG).is_file()
+            hint = f"; it lies in one: did you mean {str(self.path.parent)!r}?" if within else ""
+            return f" (no config.yaml){hint}"
+        beside = [file.parent.name for file in self.path.parent.glob(f"*/{CONFIG}")]
+        near = closest(self.path.name, beside)
+        hint = f"; did you mean {str(self.path.parent / near)!r}?" if near else net_meant(self.path.name)
+        return f": no such folder{hint}"
 
     def find_classes(self) -> None:
         """A user's own may lie where `--config-dir` was."""

@@ -113,12 +113,15 @@ def locate(cfg: DictConfig, settings: dict[str, Any]) -> tuple[Run, Path]:
         settings: the types of its keys.
     """
     plain: Any = OmegaConf.to_container(cfg)
-    if problems := check_keys(plain, settings, ""):
+    problems = check_keys(plain, settings, "")
+    if (cfg.run_dir is None) == (cfg.checkpoint is None):
+        problems = ["give either run_dir=<run directory> or checkpoint=<file>", *problems]
+    if problems:
         raise ConfigError(problems)
-    if bool(cfg.run_dir) == bool(cfg.checkpoint):
-        raise ConfigError(["give either run_dir=<run directory> or checkpoint=<file>"])
     if cfg.checkpoint:
         path = Path(cfg.checkpoint)
+        if path.is_dir():
+            raise RunError(f"{path}: a folder; for a run directory: {setting('run_dir', path)}")
         return Run(path.resolve().parent.parent), path
     run = Run(run_path(cfg.run_dir))
     if run.path.is_file():

@@ -29,7 +29,7 @@ ADVICE = {
     "only what is allowed": (
         validate,
         ["trainer.precision=fp32", "trainer.deterministic=maybe", "jobs=atuo"],
-        ["allowed: 16-mixed, 32-true, bf16-mixed\n", "deterministic = 'maybe': must be bool or 'warn'",
+        ["allowed: 16-mixed, 32-true, bf16-mixed\n", "deterministic = 'maybe': must be true or false or 'warn'",
          "jobs = 'atuo': must be 'auto' or int >= 1; did you mean 'auto'?"],
         ["did you mean '32'", "allowed: warn", "allowed: auto"],
     ),

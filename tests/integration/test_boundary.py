@@ -62,7 +62,7 @@ REFUSED = {
     "a run directory that is a list": (evaluate, ["run_dir=[a]"], ["run_dir = ['a']"]),
     "a checkpoint that is a number": (evaluate, ["checkpoint=5"], ["checkpoint = 5"]),
     "a seed that is a word": (search, ["sampler_seed=abc"], ["sampler_seed = 'abc'"]),
-    "pruning, perhaps": (search, ["prune=maybe"], ["prune = 'maybe': must be bool"]),
+    "pruning, perhaps": (search, ["prune=maybe"], ["prune = 'maybe': must be true or false"]),
     "true trials": (search, ["trials=true"], ["trials = True"]),
     "a range of switches": (
         search, ["model=bn_dropout", "space.model.dropout={low: true, high: true}"], ["space.model.dropout = "],

@@ -289,6 +289,23 @@ def test_nothing_is_written_that_cannot_be(run, cli, capsys):
     assert "did you mean 'onnx'?" in refused(f"run_dir={path}", "format=onx")
     assert "int8 is for format=c" in refused(f"run_dir={path}", "format=torch", "precision=int8")
     assert "give either run_dir" in refused("format=onnx")
+    both = refused()
+    assert "give either run_dir" in both
+    assert "format = None: must be" in both
+    near = path.with_name(f"{path.name}x")
+    hints = {
+        f"run_dir={near}": f"not a run directory: no such folder; did you mean '{path}'?",
+        f"run_dir={path}/checkpoints": f"(no config.yaml); it lies in one: did you mean '{path}'?",
+        f"checkpoint={path}": f"a folder; for a run directory: run_dir={path}",
+        f"{path}": f"expected key=value, such as run_dir={path}",
+        f"{path}/checkpoints/last.ckpt": f"such as checkpoint={path}/checkpoints/last.ckpt",
+        "gap": "gap: expected key=value, such as run_dir=gap",
+        "run_dir=": "run_dir = '': is empty; must be text, or left out",
+        "force=yes": "force = 'yes': must be true or false; did you mean 'true'?",
+        "force=flase": "force = 'flase': must be true or false; did you mean 'false'?",
+    }
+    for word, words in hints.items():
+        assert words in refused(word, "format=c")
     assert not (path / "export").exists()
     assert cli(f"run_dir={path}", "format=torch", main=export.main) == 0
     capsys.readouterr()

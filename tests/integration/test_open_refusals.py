@@ -108,7 +108,7 @@ WRONG = {
     "sparse gradients": ({"optimizer": {"_target_": "torch.optim.SparseAdam"}}, ["SparseAdam", "sparse", "Adam"]),
     "matrices alone": ({"optimizer": {"_target_": "torch.optim.Muon"}}, ["only supports 2D", "optimizer=muon"]),
     "another optimizer's argument": ({"optimizer": {"_target_": "torch.optim.Rprop", "beta": 1}}, ["optimizer.beta"]),
-    "an optimizer's value of another type": (adam(amsgrad="yes"), ["optimizer.amsgrad = 'yes'", "bool"]),
+    "an optimizer's value of another type": (adam(amsgrad="yes"), ["optimizer.amsgrad = 'yes'", "mean 'true'?"]),
     "a pair with a word in it": (adam(betas=[0.9, "x"]), ["optimizer.betas"]),
     "parameters by position": (adam(_args_=[1]), ["optimizer._args_", "params"]),
     "a part that is not there": (adam(parts={"net.7.*": {"lr": 0.1}}), ["parts.net.7.*", "no trained parameter"]),

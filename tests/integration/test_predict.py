@@ -250,8 +250,11 @@ UNREADABLE = {
 }  # fmt: skip
 REFUSED = {
     "no picture": ([], "name pictures"),
-    "no run": (["run_dir=nowhere"], "nowhere: not a run directory (no config.yaml)\n"),
-    "no net": (["run_dir=techer_1"], "techer_1: not a run directory (no config.yaml); did you mean 'teacher_1'?"),
+    "no run": (["run_dir=nowhere"], "nowhere: not a run directory: no such folder\n"),
+    "no net": (
+        ["run_dir=techer_1"],
+        "techer_1: not a run directory: no such folder; did you mean 'teacher_1'?",
+    ),
     "a file for a run": (["run_dir=three.png"], "three.png: a file"),
     "no checkpoint": (["checkpoint=gone.ckpt"], "gone.ckpt: no such checkpoint"),
     "a picture for a checkpoint": (["checkpoint=three.png"], "three.png: damaged or not a checkpoint"),
@@ -259,7 +262,7 @@ REFUSED = {
     "an empty run": (["run_dir="], "run_dir = ''"),
     "a typo": (["fromat=json"], "did you mean 'format'?"),
     "a format": (["format=xml"], "format = 'xml': unknown value"),
-    "a switch": (["several=maybe"], "several = 'maybe': must be bool"),
+    "a switch": (["several=maybe"], "several = 'maybe': must be true or false"),
     "a preparation": (["prepare=mnsit"], "did you mean 'mnist'?"),
     "several, resized": (["several=true", "prepare=resize"], "several = true"),
     "weights": (["weights=first"], "weights = 'first'"),

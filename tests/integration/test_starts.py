@@ -163,7 +163,7 @@ EMPTY = [
 @pytest.mark.parametrize(("module", "override"), EMPTY, ids=lambda each: getattr(each, "__name__", each))
 def test_an_empty_path_is_no_path(cli, tmp_path, capsys, module, override):
     assert cli(override, main=module.main) == 2
-    assert f"{override.removesuffix('=')} = '': must be non-empty str" in capsys.readouterr().err
+    assert f"{override.removesuffix('=')} = '': is empty; must be text" in capsys.readouterr().err
     assert contents(tmp_path) == {}
 
 
