@@ -21,6 +21,7 @@ NOTED: list[tuple[str, type[Warning]]] = [
     ("`ModelCheckpoint\\(monitor=.*could not find the monitored key", UserWarning),  # an epoch without validation
     ("You passed in a `val_dataloader` but have no `validation_step`", UserWarning),  # the protocol of the run says it
     ("Total length of `list` across ranks is zero", UserWarning),  # a `test_dataloader` that gives []: there is no test
+    ("Using padding='same' with even kernel lengths", UserWarning),  # PyTorch's copy of small images costs little
     ("You requested to overfit but enabled \\w+ dataloader shuffling", UserWarning),  # debug=overfit
 ]
 

@@ -296,3 +296,8 @@ def test_the_line_of_an_epoch_ends_with_the_rate_of_its_last_step(cli, tiny_over
     """gap's schedule ends at 0.015 / 25 / 10,000; a step later it would rise again."""
     assert cli("model=gap", "trainer.max_epochs=1", *tiny_overrides) == 0
     assert "→6e-08 " in (run_of().path / "train.log").read_text()
+
+
+def test_a_kernel_that_same_padding_makes_uneven_is_no_matter_for_a_warning(cli, tiny_overrides):
+    layers = "model.layers=[{conv:{filters:2,kernel:4,padding:same}},gap,{dense:10}]"
+    assert cli("model=sequential", layers, "trainer.max_epochs=1", "debug=one_batch", *tiny_overrides) == 0
