@@ -28,8 +28,9 @@ from mnist_cnn.config.module import build_module, plain_node
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import problems_to_evaluate
 from mnist_cnn.data.base import ImageDataModule
-from mnist_cnn.errors import ConfigError, RunError
-from mnist_cnn.files import require_writable
+from mnist_cnn.data.own import seen_from
+from mnist_cnn.errors import ConfigError, DataError, RunError
+from mnist_cnn.files import kind_of, require_writable
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.reading import Scale
 from mnist_cnn.report.console import logging_to
@@ -173,6 +174,7 @@ def saved_config(cfg: DictConfig, run: Run, checkpoint: Path) -> tuple[DictConfi
 
     Raises:
         RunError: as `load_trained` and `Run.config`.
+        DataError: no such `data_root`.
     """
     alone = cfg.checkpoint is not None and not run.config_file.is_file()
     if alone:
@@ -188,6 +190,10 @@ def saved_config(cfg: DictConfig, run: Run, checkpoint: Path) -> tuple[DictConfi
     else:
         saved = run.config()
     if cfg.data_root is not None:
+        if (
+            kind_of(Path(cfg.data_root).expanduser()) is None
+        ):  # what only reads makes no folder and fetches nothing there
+            raise DataError(f"data_root={cfg.data_root}: no such folder{seen_from(Path(cfg.data_root))}")
         saved.data.root = cfg.data_root
     return saved, checkpoint if alone else run.config_file
 

@@ -80,6 +80,7 @@ BAD_EVALUATIONS = {
     "not a run": (["run_dir=nowhere"], ["not a run directory"]),
     "unknown weights": (["run_dir={run}", "weights=frist"], ["'frist'"]),
     "typo": (["run_dri={run}"], ["run_dri"]),
+    "no data": (["run_dir={run}", "data_root=elsewhere"], ["data_root=elsewhere: no such folder, seen from /"]),
     "carries code": (["checkpoint={code}"], ["refused", "code"]),
     "cut short": (["checkpoint={cut}"], ["damaged"]),
     "text": (["checkpoint={text}"], ["damaged"]),
@@ -102,6 +103,7 @@ def test_an_evaluation_that_cannot_be_is_refused(cli, capsys, finished, tmp_path
     for words in said:
         assert words in message
     assert not (tmp_path / "executed").exists()
+    assert not (tmp_path / "elsewhere").exists()
 
 
 @pytest.mark.parametrize(("program", "more"), [(evaluate, []), (inspect, []), (export, ["format=torch"])])
