@@ -190,9 +190,8 @@ def saved_config(cfg: DictConfig, run: Run, checkpoint: Path) -> tuple[DictConfi
     else:
         saved = run.config()
     if cfg.data_root is not None:
-        if (
-            kind_of(Path(cfg.data_root).expanduser()) is None
-        ):  # what only reads makes no folder and fetches nothing there
+        # What only reads makes no folder, and fetches nothing into it.
+        if kind_of(Path(cfg.data_root).expanduser()) is None:
             raise DataError(f"data_root={cfg.data_root}: no such folder{seen_from(Path(cfg.data_root))}")
         saved.data.root = cfg.data_root
     return saved, checkpoint if alone else run.config_file

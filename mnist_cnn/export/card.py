@@ -60,7 +60,7 @@ class Card:
         return [
             f"{is_net}{names}. Made by mnist_cnn {__version__}.",
             _table("Files", files | dict(self.made.facts)),
-            _table("Training", _training(source, record) if record else {"checkpoint": source.weights.name}),
+            _table("Training", _training(source, record) if record else _training_alone(source)),
             _table("Accuracy", self._accuracy()),
             "## Preparation\n\n"
             f"One picture of 28 x 28 pixels, a byte each, row by row. {PREPARATION[source.scale.preparation]} "
@@ -148,6 +148,11 @@ def _training(source: Source, record: Record) -> dict[str, str]:
     found |= {"epochs": str(record.epochs)} if record.epochs else {}
     found |= {"commit": record.git.commit + (", changed" if record.git.dirty else "")} if record.git else {}
     return found
+
+
+def _training_alone(source: Source) -> dict[str, str]:
+    """What a lone checkpoint tells."""
+    return {"checkpoint": _text(source.weights.name)} | ({"data": _text(source.dataset)} if source.is_told else {})
 
 
 def _data_licence(source: Source) -> str:

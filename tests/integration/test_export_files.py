@@ -59,7 +59,9 @@ def test_a_lone_checkpoint_says_its_images_or_that_it_does_not(cli, run_of, caps
     capsys.readouterr()
     assert cli(f"checkpoint={alone}", "format=torch", "data_root=pets", main=export.main) == 0
     assert "accuracy" in capsys.readouterr().out
-    assert "class_2" in (tmp_path / "alone" / "export" / "torch" / CARD).read_text()
+    card = (tmp_path / "alone" / "export" / "torch" / CARD).read_text()
+    assert "class_2" in card
+    assert "| data | pets |" in card
     state = torch.load(alone, weights_only=True)
     del state["mnist_cnn"]["settings"]
     torch.save(state, alone)
