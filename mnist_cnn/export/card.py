@@ -52,11 +52,8 @@ class Card:
         files = {name: f"{len(content):,} bytes" for name, content in self.made.files.items()}
         weights = sum(parameter.numel() for parameter in source.net.parameters())
         is_net = f"A convolutional network of {weights:,} parameters that tells {len(source.classes)} classes apart"
-        names = (
-            f": {_text(', '.join(source.classes))}"
-            if source.is_told
-            else "; what they show, the checkpoint does not say"
-        )
+        known = f": {_text(', '.join(source.classes))}"
+        names = known if source.is_told else "; what they show, the checkpoint does not say"
         return [
             f"{is_net}{names}. Made by mnist_cnn {__version__}.",
             _table("Files", files | dict(self.made.facts)),

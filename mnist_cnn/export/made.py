@@ -1,5 +1,6 @@
 """What a format makes of a net, how it is measured, and how its files get to their place."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -123,6 +124,7 @@ def write(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         write_together({folder / name: content for name, content in files.items()})
     except OSError:
-        for each in new:
-            each.rmdir()
+        with contextlib.suppress(OSError):  # what stands there is somebody else's
+            for each in new:
+                each.rmdir()
         raise

@@ -114,7 +114,8 @@ def locate(cfg: DictConfig, settings: dict[str, Any]) -> tuple[Run, Path]:
     """
     plain: Any = OmegaConf.to_container(cfg)
     problems = check_keys(plain, settings, "")
-    if (cfg.run_dir is None) == (cfg.checkpoint is None):
+    told = any(key in words for words in problems for key in ("run_dir", "checkpoint"))  # of a typo, for example
+    if (cfg.run_dir is None) == (cfg.checkpoint is None) and not told:
         problems = ["give either run_dir=<run directory> or checkpoint=<file>", *problems]
     if problems:
         raise ConfigError(problems)

@@ -292,6 +292,7 @@ def test_nothing_is_written_that_cannot_be(run, cli, capsys):
     both = refused()
     assert "give either run_dir" in both
     assert "format = None: must be" in both
+    assert "give either" not in refused("run_dri=gap", "format=c")
     near = path.with_name(f"{path.name}x")
     hints = {
         f"run_dir={near}": f"not a run directory: no such folder; did you mean '{path}'?",

@@ -88,7 +88,7 @@ def test_details_corruptions_and_ensembles(cli, capsys, two_runs, tiny_overrides
         f"ensemble=[{one},named]": f"named: tells other classes apart (nought, 1, 2, 3, 4, 5, 6, 7, 8, 9) than {one}",
         f"ensemble=[{one},prepared]": f"prepared: trained on images prepared as 'mnist', {one} as 'resize'",
         f"ensemble=[{one}]": "needs two runs or more", "ensemble=3": "ensemble = 3",
-        f"ensemble=[{one},{tmp_path}/no]": "no such checkpoint", "details=x": "details = 'x'",
+        f"ensemble=[{one},{tmp_path}/no]": "no such checkpoint", f"run_dir={one} details=x": "details = 'x'",
         f"ensemble=[{one},{two}] run_dir={one}": "leave run_dir",
         f"run_dir={one} out=x.json": "out = 'x.json': only details=true draws plots",
         f"run_dir={one} details=true out={one}/metrics.json/x": "metrics.json: a file, not a folder",
