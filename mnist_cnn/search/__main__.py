@@ -26,11 +26,11 @@ from mnist_cnn.config.command_line import search_overrides
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.help import help_text
 from mnist_cnn.config.metrics import OURS
-from mnist_cnn.config.python_values import command, quoted
+from mnist_cnn.config.python_values import quoted
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.search.finals import run_finals
-from mnist_cnn.search.settings import agree, check_training, find_plan, leaves, read_settings
+from mnist_cnn.search.settings import KEPT, again, agree, check_training, find_plan, leaves, read_settings
 from mnist_cnn.search.usage import USAGE
 from mnist_cnn.signals import stopping
 from mnist_cnn.sweep.jobs import GO_ON, POLL_SECONDS, Finished, Job, run_side_by_side, start_or_continue
@@ -63,9 +63,11 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
     require_reachable(storage_url(plan.storage, directory))
     directory.mkdir(parents=True, exist_ok=True)
     plan = agree(directory, plan)
+    cfg.update({key: plan.settings[key] for key in KEPT if key in plan.settings})  # of whoever began it
     found = Trials(directory, cfg.sampler, cfg.sampler_seed, cfg.startup_trials, plan.storage, plan.study)
     at_once = jobs_at_once(base, cfg.trials, cfg.jobs)
-    print(f"search: {len(found)} of {cfg.trials} trials, {at_once} at once, in {directory}", flush=True)
+    enough = f", more than trials={cfg.trials}: none begins" if len(found) > cfg.trials else f" of {cfg.trials} trials"
+    print(f"search: {len(found)}{enough}, {at_once} at once, in {directory}", flush=True)
 
     draws: list[int] = []  # sizes of too large nets in a row
 
@@ -105,17 +107,17 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
             yield from run_side_by_side(jobs(), train, at_once, display.tick, display.started)
 
     failed = 0
-    again = command("search", directory=directory, trials=cfg.trials)
-    display = SweepDisplay(Sweep.load(directory), at_once, cfg.trials)
+    go_on = GO_ON.format(again(directory, plan, cfg))
+    display = SweepDisplay(Sweep.load(directory), at_once, max(cfg.trials, len(found)))
     live = display.live or contextlib.nullcontext()
-    with told(found.url), found.owned(), stopping(lambda: GO_ON.format(again)), live:
+    with told(found.url), found.owned(), stopping(lambda: go_on), live:
         for ended in rounds():
             failed += found.tell(ended.job.about.number, ended.killed)
             display.ended(ended.job.about, ended.error)
     print(write_summary(Sweep.load(directory)))
     if cfg.finalists:
         best = {number: with_values(values) for number, values in found.best(cfg.finalists)}
-        with stopping(lambda: GO_ON.format(again)):
+        with stopping(lambda: go_on):
             failed += run_finals(directory, best, base, cfg.final_seeds, at_once)
     return 1 if failed else 0
 

@@ -15,6 +15,7 @@ from mnist_cnn.config.compose import compose_named, compose_run, line, parse
 from mnist_cnn.config.module import is_classifier
 from mnist_cnn.config.place import config_dir
 from mnist_cnn.config.protocol import no_validation
+from mnist_cnn.config.python_values import as_override, command
 from mnist_cnn.config.schema import ROOT_KEYS, find_problems
 from mnist_cnn.config.tiny import is_tiny
 from mnist_cnn.errors import ConfigError, RunError, nearest, without_passwords
@@ -39,6 +40,10 @@ KEYS: dict[str, Any] = {
     "storage": str | None,
     "space": dict,
 }
+# What a search keeps for the calls that go on with it: by what trials are drawn and stopped, and how much is wanted.
+# The second may change, and a further process may have a seed of its own.
+KEPT = ("sampler", "prune", "pruner", "startup_trials", "budget")
+MAY_CHANGE = ("trials", "finalists", "final_seeds", "sampler_seed")
 
 
 def read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
@@ -65,8 +70,10 @@ def _read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
         raise ConfigError(unknown)
     settings = [*folders, *("space=none" if text == "space=null" else text for text in own)]
     cfg = compose_named("search", [f"++{text.lstrip('+')}" if text.startswith("space.") else text for text in settings])
+    named = {o.key_or_group for o in parsed}
+    problems = _take_over(cfg, named) if _goes_on(cfg) else []
     plain: Any = OmegaConf.to_container(cfg)
-    problems = [wrong for key, hint in KEYS.items() if (wrong := problem(key, plain[key], hint))]
+    problems += [wrong for key, hint in KEYS.items() if (wrong := problem(key, plain[key], hint))]
     if importlib.util.find_spec("optuna") is None:
         problems.append('optuna is not installed; pip install "mnist-cnn[search]"')
     elif fits(cfg.storage, KEYS["storage"]):
@@ -89,6 +96,19 @@ def _read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
 
 def _goes_on(cfg: DictConfig) -> bool:
     return cfg.directory is not None and (Path(str(cfg.directory)) / PLAN).is_file()
+
+
+def _take_over(cfg: DictConfig, named: set[str]) -> list[str]:
+    """Sets what the call does not name as the search was begun; returns what it names otherwise and cannot change."""
+    plan = read_plan(Path(str(cfg.directory)))
+    before = {key: plan.settings[key] for key in (*KEPT, *MAY_CHANGE) if key in plan.settings}
+    cfg.update({key: value for key, value in before.items() if key not in named})
+    words = "{}: this search continues as it was started, with {}; leave it out, or begin another search"
+    return [
+        words.format(as_override(key, cfg[key]), as_override(key, before[key]))
+        for key in KEPT
+        if key in before and cfg[key] != before[key]
+    ]
 
 
 def _given_and_searched(cfg: DictConfig, parsed: Sequence[Override]) -> list[str]:
@@ -126,7 +146,8 @@ def find_plan(cfg: DictConfig, overrides: list[str]) -> tuple[Path, Plan]:
         directory = directory or dated(root / "search").resolve()
         shared = cfg.storage not in (None, "journal")  # a name that no other search has there
         study = f"{directory.name}-{uuid.uuid4().hex[:8]}" if shared else STUDY
-        return directory, Plan(arguments=overrides, space=space, storage=cfg.storage, study=study)
+        settings = {key: cfg[key] for key in (*KEPT, *MAY_CHANGE)}
+        return directory, Plan(arguments=overrides, space=space, storage=cfg.storage, study=study, settings=settings)
     plan = read_plan(directory)
     if plan.space is None:
         raise ConfigError([f"directory={directory}: a sweep, no search; -m resume={directory} continues it"])
@@ -137,16 +158,32 @@ def find_plan(cfg: DictConfig, overrides: list[str]) -> tuple[Path, Plan]:
     if cfg.storage not in (None, plan.storage):
         kept = f"its trials are in {plan.storage or 'a file of its own'}; leave storage out, or begin another search"
         raise ConfigError([f"storage = {cfg.storage!r}: this search continues as it was started: {kept}"])
-    return directory, plan
+    # Of an earlier version's search nobody knows the others: only how much is wanted is kept from now on.
+    return directory, plan.model_copy(update={"settings": plan.settings | {key: cfg[key] for key in MAY_CHANGE}})
 
 
 def agree(directory: Path, plan: Plan) -> Plan:
-    """Writes the plan of a new search; of several processes that begin it at once the first one says what it is."""
+    """Writes the plan of a search; of several processes that begin it at once the first one says what it is."""
     with locked(directory):
-        if not (directory / PLAN).is_file():
-            said = plan.model_dump(include={"arguments", "space", "storage", "study"}, exclude_defaults=True)
-            write_atomically(directory / PLAN, yaml.safe_dump(said).encode())
-        return read_plan(directory)
+        agreed = plan
+        if (directory / PLAN).is_file():
+            kept = read_plan(directory)
+            wanted = {key: plan.settings[key] for key in MAY_CHANGE}
+            agreed = kept.model_copy(update={"settings": kept.settings | wanted})
+            if agreed == kept:
+                return kept
+        said = agreed.model_dump(include={"arguments", "space", "storage", "study", "settings"}, exclude_defaults=True)
+        write_atomically(directory / PLAN, yaml.safe_dump(said).encode())
+        return agreed
+
+
+def again(directory: Path, plan: Plan, cfg: DictConfig) -> str:
+    """The command that goes on with a search; what its plan keeps need not be said."""
+    said = {key: cfg[key] for key in KEPT if key not in plan.settings} | (
+        {"jobs": cfg.jobs} if cfg.jobs != "auto" else {}
+    )
+    values = {key: as_override(key, value).partition("=")[2] for key, value in said.items()}
+    return command("search", directory=directory, trials=cfg.trials, **values)
 
 
 def leaves(space: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -47,6 +47,7 @@ class Plan(BaseModel):
 
     Args:
         storage: of a search, as its setting says; `study`: its name there.
+        settings: of a search, its others by name; those of earlier versions kept none.
         elsewhere: one of Hydra's own launchers runs the jobs.
         launcher: the words that name it where it is SLURM or Ray, which this package gives the jobs itself.
     """
@@ -56,6 +57,7 @@ class Plan(BaseModel):
     space: dict[str, Any] | None = None
     storage: str | None = None
     study: str = STUDY
+    settings: dict[str, Any] = {}
     elsewhere: bool = False
     launcher: list[str] = []
 

@@ -1,5 +1,6 @@
 """The Optuna search with real processes."""
 
+import contextlib
 import shlex
 
 import optuna
@@ -11,6 +12,7 @@ from test_sweep import FEW, wait_for
 import mnist_cnn.search.__main__ as search
 from mnist_cnn import validate
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.search.settings import again, agree, find_plan, read_settings
 from mnist_cnn.search.trials import Trials
 from mnist_cnn.sweep.plan import Sweep
 
@@ -132,6 +134,45 @@ def test_a_draw_that_makes_no_net_fails_alone(cli, tiny_overrides, tmp_path, cap
     capsys.readouterr()
     assert cli(f"directory={tmp_path}/nets", "space.model.width={low: 4, high: 8}", main=search.main) == 2
     assert "space: this search continues as it was started" in capsys.readouterr().err
+
+
+def test_a_search_goes_on_with_the_settings_it_was_begun_with(cli, tiny_overrides, tmp_path, capsys, monkeypatch):
+    """Without a word of them; what would mix two searches is refused, how much is wanted may change."""
+    folder = tmp_path / "nets"
+    call = ["model=small", "space=none", "space.model.width={low: 4, high: 12}", "budget=2500", "sampler=random",
+            "space.optimizer.lr={low: 0.001, high: 0.1}", "prune=false", "finalists=1", "final_seeds=1", "jobs=1",
+            "debug=one_batch", f"directory={folder}", *tiny_overrides]  # fmt: skip
+    stopped: list[str] = []
+    monkeypatch.setattr(search, "stopping", lambda words: stopped.append(words()) or contextlib.nullcontext())
+    assert cli(*call, "trials=1", main=search.main) == 0
+    again = shlex.split(stopped[0].partition("python -m mnist_cnn.search ")[2].splitlines()[0])
+    assert again == [f"directory={folder}", "trials=1", "jobs=1"]
+    plan = (folder / "sweep.yaml").read_text()
+    assert cli(f"directory={folder}", "budget=500", "trials=2", main=search.main) == 2
+    assert "budget=500: this search continues as it was started, with budget=2500" in capsys.readouterr().err
+    assert (folder / "sweep.yaml").read_text() == plan
+    assert cli(f"directory={folder}", "trials=2", "finalists=2", main=search.main) == 0
+    ran = [trial for trial in trials_of(folder) if (folder / str(trial.number)).is_dir()]
+    sizes = [metrics_of(Run(folder / str(trial.number)))["parameters"]["trainable"] for trial in ran]
+    assert len(ran) == 2
+    assert max(sizes) <= 2500
+    assert "finals: 2 settings with 1 fresh seeds each, 1 runs to do" in capsys.readouterr().out
+    assert cli(f"directory={folder}", main=search.main) == 0
+    assert "search: 2 of 2 trials" in (told := capsys.readouterr().out)
+    assert "finals: 2 settings" in told
+    assert cli(f"directory={folder}", "trials=1", main=search.main) == 0
+    assert "search: 2, more than trials=1: none begins" in capsys.readouterr().out
+
+
+def test_a_search_of_an_earlier_version_says_all_that_its_plan_does_not(tmp_path):
+    (tmp_path / "sweep.yaml").write_text("arguments: [model=gap]\nspace:\n  optimizer.lr: {low: 0.1, high: 1}\n")
+    cfg, overrides = read_settings([f"directory={tmp_path}", "budget=2000", "trials=9"])
+    directory, plan = find_plan(cfg, overrides)
+    plan = agree(directory, plan)
+    words = shlex.split(again(directory, plan, cfg))
+    assert {"budget=2000", "trials=9", "sampler=tpe", "prune=true"} <= set(words)
+    assert read_settings([f"directory={tmp_path}", "budget=3000"])[0].trials == 9
+    assert read_settings([f"directory={tmp_path}"])[0].budget is None
 
 
 @pytest.mark.slow
