@@ -41,7 +41,7 @@ from mnist_cnn.runs.history import Epoch
 from mnist_cnn.runs.keeper import Keeper
 from mnist_cnn.runs.listing import find_siblings
 from mnist_cnn.runs.model import asked_test, layer_rows
-from mnist_cnn.runs.own_code import changes_of_code, own_code
+from mnist_cnn.runs.own_code import changes_of_code, recorded_code
 from mnist_cnn.runs.protocol import protocol_of, readings
 from mnist_cnn.runs.record import Record, known
 from mnist_cnn.runs.settings import settings_digest
@@ -133,7 +133,8 @@ def train(
             for words in changes_of_code(cfg, keeper.before):
                 log.warning(words)
             read = readings(keeper.before)
-            keeper.add(**describe(cfg, overrides, data, model, rows, trainer, read))
+            went_on = keeper.before if checkpoint else None
+            keeper.add(**describe(cfg, overrides, data, model, rows, trainer, read), **recorded_code(cfg, went_on))
             log.info(start_report(cfg, run, keeper.record, rows, parts.said, isinstance(model, Classifier)))
 
             with foreign_errors(run):
@@ -175,7 +176,6 @@ def describe(
         "max_epochs": cfg.trainer.max_epochs,
         "precision": cfg.trainer.precision,
         "config_digest": settings_digest(cfg),
-        **({"own_code": own} if (own := own_code(cfg)) else {}),
         **({"averaging": averages[0]} if averages else {}),
         **({"higher_is_better": better} if better else {}),
         **environment(trainer.strategy.root_device, ["python", "-m", "mnist_cnn.train", *overrides]),

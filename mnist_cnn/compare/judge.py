@@ -8,6 +8,7 @@ from mnist_cnn.compare.sides import Place, Side, find_side, sides_of_sweep
 from mnist_cnn.errors import ConfigError, RunError, nearest
 from mnist_cnn.report.difference import Difference
 from mnist_cnn.runs.record import known
+from mnist_cnn.runs.sameness import changed_code, images_differ
 
 REPORTED, CHOOSES = "test/acc", "val/acc"  # of finished recipes; of what is still to be chosen from
 
@@ -84,18 +85,30 @@ def _notes(a: Side, b: Side) -> list[str]:
     one, other = known(a.first.protocol), known(b.first.protocol)
     if one.dataset != other.dataset:
         raise RunError(f"A is on {one.dataset}, B on {other.dataset}: figures of different images say nothing")
+    if images_differ([a.first, b.first]):
+        raise RunError(
+            f"A and B are on other images, both called {one.dataset}: figures of different images say nothing"
+        )
     same = {(run.record.alike, run.record.outcome) for run in a.runs.values()} & {
         (run.record.alike, run.record.outcome) for run in b.runs.values()
     }
     if same:
         raise RunError(f"{a.name}, {b.name}: {len(same)} of the runs are the same on both sides")
     notes = [f"Unfinished and left out of {x}: {side.left_out}." for x, side in (("A", a), ("B", b)) if side.left_out]
+    notes += _on_code(a, b)
     how = [_protocol(side) for side in (a, b)]
     if how[0] != how[1]:
         notes.append(f"The protocols differ: A {how[0]}; B {how[1]}.")
     elif one.test_images_watched:
         notes.append("Validation was on the test images themselves: nothing was held out.")
     return notes
+
+
+def _on_code(a: Side, b: Side) -> list[str]:
+    """A difference between the sides may be what is compared; one within a side is never meant."""
+    records = {name: [run.record for run in side.runs.values()] for name, side in (("A", a), ("B", b))}
+    within = [f"The runs of {name} differ in the code of {m}." for name in records for m in changed_code(records[name])]
+    return within or [f"A and B differ in the code of {m}." for m in changed_code(records["A"] + records["B"])]
 
 
 def _protocol(side: Side) -> str:

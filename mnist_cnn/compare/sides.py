@@ -8,6 +8,7 @@ from pathlib import Path
 from mnist_cnn.errors import RunError, closest
 from mnist_cnn.runs.layout import CONFIG, PLAN, Layout
 from mnist_cnn.runs.record import Record, known
+from mnist_cnn.runs.sameness import images_differ
 from mnist_cnn.sweep.groups import groups_of, rows_of
 from mnist_cnn.sweep.plan import Sweep
 
@@ -135,6 +136,8 @@ def _side(name: str, found: Sequence[Finished | None]) -> Side:
             f"{name}: runs of several settings ({models}); name those of one, by its folder or a quoted pattern such "
             "as 'results/recipes/gap_*.json'; of a sweep alone, its settings are compared"
         )
+    if images_differ(run.record for run in finished):
+        raise RunError(f"{name}: runs on different images, all called {known(finished[0].record.protocol).dataset}")
     runs: dict[int, Finished] = {}
     for run in finished:
         same = runs.setdefault(run.record.seed, run)

@@ -103,6 +103,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.transform: Callable[..., Any] | None = augment
         self.augment: Augmentation | None = None  # the second by `setup`: it takes the number of classes
         self.splits: dict[str, ImageSet] = {}
+        self.digests: dict[str, str] = {}  # of what was read, by split
 
     def read(self, split: Literal["train", "test"]) -> ImageSet:
         """All images for training, or for the test.
@@ -180,6 +181,7 @@ class ImageDataModule(pl.LightningDataModule):
             "test_images_watched": watched,
             **sizes,
             **{name: value for name, value in unusual.items() if value is not None},
+            **({"images": dict(self.digests)} if self.digests and not self.verified else {}),
         }
 
     def mean(self) -> float:

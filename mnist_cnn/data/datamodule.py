@@ -80,4 +80,7 @@ class MNISTDataModule(ImageDataModule):
             self.scaled = tuple(pixels.shape[1:]) != (SIDE, SIDE)
         if self.preset.lies_on_its_side:
             pixels = pixels.transpose(1, 2).contiguous()
-        return ImageSet(to_28(pixels, self.preparation, str(images_file)).unsqueeze(1), labels)
+        images = ImageSet(to_28(pixels, self.preparation, str(images_file)).unsqueeze(1), labels)
+        if not self.verified:
+            self.digests[split] = images.digest
+        return images

@@ -1,5 +1,6 @@
 """Images and labels in memory, and what must hold for them whatever they were read from."""
 
+import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -57,6 +58,14 @@ class ImageSet(Dataset[Batch]):
     def chosen(self, indices: Tensor | slice) -> "ImageSet":
         held = (self.images[indices], self.labels[indices], self.targets[indices], self.numbers[indices])
         return ImageSet(*held, self.files)
+
+    @property
+    def digest(self) -> str:
+        """The same for the same images with the same labels in the same order."""
+        found = hashlib.sha256(repr(tuple(self.images.shape)).encode())
+        for held in (self.images, self.labels):
+            found.update(held.contiguous().numpy().data)
+        return found.hexdigest()[:12]
 
     @property
     def sources(self) -> list[str]:

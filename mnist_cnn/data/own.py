@@ -149,7 +149,9 @@ class OwnDataModule(ImageDataModule):
             labels = torch.full((len(pixels),), UNKNOWN)
         if len(labels) != len(pixels):
             raise DataError(f"{self.path_of(split)}: {len(labels)} labels for {len(pixels)} images")
-        return ImageSet(pixels.unsqueeze(1), labels, files=self.files(split))
+        images = ImageSet(pixels.unsqueeze(1), labels, files=self.files(split))
+        self.digests[split] = images.digest
+        return images
 
     @functools.cached_property
     def _numbers(self) -> dict[int, str]:

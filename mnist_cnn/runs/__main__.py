@@ -6,9 +6,11 @@ if __name__ == "__main__":  # before the imports, which take seconds
     leave_at_once()
 
 
+import itertools
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +27,7 @@ from mnist_cnn.runs.cleaning import What, plan_cleaning
 from mnist_cnn.runs.layout import PLAN
 from mnist_cnn.runs.listing import ListedRun, as_dict, find_runs
 from mnist_cnn.runs.record import known
+from mnist_cnn.runs.sameness import parted
 from mnist_cnn.values import Count
 
 USAGE = """\
@@ -111,6 +114,11 @@ def show(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any])
     if record is not None:
         facts |= {"error": record.error.splitlines()[0]} if record.error else {}
         facts |= {"protocol": record.protocol.summary} if record.protocol else {}
+        facts |= (
+            {"own code": f"changed while it was trained: {', '.join(record.earlier_code)}"}
+            if record.earlier_code
+            else {}
+        )
         figures = (record.dump().get("figures") or {}).items()
         facts |= {name: _shown(name, value) for name, value in figures if value is not None}
         facts |= {"commit": record.git.commit[:10] + " with changes" * record.git.dirty} if record.git else {}
@@ -129,7 +137,8 @@ def rank(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any])
             key = protocol.dataset, protocol.validate_on, protocol.folds, record.settings, record.numerics
             groups.setdefault(key, []).append(run)
     rows = []
-    for members in groups.values():
+    parts = [parted(group, lambda run: known(run.saved)) for group in groups.values()]
+    for members in itertools.chain.from_iterable(parts):
         accuracies = [run.validation for run in members if run.validation is not None]
         rows.append((Spread.of(accuracies) if accuracies else None, members))
     table = [["model", "asked for", "data", "n", "validation: mean ± sd", "min–max"]]
@@ -138,8 +147,12 @@ def rank(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any])
         asked = " ".join(text for text in members[0].overrides() if not text.startswith(UNRANKED))
         watched = " (watched test images)" * known(record.protocol).test_images_watched
         figures = [percent.text(3, " %"), percent.range(2, " %")] if percent else ["", ""]
-        table.append([members[0].model, asked, known(record.protocol).dataset + watched, str(len(members)), *figures])
+        table.append([members[0].model, asked, known(record.protocol).dataset + watched, _count(members), *figures])
     print(plain_table(table) if rows else _none_of(folders, [*tests, "status=completed"]))
+    if any(len(each) > 1 for each in parts):
+        print(
+            "\nRows of the same settings differ in their images or in code of your own: diff of two runs names which."
+        )
 
 
 def diff(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> None:
@@ -207,9 +220,17 @@ def _named(folders: Sequence[Path], count: int, command: str) -> list[ListedRun]
     return runs
 
 
+def _count(members: Sequence[ListedRun]) -> str:
+    """How many runs, and which seed is there several times: no repeat with other random numbers."""
+    places = Counter((known(run.saved).seed, run.setting("data.seed"), run.setting("data.fold")) for run in members)
+    twice = sorted({seed for (seed, *_), count in places.items() if count > 1})
+    return f"{len(members)}" + (f" (seed {', '.join(map(str, twice))} repeated)" if twice else "")
+
+
 def _facts(run: ListedRun) -> dict[str, Any]:
     record = run.saved.dump() if run.saved is not None else {}
-    groups = ("parameters", "figures", "timing", "versions", "git", "hardware")
+    groups = ("parameters", "figures", "timing", "versions", "git", "hardware", "own_code", "earlier_code", "images")
+    record["images"] = (record.get("protocol") or {}).get("images")
     return {f"{group}.{key}" if group != "figures" else key: value for group in groups
             for key, value in (record.get(group) or {}).items()}  # fmt: skip
 

@@ -24,6 +24,20 @@ def own_code(cfg: DictConfig | dict[str, Any]) -> dict[str, str]:
     return {module.__name__: _digest_when_imported(module, file) for module, file in _own_modules(cfg).items()}
 
 
+def recorded_code(cfg: DictConfig, before: Record | None) -> dict[str, Any]:
+    """What a record says of it.
+
+    Args:
+        before: the record of the run that goes on, whose code may have been another.
+    """
+    own = own_code(cfg)
+    earlier = dict((before.earlier_code if before is not None else None) or {})
+    for module, digest in ((before.own_code if before is not None else None) or {}).items():
+        if own.get(module, digest) != digest:
+            earlier[module] = [*earlier.get(module, []), digest]
+    return ({"own_code": own} if own else {}) | ({"earlier_code": earlier} if earlier else {})
+
+
 def changes_of_code(cfg: DictConfig | dict[str, Any], record: Record | None) -> list[str]:
     """In words: files that are others than in the run of the record, or than this process has in memory."""
     before = (record.own_code if record is not None else None) or {}

@@ -41,6 +41,8 @@ class Parameters(_Part):
 class Protocol(_Part):
     """Which images did what. `own`: a LightningDataModule of the user's, which may not tell how many it has.
     `read_after`: the epochs after which the test images were read, of a run that went on after it had read them.
+    `images`: digests of images and labels by split (`train`, `val`, `test`) where no published checksum vouches for the
+    files; of those for training before any are put aside.
     """
 
     dataset: str
@@ -57,6 +59,7 @@ class Protocol(_Part):
     fold: int | None = None
     folds: int | None = None
     read_after: list[int] | None = None
+    images: dict[str, str] | None = None
 
 
 class Figures(_Part):
@@ -121,7 +124,7 @@ class Record(_Part):
     `metrics`, as it says itself. `monitor`, `mode`: the figure that chose the best epoch, where it is neither a
     loss nor an accuracy of ours. `averaging`: the callback whose averages of the weights were validated, saved and
     tested. `expected_epoch_seconds`: as foretold when it began. `own_code`: digests of the files with
-    classes of the user's own, by module.
+    classes of the user's own, by module; `earlier_code`: those that a resumed run was begun with, where they changed.
     """
 
     version: int = 1
@@ -143,6 +146,7 @@ class Record(_Part):
     hardware: Hardware | None = None
     command: list[str] | None = None
     own_code: dict[str, str] | None = None
+    earlier_code: dict[str, list[str]] | None = None
     test_weights: Literal["best", "last"] | None = None
     test_epoch: int | None = None
     averaging: str | None = None
@@ -176,10 +180,13 @@ class Record(_Part):
 
     @property
     def alike(self) -> Hashable:
-        """The same for runs that differ in nothing but the seed: by digest, or by what the earliest have instead."""
+        """The same for runs that differ in nothing but the seed: by digest, or by what the earliest have instead.
+
+        Images and code of the user's own are held against each other by `sameness`: earlier records do not have them.
+        """
         instead = (self.epochs, self.max_epochs, self.batch_size, self.precision, self.test_weights)
         return (
-            known(self.protocol).model_dump_json(exclude={"class_names", "verified"}), self.model or "",
+            known(self.protocol).model_dump_json(exclude={"class_names", "verified", "images"}), self.model or "",
             known(self.parameters).trainable, self.numerics or 0, self.settings or repr(instead),
         )  # fmt: skip
 

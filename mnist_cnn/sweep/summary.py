@@ -8,7 +8,8 @@ from mnist_cnn.config.python_values import command
 from mnist_cnn.files import write_atomically, write_table
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import markdown_table, plain_table, wrapped
-from mnist_cnn.runs.record import known
+from mnist_cnn.runs.record import Record, known
+from mnist_cnn.runs.sameness import changed_code
 from mnist_cnn.sweep.groups import REPEATS, Group, JobRow, groups_of, highest, rows_of
 from mnist_cnn.sweep.plan import Sweep
 from mnist_cnn.sweep.states import COMPLETED, PRUNED, RUNNING, STOPPED, TO_RUN, WAITING
@@ -118,9 +119,10 @@ def notes_on(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_
     notes = [f"validation and test are {monitor}, which chose the epochs" for monitor in monitors]
     if any(row.done and known(row.done.protocol).test_images_watched for row in rows):
         notes.append("validation here is on the test images themselves (data.validate_on=test): nothing is held out")
-    protocols = [known(row.done.protocol) for row in rows if row.done]
+    protocols = [known(record.protocol) for record in _records(rows)]
     if any(protocol.fold is not None for protocol in protocols):
         notes.append("folds share most of their training images: the interval over them is too narrow")
+    notes += [f"the code of {module} is not the same in all {sweep.noun}s" for module in changed_code(_records(rows))]
     if sweep.is_search and rows and rows[0].done:
         best = rows[0]
         words = shlex.join(["python", "-m", "mnist_cnn.train", *(text.lstrip("+") for text in best.job.overrides)])
@@ -149,6 +151,10 @@ def notes_on(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_
         )
         notes.append(f"continue: {again}")
     return notes
+
+
+def _records(rows: Sequence[JobRow]) -> list[Record]:
+    return [row.done for row in rows if row.done]
 
 
 def as_markdown(

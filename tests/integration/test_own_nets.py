@@ -86,8 +86,13 @@ def test_code_that_changed_after_a_run_is_told(own, cli, tiny_overrides, tmp_pat
     assert "imported" not in printed
     mc.load("run")
     assert "changed since the run was trained" in caplog.text
-    assert cli("resume=run", "trainer.max_epochs=2") == 0
-    assert "my_nets.py: changed since the run was trained" in capsys.readouterr().out
+    before = Run(tmp_path / "run").record().own_code
+    for epochs in (2, 3):
+        assert cli("resume=run", f"trainer.max_epochs={epochs}") == 0
+        assert ("my_nets.py: changed since the run was trained" in capsys.readouterr().out) == (epochs == 2)
+        record = Run(tmp_path / "run").record()
+        assert record.earlier_code == {"my_nets": [before["my_nets"]]}
+        assert record.own_code != before
     assert cli("run_dir=run", main=evaluate.main) == 0
     assert "changed" not in capsys.readouterr().out  # what was resumed has been trained by the code of now
 

@@ -184,6 +184,30 @@ def test_what_a_reader_must_know_is_said(side: Write):
     assert "split 2024; B watched, 5000 training, 10000 validation" in text
 
 
+def test_other_images_of_one_name_are_refused_and_changed_code_is_said(side: Write):
+    a, old = side("a", HIGH), side("old", HIGH[::-1])
+    b = side("b", HIGH[::-1], 1, {"images": {"train": "f", "test": "t"}})
+    assert mc.compare_runs(old, b).pairs == mc.compare_runs(old, a).pairs  # of earlier versions
+    for file in Path(a).glob("*.json"):
+        record = json.loads(file.read_text())
+        record["protocol"]["images"] = {"train": "e", "test": "t"}
+        file.write_text(json.dumps(record | {"own_code": {"mine": "1"}}))
+    with pytest.raises(RunError, match="A and B are on other images, both called MNIST"):
+        mc.compare_runs(a, b)
+    [first, second, *_] = sorted(Path(a).glob("*.json"))
+    assert "A and B differ" not in str(mc.compare_runs(a, old))
+    for file in sorted(Path(old).glob("*.json")):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"own_code": {"mine": "2"}}))
+    assert "A and B differ in the code of mine." in str(mc.compare_runs(a, old))
+    first.write_text(json.dumps(json.loads(first.read_text()) | {"own_code": {"mine": "2"}}))
+    assert "The runs of A differ in the code of mine." in str(mc.compare_runs(a, old))
+    record = json.loads(second.read_text())
+    record["protocol"]["images"]["train"] = "f"
+    second.write_text(json.dumps(record))
+    with pytest.raises(RunError, match="a: runs on different images, all called MNIST"):
+        mc.compare_runs(a, old)
+
+
 def test_a_pattern_is_quoted_in_the_shell(cli):
     assert cli("a", "b", "c", main=main) == 2
 
@@ -236,6 +260,14 @@ def test_a_sweep_names_what_its_highest_cannot_be_told_from(sweep, cli, capsys):
 def test_a_sweep_without_repeated_seeds_says_nothing_of_them(sweep, cli, capsys):
     assert cli(sweep({f"model={name}": [0.99 - i / 1000] for i, name in enumerate("abc")}), main=sweep_main) == 0
     assert "distinguishable" not in capsys.readouterr().out
+
+
+def test_a_sweep_whose_code_changed_says_so(sweep, cli, capsys):
+    path = sweep({"model=high": HIGH, "model=near": HIGH[::-1]})
+    for number, file in enumerate(sorted(Path(path).glob("*/metrics.json"))):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"own_code": {"mine": str(number // 7)}}))
+    assert cli(path, main=sweep_main) == 0
+    assert "the code of mine is not the same in all jobs" in capsys.readouterr().out
 
 
 # --- what is refused

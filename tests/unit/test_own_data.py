@@ -59,6 +59,18 @@ def test_each_kind_gives_the_same_splits_and_names(everything, kind):
     assert data.protocol()["verified"] is False
 
 
+@pytest.mark.parametrize("kind", ["folder", "csv", "arrays"])
+def test_a_digest_tells_other_images_of_one_name_whatever_validates(everything, tmp_path, kind):
+    other = tmp_path / everything.name
+    write_all(other, train=130)
+    one, fold, another = read(kind, everything), read(kind, everything, fold=1, split_seed=3), read(kind, other)
+    assert one.protocol()["dataset"] == another.protocol()["dataset"]
+    assert set(one.protocol()["images"]) == {"train", "test"}
+    assert one.protocol()["images"] == fold.protocol()["images"]
+    assert one.protocol()["images"]["train"] != another.protocol()["images"]["train"]
+    assert one.protocol()["images"]["test"] == another.protocol()["images"]["test"]
+
+
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, np.float32])
 def test_black_and_white_is_not_nearly_black(tmp_path, kind):
     images, labels = bars(60)

@@ -150,6 +150,40 @@ def test_rank_shows_the_best_of_all_not_the_newest(call, folder):
     assert "99.200 ± 0.141 %" in best  # of both seeds
 
 
+def change(run: Path, protocol: dict[str, Any] | None = None, **record: Any) -> None:
+    saved = json.loads((run / "metrics.json").read_text())
+    saved["protocol"] |= protocol or {}
+    (run / "metrics.json").write_text(json.dumps(saved | record))
+
+
+def test_rank_keeps_other_images_and_changed_code_apart(call, folder):
+    """Runs of earlier versions, whose records have neither, stay with all that is of one kind."""
+
+    def counts() -> list[str]:
+        lines = call("rank").partition("\n\n")[0].splitlines()[2:]
+        return sorted(line.partition("MNIST")[2].partition("9")[0].strip() for line in lines)
+
+    for seed, (images, code) in enumerate([("e", "1"), ("e", "1"), ("f", "1"), ("f", "2")], 3):
+        run = make_run(folder / "gap" / str(seed), seed=seed)
+        change(run, {"images": {"train": images}}, own_code={"mine": code})
+    assert counts() == ["1", "1", "2", "2"]
+    assert "differ in their images or in code of your own" in call("rank")
+    for seed in (5, 6):
+        change(folder / "gap" / str(seed), {"images": {"train": "e"}}, own_code={"mine": "1"})
+    assert counts() == ["6"]
+    change(folder / "gap" / "6", earlier_code={"mine": ["0"]})
+    assert counts() == ["1", "2", "3"]
+    assert "changed while it was trained: mine" in call("show", "runs/gap/6")
+    change(folder / "gap" / "5", {"images": {"train": "f"}}, own_code={"mine": "2"})
+    differences = {line.split()[0] for line in call("diff", "runs/gap/4", "runs/gap/5").splitlines()[2:]}
+    assert {"own_code.mine", "images.train"} <= differences
+
+
+def test_rank_says_where_a_seed_is_repeated(call, folder):
+    make_run(folder / "gap" / "again", seed=1, acc=0.991)
+    assert "3 (seed 1 repeated)" in call("rank")
+
+
 def test_rank_takes_folds_together_apart_from_runs_without_one(call, folder):
     for fold, accuracy in enumerate([0.97, 0.98]):
         run = make_run(folder / "folds" / str(fold), acc=accuracy)
