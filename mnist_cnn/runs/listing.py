@@ -15,7 +15,7 @@ import yaml
 
 from mnist_cnn.errors import RunError
 from mnist_cnn.files import LOADER
-from mnist_cnn.runs.layout import PLAN, Layout
+from mnist_cnn.runs.layout import CONFIG, PLAN, Layout
 from mnist_cnn.runs.record import Record
 
 FACTS = ("run", "model", "seed", "status", "epochs", "max_epochs", "val/acc", "began", "age", "size")
@@ -154,17 +154,25 @@ def as_dict(run: ListedRun, extra: Sequence[str] = ()) -> dict[str, Any]:
     return {"directory": str(run.path)} | {name: run.value(name) for name in names}
 
 
-def _search(folder: str) -> Iterator[str]:
+def find_sweeps(root: Path) -> list[Path]:
+    """Every directory of a sweep or search below a folder, or the folder itself; none where it is not there."""
+    return [Path(path) for path in _search(str(root), PLAN)]
+
+
+def _search(folder: str, name: str = CONFIG) -> Iterator[str]:
+    """Folders with a file of this name; none that lie in a run directory."""
     try:
         entries = list(os.scandir(folder))
     except OSError:  # somebody else's
         return
-    if any(entry.name == "config.yaml" and entry.is_file() for entry in entries):
+    files = {entry.name for entry in entries if entry.name in (CONFIG, name) and entry.is_file()}
+    if name in files:
         yield folder
+    if CONFIG in files:
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            yield from _search(entry.path)
+            yield from _search(entry.path, name)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from mnist_cnn.config.python_values import command
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.layout import PLAN
+from mnist_cnn.runs.listing import find_sweeps
 from mnist_cnn.sweep.engine import engine_of
 from mnist_cnn.sweep.plan import Sweep
 
@@ -57,14 +58,13 @@ def _newest_unfinished(root: Path, arguments: list[str]) -> Sweep:
     Raises:
         RunError: there is none.
     """
-    found = sorted((root / "multirun").glob(f"*/{PLAN}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-    for file in found:
+    for path in sorted(find_sweeps(root), key=lambda path: (path / PLAN).stat().st_mtime_ns, reverse=True):
         try:
-            sweep = Sweep.load(file.parent)
+            sweep = Sweep.load(path)
         except RunError:  # a plan that nothing can be told from
             continue
         ours = not (sweep.is_search or sweep.elsewhere or Run(sweep.path).busy)
         if ours and sorted(sweep.arguments) == sorted(arguments or sweep.arguments) and sweep.unfinished():
             return sweep
     words = f" that was started with {' '.join(arguments)}" if arguments else ""
-    raise RunError(f"nothing to resume below {root / 'multirun'}: no sweep{words} has jobs left to run")
+    raise RunError(f"nothing to resume below {root}: no sweep{words} has jobs left to run")

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import metrics_of
 from program import start
 
@@ -222,6 +223,20 @@ def test_run_root_and_bad_jobs_count_in_a_file_too(cli, tiny_overrides, tmp_path
 def test_nothing_to_resume(cli, capsys, arguments, words):
     assert cli(*arguments) == 2
     assert words in capsys.readouterr().err
+
+
+def test_auto_finds_a_sweep_wherever_it_lies_below_run_root(cli, tmp_path, capsys):
+    job = {"number": 0, "overrides": ["seed=1"], "forced": ["seed=1", "optimizer.lrr=1"], "epochs": 1, "seed": 1}
+    for number, folder in enumerate(["runs/multirun/older", "runs/mine/rates"]):
+        (tmp_path / folder).mkdir(parents=True)
+        plan = tmp_path / folder / "sweep.yaml"
+        plan.write_text(yaml.safe_dump({"arguments": [f"seed={number}"], "jobs": [job]}))
+        os.utime(plan, (1e9 + number, 1e9 + number))
+    assert cli("-m", "resume=auto", "seed=1") == 2
+    assert "Could not override 'optimizer.lrr'" in capsys.readouterr().err  # of its job
+    (tmp_path / "runs/mine/config.yaml").touch()  # a run, in which no sweep is looked for
+    assert cli("-m", "resume=auto", "seed=1") == 2
+    assert f"nothing to resume below {tmp_path}/runs: no sweep that was started with seed=1" in capsys.readouterr().err
 
 
 def test_a_ready_made_sweep_and_a_value_of_ones_own(cli, tiny_overrides, tmp_path):
