@@ -135,9 +135,12 @@ def groups_of(rows: Sequence[JobRow]) -> list[Group]:
 
 
 def highest(groups: Sequence[Group]) -> list[str]:
-    """Which groups the highest by validation cannot be told apart from; nothing where it has a single seed."""
+    """Which groups the highest by validation cannot be told apart from; nothing where it has a single seed, or folds,
+    which share most of their training images, so that no test holds."""
     groups = [group for group in groups if group.measured]
     if len(groups) < 2 or len(groups[0].rows) < 2 or groups[0].monitor is not None:
+        return []
+    if any(known(known(row.done).protocol).fold is not None for group in groups for row in group.rows):
         return []
     images = known(known(groups[0].rows[0].done).protocol).val_images
     best, *others = ({row.place: known(row.validation) for row in group.rows} for group in groups)
