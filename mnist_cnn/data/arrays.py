@@ -20,6 +20,7 @@ from mnist_cnn.files import require_file, write_atomically
 # Names of images and labels within a file: of a file for one split, and of one for both, as Keras has it.
 IMAGES = {split: ("images", "x", f"x_{split}") for split in ("train", "val", "test")}
 LARGEST = 2**32  # bytes of an array
+NEARLY_BLACK = 16  # greys of 255; parts of greys so dark are other units, or 0 to 1 that something made larger
 LABELS = {split: ("labels", "y", f"y_{split}") for split in ("train", "val", "test")}
 
 
@@ -150,10 +151,18 @@ def as_bytes(images: Any, where: str) -> Tensor:
         array = array.astype(np.uint8)
     if array.dtype.kind not in "uif":
         raise DataError(f"{where}: images are {array.dtype}; needed: numbers from 0 to 255, or from 0 to 1")
-    top = 1.0 if array.size and float(np.nanmax(array)) <= 1 else 255.0  # black and white may be whole numbers too
-    if array.size and not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= top):
+    top = 1.0 if array.size and float(np.max(array)) <= 1 else 255.0  # black and white may be whole numbers too
+    if array.size and not np.isfinite(array).all():
+        count = array.size - int(np.isfinite(array).sum())
+        raise DataError(f"{where}: images with {count:,} NaN or infinite values; needed: 0 to 255, or 0 to 1")
+    if array.size and not (array.min() >= 0 and array.max() <= top):
         found = f"{array.min():g} to {array.max():g}"
         raise DataError(f"{where}: images from {found}; needed: 0 to 255, or 0 to 1")
+    if array.dtype.kind == "f" and top == 255 and array.max() < NEARLY_BLACK and (array % 1).any():
+        words = "as greys of 255 they would be nearly black"
+        raise DataError(
+            f"{where}: images from {array.min():g} to {array.max():g}, {words}; needed: 0 to 255, or 0 to 1"
+        )
     scaled = array if array.dtype == np.uint8 and top == 255 else (array * (255.0 / top)).round().astype(np.uint8)
     return torch.from_numpy(np.ascontiguousarray(scaled))
 

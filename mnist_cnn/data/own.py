@@ -1,6 +1,7 @@
 """What a user's own pictures have in common, whether they lie in folders, in a table or in arrays."""
 
 import functools
+import logging
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +15,9 @@ from mnist_cnn.data.photo import Preparation
 from mnist_cnn.errors import DataError
 from mnist_cnn.values import PathName, Share
 
+log = logging.getLogger(__name__)
 Split = Literal["train", "val", "test"]
+NAMED = 5  # classes of a message
 
 
 class Labels(NamedTuple):
@@ -115,6 +118,21 @@ class OwnDataModule(ImageDataModule):
         if self.path_of("test") is not None:
             return "unlabelled" if self._numbered("test") is None else "labelled"
         return "labelled" if self.test_share else "none"
+
+    def setup(self, stage: str | None = None) -> None:
+        """As of all, with a word on classes that validation or test cannot say anything of."""
+        before = set(self.splits)
+        super().setup(stage)
+        for split in [name for name in ("val", "test") if name in self.splits and name not in before]:
+            if getattr(self, f"limit_{split}") is not None:
+                continue  # asked for few
+            there = set(self.splits[split].labels.tolist()) - {UNKNOWN}
+            missing = [name for number, name in enumerate(self.class_names) if number not in there]
+            if there and missing:
+                kind = {"val": "validation", "test": "test"}[split]
+                more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+                named = ", ".join(missing[:NAMED]) + more
+                log.warning(f"{self.dataset}: no {kind} image of class {named}: the {kind} figures leave that out")
 
     @property
     def validates_apart(self) -> bool:

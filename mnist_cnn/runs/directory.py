@@ -120,17 +120,23 @@ class Run(Layout):
         saved = any(self.checkpoint(which).exists() for which in ("last", "best"))
         return not (saved or len(self.history()) > 1 or self.completed)
 
-    def save_predictions(self, rows: torch.Tensor, split: str, sources: Sequence[str] = ()) -> None:
+    def save_predictions(
+        self, rows: torch.Tensor, split: str, sources: Sequence[str] = (), names: Sequence[str] = ()
+    ) -> None:
         """predictions.csv from (N, 3): label, predicted class, its probability; a row per image, in order.
 
         Args:
             sources: where each image came from; none where that is not known.
+            names: of the classes, written beside their numbers unless they are the same.
         """
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(["image", "label", "predicted", "probability", *["source"] * bool(sources)])
+        names = [] if list(names) == [str(number) for number in range(len(names))] else names
+        named = ["label_name", "predicted_name"] * bool(names)
+        table.writerow(["image", "label", "predicted", "probability", *named, *["source"] * bool(sources)])
         for i, ((label, said, p), *source) in enumerate(zip(rows.tolist(), *[sources] * bool(sources), strict=False)):
-            table.writerow([i, f"{label:.0f}", f"{said:.0f}", f"{p:.4f}", *source])
+            both = [names[int(label)], names[int(said)]] if names else []
+            table.writerow([i, f"{label:.0f}", f"{said:.0f}", f"{p:.4f}", *both, *source])
         write_atomically(self.predictions_of(split), text.getvalue().encode(errors="backslashreplace"))
 
 

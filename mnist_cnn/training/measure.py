@@ -62,11 +62,11 @@ def measure(
             classified = {"confusion": model.confusion.compute().tolist()}  # rows: true class
             if trainer.world_size == 1:
                 rows = torch.cat(model.predictions)
-                run.save_predictions(rows, "test", _sources(data, "test", len(rows)))
+                run.save_predictions(rows, "test", _sources(data, "test", len(rows)), data.class_names)
         alone = isinstance(model, Classifier) and data.holds_out and trainer.world_size == 1
         if alone and (on_validation := _predict_validation(trainer, model, data)):
             rows = torch.cat(on_validation)
-            run.save_predictions(rows, "val", _sources(data, "val", len(rows)))
+            run.save_predictions(rows, "val", _sources(data, "val", len(rows)), data.class_names)
     if how == "unlabelled" and trainer.is_global_zero:
         write_submission(run, model, data)
     chosen = cfg.callbacks.checkpoint or {"monitor": None, "mode": None}

@@ -129,6 +129,7 @@ def test_folds_are_summed_up_like_seeds_and_do_not_test(tiny_overrides, tmp_path
     assert all(f"| {model} | 2 |" in "".join(groups) for model in ("relu", "tanh"))
     assert "no job read the test images" in text
     assert "interval over them is too narrow" in text
+    assert "not distinguishable" not in text
     assert Run(Path(rows[0]["directory"])).record().protocol.val_images == 160
 
 
@@ -208,9 +209,11 @@ def test_predictions_say_which_image_they_are_of(tmp_path, monkeypatch):
             for row in rows:
                 if kind == "folder":
                     assert (tmp_path / row["source"]).is_file()
-                    assert f"class_{row['label']}" in row["source"]
+                    assert f"class_{row['label']}" == row["label_name"] == row["source"].split("/")[1]
+                    assert row["predicted_name"] == f"class_{row['predicted']}"
                 else:
                     assert int(row["source"]) % 10 == int(row["label"])
+                    assert "label_name" not in row  # the classes are their numbers
                 seen.append(row["source"])
         assert len(set(seen)) == len(seen) > 20
 

@@ -316,6 +316,42 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, what):
     assert len(str(error.value)) < 600
 
 
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (np.linspace(0, 2, 1568), "images from 0 to 2, as greys of 255 they would be nearly black"),
+        (np.linspace(0, 1.004, 1568, dtype=np.float32), "images from 0 to 1.004"),
+        (np.append(np.linspace(0, 1, 1566), [np.nan, np.inf]), "images with 2 NaN or infinite values"),
+    ],
+)
+def test_floats_of_another_unit_are_refused(images, words):
+    with pytest.raises(DataError, match=f"^train arrays: {words}.*; needed: 0 to 255, or 0 to 1$"):
+        mc.MNISTDataModule.from_arrays(images.reshape(2, 28, 28), [0, 1])
+
+
+def test_floats_that_are_greys_are_taken_as_such():
+    dark = np.tile([0.0, 3.0], 392 * 40).reshape(40, 28, 28)
+    for images, brightest in ((dark, 3), (dark + 16.4, 19), (dark / 3, 255)):
+        data = mc.MNISTDataModule.from_arrays(images, np.arange(40) % 2)
+        data.setup("fit")
+        assert int(data.splits["train"].images.max()) == brightest
+
+
+def test_a_class_without_an_image_to_validate_is_told(tmp_path, caplog):
+    images, _ = bars(40)
+    labels = np.array([0] * 37 + [1, 2, 2])
+    test = {"images": images[:37], "labels": labels[:37]}
+    np.savez(tmp_path / "train.npz", images=images, labels=labels)
+    np.savez(tmp_path / "test.npz", **test)
+    read("arrays", tmp_path)
+    assert f"{tmp_path.name}: no validation image of class 1: the validation figures leave that out" in caplog.text
+    assert f"{tmp_path.name}: no test image of class 1, 2: the test figures leave that out" in caplog.text
+    caplog.clear()
+    np.savez(tmp_path / "test.npz", images=images[:37])
+    read("arrays", tmp_path, limit_val=1)
+    assert "no " not in caplog.text
+
+
 @pytest.mark.parametrize("data", [(1, 2, 3), "text", (np.zeros((3, 28, 28)), ["a", "b", "c"])])
 def test_arrays_from_python_that_are_none(data):
     from mnist_cnn.data.arrays import by_split
