@@ -159,7 +159,7 @@ def foreign(error: Exception, resumes: str) -> UserError | None:
         return ForeignError("\n".join([f"in your own code; {resumes}", "".join(traceback.format_list(shown)) + words]))
     if frames and _is_ours(frames[-1]):
         return None
-    told = ForeignError(f"{resumes}\n{words.splitlines()[0]} (the whole traceback is in train.log)")
+    told = ForeignError(f"{words.splitlines()[0]} (the whole traceback is in train.log); {resumes}")
     told.in_log = True
     return told
 

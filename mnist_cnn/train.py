@@ -28,6 +28,7 @@ from mnist_cnn import cli
 from mnist_cnn.config.build import DataModule, build, build_data
 from mnist_cnn.config.command_line import training_call
 from mnist_cnn.config.quiet import quiet_libraries
+from mnist_cnn.data.adopted import labels_blamed
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.layers import LayerRow
 from mnist_cnn.models.net import NetClassifier
@@ -137,7 +138,7 @@ def train(
             keeper.add(**describe(cfg, overrides, data, model, rows, trainer, read), **recorded_code(cfg, went_on))
             log.info(start_report(cfg, run, keeper.record, rows, parts.said, isinstance(model, Classifier)))
 
-            with foreign_errors(run):
+            with foreign_errors(run), labels_blamed(data):
                 trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             outcome = measure(cfg, run, parts.history, trainer, model, data, read)
             keeper.begin()  # where no step was left

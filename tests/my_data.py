@@ -24,6 +24,26 @@ class Digits(pl.LightningDataModule):
         return DataLoader(self.images, batch_size=8)
 
 
+class MislabelledLater(Digits):
+    class_names = ("left", "right")
+
+    def __init__(self, count: int, bad: int, in_validation: bool = False):
+        super().__init__(count, most=1)
+        self.bad, self.in_validation = bad, in_validation
+
+    def train_dataloader(self):
+        return self._loader(not self.in_validation)
+
+    def val_dataloader(self):
+        return self._loader(self.in_validation)
+
+    def _loader(self, bad):
+        images, labels = self.images.tensors
+        labels = labels.clone()
+        labels[self.bad] = 5 if bad else 0
+        return DataLoader(TensorDataset(images, labels), batch_size=8)
+
+
 class WithoutArguments(pl.LightningDataModule):
     def train_dataloader(self):
         return []

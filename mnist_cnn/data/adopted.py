@@ -1,6 +1,7 @@
 """A user's own LightningDataModule, taken in: its own loaders and split, with what the package asks of every module."""
 
-from collections.abc import Callable, Sized
+import contextlib
+from collections.abc import Callable, Iterator, Sized
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -31,6 +32,7 @@ class AdoptedDataModule(pl.LightningDataModule):
     limits: ClassVar[dict[str, int]] = {}
     verified = False
     first_epoch = 0
+    last_batch: Batch | None = None
 
     class_names: list[str]
 
@@ -76,7 +78,9 @@ class AdoptedDataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
         """Bytes to floats from 0 to 1, and augmentation while training."""
-        images, labels = _pair(super().on_after_batch_transfer(batch, dataloader_idx), type(self).__name__)
+        images, labels = self.last_batch = _pair(
+            super().on_after_batch_transfer(batch, dataloader_idx), type(self).__name__
+        )
         if images.dtype == torch.uint8:
             images = images.float().div_(WHITE)
         if self.augment is not None and self.trainer is not None and self.trainer.training:
@@ -92,6 +96,21 @@ class AdoptedDataModule(pl.LightningDataModule):
                 counts[f"{split}_images"] = len(data) if isinstance(data, Sized) else None
         return {"dataset": type(self).__name__, "verified": False, "validate_on": "own", "split_seed": None,
                 "test_images_watched": False, **counts}  # fmt: skip
+
+
+@contextlib.contextmanager
+def labels_blamed(data: pl.LightningDataModule) -> Iterator[None]:
+    """A label beyond the classes, which a loss tells as an index out of bounds, is told as what it is.
+
+    Raises:
+        DataError: the last batch of somebody's own data module is not what a net here can read.
+    """
+    try:
+        yield
+    except IndexError:
+        if isinstance(data, AdoptedDataModule) and data.last_batch is not None:
+            check_batch(data.last_batch, type(data).__name__, len(data.class_names))
+        raise
 
 
 def adopt(data: pl.LightningDataModule, augment: Callable[..., Any] | None, seed: int) -> AdoptedDataModule:

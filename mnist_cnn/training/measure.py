@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from mnist_cnn.callbacks import History
 from mnist_cnn.config.build import DataModule
 from mnist_cnn.config.metrics import OURS
+from mnist_cnn.data.adopted import labels_blamed
 from mnist_cnn.data.base import ImageDataModule
 from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.runs.checkpoint import load_checkpoint
@@ -53,7 +54,7 @@ def measure(
     how = how_tested(data, asked)
     tested: dict[str, float] = {}
     classified: dict[str, Any] = {}
-    with foreign_errors(run):
+    with foreign_errors(run), labels_blamed(data):
         if how == "once" and (found := trainer.test(model, datamodule=data, verbose=False)):
             tested = dict(found[0])
         elif how == "once":

@@ -90,6 +90,16 @@ def test_a_batch_that_no_net_can_read_is_refused_before_training(cli, digits, ca
     assert "Traceback" not in message
 
 
+@pytest.mark.parametrize("in_validation", [False, True])
+def test_a_bad_label_after_the_first_batch_is_told_as_such(cli, digits, capsys, in_validation):
+    call = [text for text in digits if not text.startswith(("data._target_", "model="))]
+    bad = ["data._target_=my_data.MislabelledLater", "data.bad=30", f"data.in_validation={in_validation}"]
+    assert cli(*call, *bad, "model=gap", "trainer.max_epochs=1") == 2
+    message = capsys.readouterr().err
+    assert "MislabelledLater: labels from 0 to 5; needed: 0 to 1 (its class_names say" in message
+    assert "IndexError" not in message
+
+
 def test_a_loader_of_ones_own_has_images_that_nobody_else_knows(own, cli, tiny_overrides, tmp_path):
     code = """
 from mnist_cnn.data.datamodule import MNISTDataModule
