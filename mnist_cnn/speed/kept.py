@@ -10,6 +10,7 @@ others take what that one has kept.
 import contextlib
 import functools
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from llvmlite import binding
 from numba import cfunc, njit
 from numba.core.codegen import get_host_cpu_features
 from platformdirs import user_cache_path
+
+from mnist_cnn.files import write_atomically
 
 config: Any = numba.core.config
 PACKAGE = Path(__file__).parents[1]
@@ -64,6 +67,27 @@ def compiled(**options):
     return compile_it
 
 
+def _digests(folder: Path) -> dict[str, str]:
+    """Of what is compiled, by its place in the folder; Numba's indices grow, and are checked by being read."""
+    found = {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*.nbc"))}
+    return {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
+
+
+def _is_whole(done: Path) -> bool:
+    """Whether a function is kept, and all that was when it was compiled is as it was: damage is code that would run."""
+    try:
+        return json.loads(done.read_text()).items() <= _digests(done.parent).items()
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _drop(folder: Path) -> None:
+    """All of a folder: its functions call each other."""
+    with contextlib.suppress(OSError):
+        for file in [*folder.glob("*.done"), *folder.rglob("*.nb[ci]")]:
+            file.unlink(missing_ok=True)
+
+
 class Entry:
     """A function of one address, for C."""
 
@@ -74,9 +98,18 @@ class Entry:
     @functools.cached_property
     def address(self) -> int:
         """Compiled, if nobody has done so before."""
-        with contextlib.suppress(OSError, filelock.Timeout, subprocess.SubprocessError):  # then this process compiles
-            self._have_compiled()
-        return self.compile_alone()
+        for again in (True, False):
+            with contextlib.suppress(
+                OSError, filelock.Timeout, subprocess.SubprocessError
+            ):  # then this process compiles
+                self._have_compiled()
+            try:
+                return self.compile_alone()
+            except Exception:  # of a reader of damaged bytes, which has an error for every kind of damage
+                if not again:
+                    raise
+                _drop(_folder())
+        raise AssertionError("unreachable")
 
     def compile_alone(self) -> Any:
         """In this process, unless it is kept."""
@@ -89,17 +122,19 @@ class Entry:
     def _have_compiled(self) -> None:
         folder = _folder()
         done = folder / f"{self.name}.done"
-        if done.exists():
+        if _is_whole(done):
             return
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / "lock", timeout=120):
-            if done.exists():
+            if _is_whole(done):
                 return
+            if done.exists():
+                _drop(folder)
             code = COMPILE.format(
                 root=str(PACKAGE.parent), module=self.function.__module__, function=self.name.strip("_")
             )
             subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
-            done.touch()
+            write_atomically(done, json.dumps(_digests(folder)).encode())
         others = sorted(folder.parent.iterdir(), key=lambda other: other.stat().st_mtime_ns, reverse=True)
         for other in others[1 + OTHERS :]:
             shutil.rmtree(other, ignore_errors=True)

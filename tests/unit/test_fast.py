@@ -4,6 +4,7 @@ what a mistake would show.
 
 import copy
 import importlib
+import json
 import logging
 import math
 import os
@@ -389,6 +390,41 @@ def test_without_a_folder_to_keep_them_in_kernels_are_compiled_all_the_same(monk
         return x + 1
 
     assert one_more(1) == 2
+
+
+KERNEL = """
+from mnist_cnn.speed.kept import Entry, compiled
+
+@compiled()
+def add(x):
+    return x + 1
+
+def _count(address):
+    add(address)
+
+count = Entry(_count)
+"""
+
+
+def test_a_damaged_kernel_is_compiled_again(monkeypatch, tmp_path):
+    kept = importlib.import_module("mnist_cnn.speed.kept")
+    (tmp_path / "tiny_kernel.py").write_text(KERNEL)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    kept._folder.cache_clear()
+    try:
+        for ending in ("*.nbc", "*.nbi", None):
+            monkeypatch.delitem(sys.modules, "tiny_kernel", raising=False)
+            assert importlib.import_module("tiny_kernel").count.address > 0
+            [done] = tmp_path.rglob("_count.done")
+            files = {file: file.read_bytes() for file in done.parent.rglob(ending or "*.nb?")}
+            assert len(files) >= 2
+            assert json.loads(done.read_text())
+            for file, content in files.items() if ending else ():
+                file.write_bytes(content[:100] + bytes([content[100] ^ 255]) + content[101:])
+    finally:
+        kept._folder.cache_clear()
 
 
 HASH = """
