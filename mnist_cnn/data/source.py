@@ -58,7 +58,7 @@ def prepare(dataset: str, root: Path, md5: Digests) -> Path:
         if missing:
             raise DataError(f"{dataset}: no {', '.join(missing)} in {folder} (data.md5 is null: nothing is fetched)")
         return folder
-    whole = all(_is_whole(folder / name, digest_of(md5, folder, name)) for name in known.files)
+    whole = all(_whole(md5, folder, name) for name in known.files)
     if whole and not any(folder.glob(".fetch-*")):  # which a killed process left
         return folder
     try:
@@ -66,7 +66,10 @@ def prepare(dataset: str, root: Path, md5: Digests) -> Path:
         with locked(folder):
             _complete(dataset, folder, md5)
     except OSError as error:
-        raise DataError(f"{dataset}: cannot write to {folder} ({error.strerror}); set data.root=<folder>") from error
+        damaged = [name for name in known.files if (folder / name).is_file() and not _whole(md5, folder, name)]
+        why = f"{', '.join(damaged)} damaged, and " * bool(damaged)
+        words = f"cannot write to {folder} ({error.strerror}); set data.root=<folder>"
+        raise DataError(f"{dataset}: {why}{words}") from error
     return folder
 
 
@@ -104,6 +107,10 @@ def _complete(dataset: str, folder: Path, md5: Digests) -> None:
             ]
         )
     )
+
+
+def _whole(md5: Digests, folder: Path, name: str) -> bool:
+    return _is_whole(folder / name, digest_of(md5, folder, name))
 
 
 def _is_whole(file: Path, digest: str | None) -> bool:

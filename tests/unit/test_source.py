@@ -1,9 +1,11 @@
 """Where the files come from: every state the folder can be in, without touching the network."""
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -148,6 +150,18 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path, md5, fetch
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match="cannot write"):
         source.prepare("MNIST", tmp_path / "file", md5)
+
+
+def test_a_damaged_file_where_nothing_can_be_written_is_named(tmp_path, md5, fetched, monkeypatch):
+    folder = source.prepare("MNIST", tmp_path, md5)
+    (folder / NAMES[1]).write_bytes(b"cut short")
+
+    def refuse(folder: Path):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(source, "locked", refuse)  # root may write into any folder, except for one like this
+    with pytest.raises(DataError, match=f"^MNIST: {NAMES[1]} damaged, and cannot write to {folder} "):
+        source.prepare("MNIST", tmp_path, md5)
 
 
 def test_two_processes_fetch_once(tmp_path, md5, fetched):
