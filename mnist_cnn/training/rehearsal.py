@@ -6,6 +6,7 @@ the data of the run itself. Loggers that speak to a server are left out, and wha
 
 import contextlib
 import copy
+import errno
 import io
 import logging
 import tempfile
@@ -50,6 +51,11 @@ SHORT = {
 ONE_PROCESS = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
 MOST_ACCUMULATED = 2
 FEW = 16  # images of a batch
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class NoRoom(UserError):
+    """For the files of a rehearsal, which says nothing of what was rehearsed."""
 
 
 class StopSoon(pl.Callback):
@@ -125,6 +131,8 @@ def rehearse_late_kinds(jobs: Sequence[CheckedJob], at_once: int) -> None:
 def _found_by_rehearsing(job: CheckedJob) -> list[str]:
     try:
         rehearse(job.cfg, job.overrides)
+    except NoRoom:
+        raise
     except UserError as error:
         return error.problems if isinstance(error, ConfigError) else [str(error)]
     return []
@@ -136,6 +144,7 @@ def rehearse(cfg: DictConfig, overrides: Sequence[str] = ()) -> None:
     Raises:
         ConfigError: with the key, the value and the words of what would end the training.
         DataError: the images are not what they should be.
+        NoRoom: its own files do not fit onto the disk.
     """
     with _unheard(), bounded_memory(), tempfile.TemporaryDirectory(prefix="mnist-cnn-") as folder:
         whole, run = cfg, Run(Path(folder))
@@ -151,7 +160,17 @@ def rehearse(cfg: DictConfig, overrides: Sequence[str] = ()) -> None:
         except Diverged:
             return  # a matter of the figures; made-up images have none
         except Exception as error:
+            if full := next((each for each in _causes(error) if each.errno in FULL), None):
+                ways = "rehearse=false goes without it, TMPDIR=<folder> says where it may write"
+                raise NoRoom(f"rehearsal: no room in {run.path.parent} ({full.strerror}); {ways}") from error
             tell(error, cfg)
+
+
+def _causes(error: BaseException | None) -> Iterator[OSError]:
+    while error is not None:
+        if isinstance(error, OSError):
+            yield error
+        error = error.__cause__ or error.__context__
 
 
 def shortened(cfg: DictConfig) -> DictConfig:

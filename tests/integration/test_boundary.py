@@ -1,5 +1,6 @@
 """What a configuration names is built where its key is known: what it refuses is one line, a mistake of ours none."""
 
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -141,6 +142,19 @@ def test_a_rehearsal_finds_it(cli, capsys, tmp_path, own, tiny_overrides, name):
     assert [words for words in said if words not in message] == [], message
     assert "Traceback" not in message
     assert [file for file in tmp_path.iterdir() if file.name != "__pycache__"] == before
+
+
+def test_a_rehearsal_without_room_blames_nothing_else(cli, capsys, tiny_overrides):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
+    try:
+        code = cli("-m", "model=gap", "model.stages=[[2]],[[3]]", "bad_jobs=skip", *tiny_overrides, main=validate.main)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert code == 1
+    message = capsys.readouterr().err
+    assert message.startswith(f"error: rehearsal: no room in {tempfile.gettempdir()} (File too large); rehearse=false")
+    assert message.count("\n") == 1
 
 
 def test_what_is_right_is_rehearsed_without_a_trace(cli, capsys, tmp_path, tiny_overrides, monkeypatch):
