@@ -32,6 +32,11 @@ def ignore() -> None:
     _handle(signal.SIG_IGN)
 
 
+def stopped_by_another() -> None:
+    """For a process that its caller alone stops, by SIGTERM, when that is stopped itself, by whatever it was."""
+    _WORDS[143] = "with the call that started it"
+
+
 @contextlib.contextmanager
 def raising(*further: int) -> Iterator[None]:
     """From here to the end of `with`, each signal to stop raises `Interrupted`, with the exit code that shells expect.

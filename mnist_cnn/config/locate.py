@@ -5,6 +5,7 @@ import pkgutil
 import sys
 from collections.abc import Callable
 from pkgutil import resolve_name
+from types import ModuleType
 from typing import Any
 
 from mnist_cnn.errors import closest, nearest
@@ -47,6 +48,14 @@ def check_inside(value: Any, path: str, judge: Callable[[Any, dict[str, Any], st
     return problems + [wrong for key, each in value.items() for wrong in check_inside(each, f"{path}.{key}", judge)]
 
 
+def _belongs(found: Any, place: Any) -> bool:
+    """Whether something is of the same package as the module it was found in, which may have imported it."""
+    origin = found.__name__ if isinstance(found, ModuleType) else getattr(found, "__module__", None)
+    if origin is None or not isinstance(place, ModuleType):
+        return True
+    return str(origin).partition(".")[0] == place.__name__.partition(".")[0]
+
+
 def _nearest_name(parts: list[str]) -> str:
     """What the last part that can be found has in place of the first that cannot."""
     for known in range(len(parts) - 1, 0, -1):
@@ -54,7 +63,7 @@ def _nearest_name(parts: list[str]) -> str:
             place = resolve_name(".".join(parts[:known]))
         except Exception:
             continue
-        names = {n for n in dir(place) if not n.startswith("_")}
+        names = {n for n in dir(place) if not n.startswith("_") and _belongs(getattr(place, n, None), place)}
         names |= {module.name for module in pkgutil.iter_modules(getattr(place, "__path__", []))}
         return nearest(parts[known], sorted(names, reverse=True))  # of adam and Adam the class is meant
     return ""

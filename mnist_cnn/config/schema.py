@@ -24,7 +24,7 @@ from mnist_cnn.values import Count, PathName, Positive, Seed, Some, Unit, proble
 
 ROOT_KEYS: dict[str, Any] = {
     "seed": Seed,
-    "test": Literal["once", "never"],
+    "test": Literal["auto", "once", "never"],  # the first is settled before
     "test_weights": Literal["best", "last"],
     "resume": PathName | None,
     "run_root": PathName,

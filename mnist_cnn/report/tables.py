@@ -51,6 +51,8 @@ def start_report(
     given = cfg.optimizer.get("lr", "by default")
     rate = f"{given:.4g}" if isinstance(given, float) else given
     ours = f"{cfg.optimizer._target_.rpartition('.')[2]} lr {rate}, {schedule}"
+    loss = cfg.model.get("loss")
+    ours += f", loss {named(loss)}" if isinstance(loss, DictConfig) else ""
     recipe = ours if trained_here else "the module's own"
     facts = {
         "model": f"{record.model}, {parameters.total:,} parameters, {parameters.trainable:,} trainable",

@@ -65,7 +65,10 @@ UNRANKED = (
     "model=",
     "figures=",
     "callbacks.pruning.",
-)  # have a column, or are given to every trial
+    "jobs=",
+    "threads=",
+    "rehearse=",
+)  # have a column, are given to every trial, or say how, not what
 
 
 def main() -> None:
@@ -82,7 +85,9 @@ def main() -> None:
         names, options = cli.read_options([word for word in words if word not in tests], OPTIONS)
         for word in names:
             if not Path(word).is_dir():
-                raise ConfigError([f"{word}: neither a folder nor a command{nearest(word, COMMANDS)}"])
+                named = os.sep in word or command  # by its place it is no misspelt command
+                kind = "no such folder" if named else f"neither a folder nor a command{nearest(word, COMMANDS)}"
+                raise ConfigError([f"{word}: {kind}"])
         (command or list_runs)([Path(name) for name in names], tests, options)
 
 

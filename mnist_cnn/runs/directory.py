@@ -25,7 +25,7 @@ from mnist_cnn.config.signatures import check_keys
 from mnist_cnn.errors import ConfigError, RunError, closest
 from mnist_cnn.files import LOCK, read_yaml, remove_partial_files, write_atomically
 from mnist_cnn.runs.earlier import with_present_names
-from mnist_cnn.runs.layout import CONFIG, Layout
+from mnist_cnn.runs.layout import CONFIG, PLAN, Layout
 from mnist_cnn.runs.record import Record
 
 RUN_VARIABLE = "MNIST_CNN_RUN"  # tells the further processes of a training (DDP) which run it is
@@ -54,7 +54,8 @@ class Run(Layout):
         try:
             lock = FileLock(self.path / LOCK).acquire(timeout=0)
         except Timeout:
-            raise RunError(f"{self.path}: another process is training this run") from None
+            what = "running this sweep" if (self.path / PLAN).is_file() else "training this run"
+            raise RunError(f"{self.path}: another process is {what}") from None
         for folder in (self.path, self.checkpoints):
             remove_partial_files(folder)
         return lock

@@ -35,7 +35,8 @@ def run_finals(
         print("finals: waiting for another process, which runs them", flush=True)
     with locked(directory / FINAL):
         left = [each for each in wanted if _finished(_run(directory, each[0], each[2])) is None]
-        print(f"finals: {len(finalists)} settings with {seeds} fresh seeds each, {len(left)} runs to do", flush=True)
+        what = f"{_count(len(finalists), 'setting')} with {_count(seeds, 'fresh seed')} each"
+        print(f"finals: {what}, {_count(len(left), 'run')} to do", flush=True)
         for ended in run_side_by_side(_jobs(directory, left), train, at_once):
             failed += ended.error is not None
             record = _finished(ended.job.run)
@@ -67,8 +68,13 @@ def _told(directory: Path, numbers: Sequence[int], seeds: set[int]) -> str:
     lines = []
     for number in order:
         spread = Spread.of([known(run.validation) for run in finished[number]])
-        lines.append(f"trial {number}: {spread.text(4)}, {spread.n} seeds")
+        shown = spread.in_percent.text(2, " %") if finished[number][0].monitor is None else spread.text(4)
+        lines.append(f"trial {number}: {shown}, {_count(spread.n, 'seed')}")
     if len(order) > 1:
         names = [str(directory / FINAL / str(number)) for number in reversed(order[:2])]
         lines.append(f"whether the first two differ: {command('compare')} {' '.join(names)}")
     return "\n".join(lines)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -32,6 +32,7 @@ from mnist_cnn.errors import ConfigError, RunError, UserError
 from mnist_cnn.runs.checkpoint import find_checkpoint
 from mnist_cnn.runs.directory import Run, move_aside
 from mnist_cnn.runs.settings import settings_digest
+from mnist_cnn.signals import stopped_by_another
 from mnist_cnn.speed import huge_pages
 from mnist_cnn.speed.threads import free_cores
 
@@ -174,6 +175,7 @@ def _for_new_processes() -> Iterator[None]:
 def _train(task: Task, job: Job, threads: int, environment: dict[str, str]) -> None:
     if hasattr(os, "setpgrp"):  # Ctrl-C in a terminal reaches the caller alone, which then stops its jobs
         os.setpgrp()
+    stopped_by_another()
     gc.freeze()  # what the server imported stays: nothing to look through, and its memory stays shared
     threading.Thread(target=_stop_with_caller, daemon=True).start()
     os.environ.update(environment | {"OMP_NUM_THREADS": str(threads)})

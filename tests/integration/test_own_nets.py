@@ -70,6 +70,11 @@ def test_a_loss_that_never_was_a_number_is_not_the_learning_rates(own, cli, tiny
     assert words in capsys.readouterr().err
 
 
+def test_the_printed_recipe_names_an_own_loss(own, cli, tiny_overrides, tmp_path, capsys):
+    assert cli(*RES, FOCAL, "+model.loss.gamma=1.5", "debug=one_batch", *tiny_overrides) == 0
+    assert ", loss focal (gamma 1.5), batch" in " ".join(capsys.readouterr().out.split())
+
+
 def test_code_that_changed_after_a_run_is_told(own, cli, tiny_overrides, tmp_path, capsys, caplog):
     run = f"hydra.run.dir={tmp_path}/run"
     assert cli(*RES, "scheduler=constant", *tiny_overrides, "trainer.max_epochs=1", run) == 0

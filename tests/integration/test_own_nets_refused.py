@@ -80,6 +80,14 @@ def test_what_cannot_work_is_refused_in_one_line(own, cli, capsys, name):
     assert len(message.strip().splitlines()) == 1, message
 
 
+def test_what_a_file_has_imported_is_none_of_its_own(own, cli, capsys):
+    for target, theirs in (("model._target_=my_nets.Zzz", "focal"), ("model.loss._target_=my_nets.zzz", "focal")):
+        assert cli(NET, *RES[1:], target, main=validate.main) == 2
+        allowed = capsys.readouterr().err.partition("allowed: ")[2]
+        assert theirs in allowed
+        assert not {"nn", "torch", "F", "Any", "Tensor"} & set(allowed.strip().split(", ")), allowed
+
+
 ACCEPTED = {
     "lazy layers": [*RES, "model.lazy=true"],
     "a function that makes a net": [NET, "model._target_=my_nets.make", "model.width=3"],

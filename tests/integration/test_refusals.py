@@ -63,6 +63,7 @@ BAD = {
     "monitor in the wrong direction": (["callbacks.checkpoint.mode=min"], ["callbacks.checkpoint.mode", "'max'"]),
     "no checkpoint": (["callbacks.checkpoint=null"], ["callbacks.checkpoint"]),
     "rate monitor without a logger": (["callbacks=[checkpoint,lr_monitor]"], ["logger"]),
+    "a test that is none": (["test=nevr"], ["'never'", "auto, never, once"]),
     "unknown test weights": (["test_weights=bset"], ["'bset'", "'best'"]),
     "target that does not exist": (["optimizer._target_=torch.optim.Adm"], ["torch.optim.Adm", "did you mean"]),
     "checkpoint that keeps more than one": (["callbacks.checkpoint.save_top_k=3"], ["callbacks.checkpoint.save_top_k"]),

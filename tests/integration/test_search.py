@@ -1,6 +1,7 @@
 """The Optuna search with real processes."""
 
 import contextlib
+import re
 import shlex
 
 import optuna
@@ -111,7 +112,7 @@ def test_nets_within_a_budget_and_the_best_again_with_fresh_seeds(cli, tiny_over
     assert "2 settings with 2 fresh seeds each, 4 runs to do" in told
     assert f"python -m mnist_cnn.compare {folder}/final/" in told
     for number in {file.parent.name for file in folder.glob("final/*/seed_2")}:
-        assert f"trial {number}: 0." in told
+        assert re.search(rf"trial {number}: .* %, 2 seeds", told)
     assert cli(*call, main=search.main) == 0
     assert "4 runs to do" not in capsys.readouterr().out
 
@@ -156,10 +157,11 @@ def test_a_search_goes_on_with_the_settings_it_was_begun_with(cli, tiny_override
     sizes = [metrics_of(Run(folder / str(trial.number)))["parameters"]["trainable"] for trial in ran]
     assert len(ran) == 2
     assert max(sizes) <= 2500
-    assert "finals: 2 settings with 1 fresh seeds each, 1 runs to do" in capsys.readouterr().out
+    assert "finals: 2 settings with 1 fresh seed each, 1 run to do" in capsys.readouterr().out
     assert cli(f"directory={folder}", main=search.main) == 0
     assert "search: 2 of 2 trials" in (told := capsys.readouterr().out)
-    assert "finals: 2 settings" in told
+    assert "finals: 2 settings with 1 fresh seed each, 0 runs to do" in told
+    assert re.search(r"^trial \d+: \d+\.\d\d %, 1 seed$", told, re.MULTILINE)
     assert cli(f"directory={folder}", "trials=1", main=search.main) == 0
     assert "search: 2, more than trials=1: none begins" in capsys.readouterr().out
 

@@ -179,7 +179,11 @@ def test_ctrl_c_says_how_to_go_on(tiny_overrides, tmp_path):
     sweep = sweep_in(tmp_path)
     assert f"-m resume={sweep.path}" in output
     assert set(states(sweep).values()) == {"stopped"}
+    assert all("stopped with the call that started it" in sweep.progress(job).error for job in sweep.jobs)
     assert "Traceback" not in output
+    with Run(sweep.path).held():
+        process = start(["-m", f"resume={sweep.path}"], tmp_path)
+        assert f"{sweep.path}: another process is running this sweep" in process.output()
 
 
 def test_a_run_in_the_place_of_a_job_is_not_taken_for_it(cli, tiny_overrides, tmp_path, capsys):

@@ -109,13 +109,14 @@ def test_the_list_fits_80_columns_and_shows_test_figures_only_when_asked(call):
 def test_no_size_is_parted_from_its_unit_and_no_trial_shows_what_all_are_given(call, folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     trial = make_run(folder / "search" / "2026-11-24_17-11-16-951603" / "0")
-    asked = ["model=gap", "optimizer.lr=0.01", "figures=false", "callbacks.pruning.study=search"]
+    how = ["figures=false", "jobs=1", "threads=1", "callbacks.pruning.study=search"]
+    asked = ["model=gap", "optimizer.lr=0.01", *how]
     (trial / "overrides.yaml").write_text(yaml.safe_dump(asked))
     lines = call().splitlines()
     assert max(map(len, lines)) <= 80
     assert all(line.endswith(" kB") for line in lines[2:] if "completed" in line)
     assert "kB" not in [line.strip() for line in lines]
-    assert "pruning" not in call("rank")
+    assert not any(text.partition("=")[0] in call("rank") for text in how)
     assert call("model=vanilla", "val/acc>99%") == "no run of 6 passes model=vanilla val/acc>99%\n"
 
 
@@ -229,6 +230,8 @@ def test_clean_keeps_the_tested_weights_and_runs_that_are_being_trained(call, fo
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
+        (["show", "runs/gap/k1"], "runs/gap/k1: no such folder"),
+        (["runs/k1"], "runs/k1: no such folder"),
         (["shw"], "neither a folder nor a command; did you mean 'show'?"),
         (["optimiser.lr=3"], "optimiser.lr: no run has it; did you mean 'optimizer.lr'?"),
         (["status=complete"], "status=complete: no such status; did you mean 'completed'?"),
