@@ -155,9 +155,7 @@ def rank(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any])
         table.append([members[0].model, asked, known(record.protocol).dataset + watched, _count(members), *figures])
     print(plain_table(table) if rows else _none_of(folders, [*tests, "status=completed"]))
     if any(len(each) > 1 for each in parts):
-        print(
-            "\nRows of the same settings differ in their images or in code of your own: diff of two runs names which."
-        )
+        print("\nRows of the same settings differ in images or own code: diff A B says which.")
 
 
 def diff(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> None:
