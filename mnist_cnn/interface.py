@@ -36,7 +36,7 @@ from mnist_cnn.runs.shipped import run_path
 from mnist_cnn.runs.start import find_start
 from mnist_cnn.runs.trained import checkpoint_of, load_net
 from mnist_cnn.sweep.groups import rows_of
-from mnist_cnn.sweep.multirun import perform
+from mnist_cnn.sweep.multirun import run_here, sweep_of
 from mnist_cnn.sweep.plan import Sweep
 from mnist_cnn.sweep.summary import write_summary
 from mnist_cnn.train import Result, train
@@ -103,8 +103,9 @@ def fit_many(*overrides: str, **settings: Any) -> list[dict[str, Any]]:
         with _called(overrides, settings, multirun=True) as asked:
             if asked.call.has_launcher():
                 raise ConfigError(["hydra/launcher: start such a sweep by python -m mnist_cnn.train -m"])
+            sweep, known = sweep_of(asked.call, rehearse_late_kinds)
             asked.begun = lambda: True
-            sweep = perform(asked.call, train, rehearse_late_kinds)
+            run_here(sweep, known, asked.call, train)
         write_summary(sweep)
     return summarize(sweep.path)
 

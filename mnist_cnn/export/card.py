@@ -13,6 +13,7 @@ from mnist_cnn.export.source import Logits, Source
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.runs.listing import find_siblings
 from mnist_cnn.runs.record import Record
+from mnist_cnn.runs.sameness import are_same
 
 CARD, VECTOR = "model_card.md", "test_vector.json"
 PREPARATION = {
@@ -90,10 +91,12 @@ class Card:
 
 def spread_of(source: Source) -> Spread | None:
     """Test accuracy of the finished runs beside this one that differ in the seed alone; None for fewer than two."""
-    if source.record is None or not source.record.completed:
+    own = source.record
+    if own is None or not own.completed:
         return None
     records = [run.saved for run in find_siblings(source.folder.resolve())]
-    alike = {r.seed: r.test for r in records if r and r.completed and r.alike == source.record.alike}
+    same = [r for r in records if r and r.completed and r.alike == own.alike and are_same([r, own])]
+    alike = {r.seed: r.test for r in same}
     values = [value for value in alike.values() if value is not None]
     return Spread.of(values) if len(values) > 1 else None
 

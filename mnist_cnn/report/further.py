@@ -39,7 +39,7 @@ def load_members(names: Sequence[str], weights: str | None) -> list[Net]:
     """The nets of an ensemble.
 
     Raises:
-        ConfigError, RunError: fewer than two, no such net, other classes, or images prepared in another way.
+        ConfigError, RunError: fewer than two, no such net, or other classes.
     """
     if len(names) < 2:
         raise ConfigError([f"ensemble = {list(names)}: needs two runs or more"])
@@ -53,9 +53,6 @@ def load_members(names: Sequence[str], weights: str | None) -> list[Net]:
         if member.class_names and member.class_names != members[told].class_names:
             own, others = listed(member.class_names), listed(members[told].class_names or [])
             raise RunError(f"{name}: tells other classes apart ({own}) than {names[told]} ({others})")
-        if member.scale.preparation != members[0].scale.preparation:
-            ways = f"images prepared as {member.scale.preparation!r}, {names[0]} as {members[0].scale.preparation!r}"
-            raise RunError(f"{name}: trained on {ways}")
     return members
 
 

@@ -21,10 +21,15 @@ def changed_code(records: Iterable[Record]) -> list[str]:
     return _differing(map(_code, records))
 
 
+def are_same(records: Sequence[Record]) -> bool:
+    """Whether neither differs."""
+    return not (images_differ(records) or changed_code(records))
+
+
 def parted(runs: Sequence[T], record_of: Callable[[T], Record]) -> list[list[T]]:
     """Runs of the same settings, apart where their images or code differ."""
     records = [record_of(run) for run in runs]
-    if not (images_differ(records) or changed_code(records)):
+    if are_same(records):
         return [list(runs)]
     parts: dict[Hashable, list[T]] = {}
     for run, record in zip(runs, records, strict=True):

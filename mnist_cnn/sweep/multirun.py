@@ -47,7 +47,7 @@ def run_sweep(call: Call, task: Task, rehearse: Rehearsal) -> int:
         RunError: nothing to resume.
         Interrupted: Ctrl-C or SIGTERM; the running jobs have saved their last complete epoch.
     """
-    sweep, known = _sweep_of(call, rehearse)
+    sweep, known = sweep_of(call, rehearse)
     if sweep.elsewhere and call.has_launcher():
         launch(sweep, call, task)
         return 0
@@ -65,14 +65,7 @@ def run_sweep(call: Call, task: Task, rehearse: Rehearsal) -> int:
     return int(any(sweep.progress(job).state != COMPLETED for job in sweep.jobs))
 
 
-def perform(call: Call, task: Task, rehearse: Rehearsal) -> Sweep:
-    """Runs the jobs of a sweep side by side on this machine; raises as `run_sweep`."""
-    sweep, known = _sweep_of(call, rehearse)
-    run_here(sweep, known, call, task)
-    return sweep
-
-
-def _sweep_of(call: Call, rehearse: Rehearsal) -> tuple[Sweep, dict[int, DictConfig]]:
+def sweep_of(call: Call, rehearse: Rehearsal) -> tuple[Sweep, dict[int, DictConfig]]:
     """A new sweep, or the one to be resumed; with the configurations that are known by now."""
     if call.value("resume") is not None:
         return resumed_sweep(call), {}

@@ -170,6 +170,13 @@ def test_arrays_from_python_are_kept_for_resume(tmp_path, monkeypatch):
     assert result.record.protocol.test_images is None or result.record.protocol.test_images == 20
 
 
+def test_arrays_of_a_refused_sweep_leave_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="widht"):
+        mc.fit_many(*FAST, "model.widht=4", data=bars(60), seed=[1, 2])
+    assert not list(tmp_path.rglob("*.npz"))
+
+
 def test_images_that_lie_beside_later_change_no_run(cli, capsys, tmp_path, monkeypatch):
     """Nor do those that an earlier version passed over, whose configurations do not know `data.val`."""
     monkeypatch.chdir(tmp_path)
