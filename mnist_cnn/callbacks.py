@@ -205,14 +205,14 @@ def every_epoch(run_dir: Path) -> ModelCheckpoint:
 
 
 class SelfContained(pl.Callback):
-    """Writes into every checkpoint what it takes to use it alone: the node of the net, and the scale of its images;
-    and what it takes to go on from it: the settings, and the names of all its parts.
+    """Writes into every checkpoint what it takes to use it alone: the node of the net, the scale of its images and the
+    names of their classes; and what it takes to go on from it: the settings, and the names of all its parts.
 
     What a LightningModule keeps of its arguments beside plain values is left out: a checkpoint must load without code.
     """
 
-    def __init__(self, model: dict[str, Any], scale: Scale, settings: dict[str, Any]) -> None:
-        self.content = {"model": model, "scale": vars(scale), "settings": settings}
+    def __init__(self, model: dict[str, Any], scale: Scale, settings: dict[str, Any], classes: list[str]) -> None:
+        self.content = {"model": model, "scale": vars(scale), "settings": settings, "class_names": classes}
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

@@ -92,7 +92,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     for words in changes_of_code(built, record):
         log.warning(words)
     data.prepare_data()
-    require_its_classes(data, model, class_names_of(run), path)
+    require_its_classes(data, model, class_names_of(run) or trained.class_names, path)
     if isinstance(model, Classifier):
         model.watch(build_metrics(plain_node(saved.metrics), model.num_classes))
     try:
@@ -174,13 +174,16 @@ def saved_config(cfg: DictConfig, run: Run, checkpoint: Path) -> tuple[DictConfi
 
     Raises:
         RunError: as `load_trained` and `Run.config`.
-        DataError: no such `data_root`.
+        DataError: no such `data_root`, or none for images of somebody's own.
     """
     alone = cfg.checkpoint is not None and not run.config_file.is_file()
     if alone:
         trained = load_trained(checkpoint)
         saved = compose_run([], whole=True).cfg
         if trained.data is not None:
+            if trained.data.get("train", "") is None and cfg.data_root is None:  # whatever lies in the working folder
+                words = "a checkpoint alone does not say where the images of its net lie"
+                raise DataError(f"{checkpoint}: {words}; name their folder by data_root=, or the run by run_dir=")
             of_this_machine = {key: saved.data[key] for key in OF_MACHINE if key not in trained.data}
             saved.data = of_this_machine | trained.data
             saved = with_todays_keys(saved)

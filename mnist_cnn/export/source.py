@@ -159,7 +159,7 @@ def find_source(cfg: DictConfig, settings: dict[str, Any]) -> Source:
     data, net = build_data(saved, training=False), load_net(path)
     record = run.record()
     if record is None:  # names the data's classes as the net's
-        require_its_classes(data, net.module, None, path)
+        require_its_classes(data, net.module, net.class_names, path)
     is_told = run.config_file.is_file() or trained.data is not None
     module = net.module.net if isinstance(net.module, Classifier) else net.module
     named = module if isinstance(net.module, NetClassifier) else net.module

@@ -44,7 +44,7 @@ from mnist_cnn.report.console import logging_to
 from mnist_cnn.report.plots import save_plots
 from mnist_cnn.report.text import as_text, text_grid
 from mnist_cnn.runs.shipped import DEFAULT
-from mnist_cnn.runs.trained import class_names_of, folder_of, load_net, locate, require_its_classes
+from mnist_cnn.runs.trained import folder_of, load_net, locate, require_its_classes
 from mnist_cnn.values import Count, PathName
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def inspect(cfg: DictConfig, names: Sequence[str]) -> list[Inspected]:
     layers = inspected_layers(net)
     log.info(_table(layers))
     data = _data(saved, source)
-    require_its_classes(data, module, class_names_of(run), path)
+    require_its_classes(data, module, found.class_names, path)
     data.setup("fit")
     images, classes = (data.splits.get("val") or data.splits["train"]).first(cfg.images), data.class_names
     digit = images.images[0, 0] if picture is None else torch.from_numpy(picture.copy())

@@ -88,6 +88,7 @@ class Trained:
         scale: arguments of `Scale`.
         epoch: the last complete one, counted from 0; None where nobody tells.
         data: the node of its images, without what is of one machine; None where nobody tells, or somebody's own code.
+        class_names: of its images; None where nobody tells.
     """
 
     weights: dict[str, Any]
@@ -95,6 +96,7 @@ class Trained:
     scale: dict[str, Any]
     epoch: int | None
     data: dict[str, Any] | None = None
+    class_names: list[str] | None = None
 
 
 def load_trained(path: Path) -> Trained:
@@ -117,7 +119,9 @@ def load_trained(path: Path) -> Trained:
         own = {"model": OmegaConf.to_container(cfg.model), "scale": {"divide_by": cfg.data.divide_by}}
     if not isinstance(own, dict) or not all(isinstance(own.get(part), dict) for part in ("model", "scale")):
         raise RunError(f"{path}: lacks what its net and its images are ({OWN}.model, {OWN}.scale)")
-    return Trained(state["state_dict"], own["model"], own["scale"], state.get("epoch"), _data_of(own))
+    data = _data_of(own)
+    names = own.get("class_names") or (data or {}).get("class_names")
+    return Trained(state["state_dict"], own["model"], own["scale"], state.get("epoch"), data, names)
 
 
 def _data_of(own: dict[str, Any]) -> dict[str, Any] | None:

@@ -66,7 +66,7 @@ def load_net(file: Path) -> Net:
         module.load_state_dict(trained.weights)
     except RuntimeError as error:
         raise RunError(f"{file}: its weights do not fit its net") from error
-    names = class_names_of(run) or (trained.data or {}).get("class_names")
+    names = class_names_of(run) or trained.class_names
     if isinstance(module, Classifier):
         module.scale, module.class_names = scale, names
     for words in changes_of_code(trained.model, readable_record(run)):

@@ -67,7 +67,8 @@ def assemble(
         mixed, clips = "mixed" in cfg.trainer.precision, bool(cfg.trainer.gradient_clip_val)
         speed.apply(model, mixed, clips, on_gpu)
     history = History(run.history_file, began, monitors(OmegaConf.to_container(cfg)), first_step)
-    own: list[pl.Callback] = [history, SelfContained(node, scale, lasting(cfg)), *speed.callbacks(data), *further]
+    contained = SelfContained(node, scale, lasting(cfg), list(data.class_names))
+    own: list[pl.Callback] = [history, contained, *speed.callbacks(data), *further]
     trackers = Trackers(run, cfg.logger, going_on=checkpoint is not None)
     saving: list[pl.Callback] = [every_epoch(run.path)]
     if trackers.all:

@@ -320,13 +320,17 @@ def test_data_of_other_classes_are_refused(cli, tmp_path, capsys, monkeypatch):
     reading = {evaluate.main: [], inspect.main: [], export.main: ["format=torch"]}
     calls = [(evaluate.main, ["run_dir=run", f"data_root={name}"]) for name in ("fewer", "more")]
     calls += [(main, ["run_dir=run", "data_root=others", *more]) for main, more in reading.items()]
-    calls += [(main, ["checkpoint=lone.ckpt", *more]) for main, more in [*reading.items(), (demo.main, [])]]
+    lone = ["checkpoint=lone.ckpt", "data_root=others"]
+    calls += [(main, [*lone, *more]) for main, more in reading.items()]
     capsys.readouterr()
     for main, arguments in calls:
         assert cli(*arguments, main=main) == 2, (arguments, main)
         error = capsys.readouterr().err
         assert "tells 3 classes apart" in error
         assert len(error.splitlines()) == 1
+    for main, more in [*reading.items(), (demo.main, [])]:
+        assert cli("checkpoint=lone.ckpt", *more, main=main) == 2
+        assert "lone.ckpt: a checkpoint alone does not say where the images" in capsys.readouterr().err
     assert not (tmp_path / "draw.html").exists()
 
 

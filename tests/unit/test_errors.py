@@ -22,7 +22,7 @@ def raised_in(filename: str) -> OSError:
 
 def test_an_error_of_a_library_becomes_one_line():
     told = errors.foreign(raised_in("/usr/lib/python3/site-packages/lib/x.py"), "nothing to resume")
-    assert str(told) == "nothing to resume\nOSError: no space (the whole traceback is in train.log)"
+    assert str(told) == "OSError: no space (the whole traceback is in train.log); nothing to resume"
 
 
 def test_a_mistake_of_ours_is_not_explained_away():
