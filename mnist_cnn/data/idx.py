@@ -12,6 +12,7 @@ from mnist_cnn.files import require_file
 
 TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}  # by the third byte
 LARGEST = 2**32  # bytes of a file
+SHOWN = 8  # sides of what is told
 
 
 class Header(NamedTuple):
@@ -41,7 +42,8 @@ def read_header(first: bytes, where: str) -> Header:
     dtype = np.dtype(TYPES[first[2]])
     size = offset + dtype.itemsize * math.prod(shape)
     if size > LARGEST:
-        raise DataError(f"{where}: its header declares {' x '.join(map(str, shape))} values, {size:,} bytes: damaged")
+        declared = " x ".join(map(str, shape)) if len(shape) <= SHOWN else f"{len(shape)} dimensions of"
+        raise DataError(f"{where}: its header declares {declared} values, more than {LARGEST:,} bytes: damaged")
     return Header(dtype, shape, offset, size)
 
 
