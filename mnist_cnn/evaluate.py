@@ -190,6 +190,7 @@ def saved_config(cfg: DictConfig, run: Run, checkpoint: Path) -> tuple[DictConfi
         else:
             log.info(f"{checkpoint}: does not say which images it was trained on; here: {saved.data.dataset}")
         saved.model, saved.data.divide_by = trained.model, trained.scale["divide_by"]
+        saved.test = trained.test or saved.test
     else:
         saved = run.config()
     if cfg.data_root is not None:

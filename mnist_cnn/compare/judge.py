@@ -85,7 +85,7 @@ def _notes(a: Side, b: Side) -> list[str]:
     one, other = known(a.first.protocol), known(b.first.protocol)
     if one.dataset != other.dataset:
         raise RunError(f"A is on {one.dataset}, B on {other.dataset}: figures of different images say nothing")
-    if images_differ([a.first, b.first]):
+    if images_differ(run.record for side in (a, b) for run in side.runs.values()):
         raise RunError(
             f"A and B are on other images, both called {one.dataset}: figures of different images say nothing"
         )

@@ -20,6 +20,7 @@ from mnist_cnn.files import require_file, write_atomically
 # Names of images and labels within a file: of a file for one split, and of one for both, as Keras has it.
 IMAGES = {split: ("images", "x", f"x_{split}") for split in ("train", "val", "test")}
 LARGEST = 2**32  # bytes of an array
+ROUNDED = 1e-3  # what resampling adds to white, less than half a grey
 NEARLY_BLACK = 16  # greys of 255; parts of greys so dark are other units, or 0 to 1 that something made larger
 LABELS = {split: ("labels", "y", f"y_{split}") for split in ("train", "val", "test")}
 
@@ -151,6 +152,8 @@ def as_bytes(images: Any, where: str) -> Tensor:
         array = array.astype(np.uint8)
     if array.dtype.kind not in "uif":
         raise DataError(f"{where}: images are {array.dtype}; needed: numbers from 0 to 255, or from 0 to 1")
+    if array.dtype.kind == "f" and array.size and 1 < np.max(array) <= 1 + ROUNDED:
+        array = np.minimum(array, 1)
     top = 1.0 if array.size and float(np.max(array)) <= 1 else 255.0  # black and white may be whole numbers too
     if array.size and not np.isfinite(array).all():
         count = array.size - int(np.isfinite(array).sum())

@@ -68,6 +68,7 @@ UNRANKED = (
     "jobs=",
     "threads=",
     "rehearse=",
+    "run_root=",
 )  # have a column, are given to every trial, or say how, not what
 
 

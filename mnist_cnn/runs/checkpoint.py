@@ -89,6 +89,7 @@ class Trained:
         epoch: the last complete one, counted from 0; None where nobody tells.
         data: the node of its images, without what is of one machine; None where nobody tells, or somebody's own code.
         class_names: of its images; None where nobody tells.
+        test: whether its run reads the test images, `once` or `never`; None where nobody tells.
     """
 
     weights: dict[str, Any]
@@ -97,6 +98,7 @@ class Trained:
     epoch: int | None
     data: dict[str, Any] | None = None
     class_names: list[str] | None = None
+    test: str | None = None
 
 
 def load_trained(path: Path) -> Trained:
@@ -119,16 +121,16 @@ def load_trained(path: Path) -> Trained:
         own = {"model": OmegaConf.to_container(cfg.model), "scale": {"divide_by": cfg.data.divide_by}}
     if not isinstance(own, dict) or not all(isinstance(own.get(part), dict) for part in ("model", "scale")):
         raise RunError(f"{path}: lacks what its net and its images are ({OWN}.model, {OWN}.scale)")
-    data = _data_of(own)
+    settings: dict[str, Any] = own["settings"] if isinstance(own.get("settings"), dict) else {}
+    data = _ours(settings.get("data"))
     names = own.get("class_names") or (data or {}).get("class_names")
-    return Trained(state["state_dict"], own["model"], own["scale"], state.get("epoch"), data, names)
+    known = (state["state_dict"], own["model"], own["scale"], state.get("epoch"))
+    return Trained(*known, data, names, settings.get("test"))
 
 
-def _data_of(own: dict[str, Any]) -> dict[str, Any] | None:
-    settings = own.get("settings")
-    data = settings.get("data") if isinstance(settings, dict) else None
-    ours = isinstance(data, dict) and str(data.get("_target_")).startswith(f"{OWN}.data.")
-    return data if ours else None
+def _ours(data: Any) -> dict[str, Any] | None:
+    """The node of a data module of this package."""
+    return data if isinstance(data, dict) and str(data.get("_target_")).startswith(f"{OWN}.data.") else None
 
 
 def find_checkpoint(run: Run) -> tuple[Path, dict[str, Any]] | None:

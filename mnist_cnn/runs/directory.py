@@ -132,7 +132,8 @@ class Run(Layout):
         """
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        names = [] if list(names) == [str(number) for number in range(len(names))] else names
+        called = list(map(str, names))
+        names = [] if called == list(map(str, range(len(called)))) else called
         named = ["label_name", "predicted_name"] * bool(names)
         table.writerow(["image", "label", "predicted", "probability", *named, *["source"] * bool(sources)])
         for i, ((label, said, p), *source) in enumerate(zip(rows.tolist(), *[sources] * bool(sources), strict=False)):

@@ -41,9 +41,9 @@ KEYS: dict[str, Any] = {
     "space": dict,
 }
 # What a search keeps for the calls that go on with it: by what trials are drawn and stopped, and how much is wanted.
-# The second may change, and a further process may have a seed of its own.
+# The second may change. A seed is not kept: two processes with the same one would draw the same trials.
 KEPT = ("sampler", "prune", "pruner", "startup_trials", "budget")
-MAY_CHANGE = ("trials", "finalists", "final_seeds", "sampler_seed")
+MAY_CHANGE = ("trials", "finalists", "final_seeds")
 
 
 def read_settings(texts: Sequence[str]) -> tuple[DictConfig, list[str]]:
@@ -168,6 +168,10 @@ def agree(directory: Path, plan: Plan) -> Plan:
         agreed = plan
         if (directory / PLAN).is_file():
             kept = read_plan(directory)
+            if others := [
+                key for key in KEPT if kept.settings.get(key, plan.settings.get(key)) != plan.settings.get(key)
+            ]:
+                raise ConfigError([f"{key}: another process began this search at once, otherwise" for key in others])
             wanted = {key: plan.settings[key] for key in MAY_CHANGE}
             agreed = kept.model_copy(update={"settings": kept.settings | wanted})
             if agreed == kept:
@@ -179,9 +183,9 @@ def agree(directory: Path, plan: Plan) -> Plan:
 
 def again(directory: Path, plan: Plan, cfg: DictConfig) -> str:
     """The command that goes on with a search; what its plan keeps need not be said."""
-    said = {key: cfg[key] for key in KEPT if key not in plan.settings} | (
-        {"jobs": cfg.jobs} if cfg.jobs != "auto" else {}
-    )
+    further = {"jobs": "auto", "sampler_seed": None}
+    said = {key: cfg[key] for key in KEPT if key not in plan.settings}
+    said |= {key: cfg[key] for key, default in further.items() if cfg[key] != default}
     values = {key: as_override(key, value).partition("=")[2] for key, value in said.items()}
     return command("search", directory=directory, trials=cfg.trials, **values)
 

@@ -76,7 +76,8 @@ def _digests(folder: Path) -> dict[str, str]:
 def _is_whole(done: Path) -> bool:
     """Whether a function is kept, and all that was when it was compiled is as it was: damage is code that would run."""
     try:
-        return json.loads(done.read_text()).items() <= _digests(done.parent).items()
+        kept = json.loads(done.read_text())
+        return bool(kept) and kept.items() <= _digests(done.parent).items()
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -108,7 +109,8 @@ class Entry:
             except Exception:  # of a reader of damaged bytes, which has an error for every kind of damage
                 if not again:
                     raise
-                _drop(_folder())
+                with contextlib.suppress(OSError, filelock.Timeout), filelock.FileLock(_folder() / "lock", timeout=120):
+                    _drop(_folder())
         raise AssertionError("unreachable")
 
     def compile_alone(self) -> Any:

@@ -10,6 +10,7 @@ from mnist_cnn.report.difference import ENOUGH, Difference
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.runs.history import extras
 from mnist_cnn.runs.record import Record, known
+from mnist_cnn.runs.sameness import images_differ
 from mnist_cnn.sweep.plan import Sweep, SweepJob
 from mnist_cnn.sweep.states import COMPLETED, Progress
 
@@ -100,7 +101,9 @@ class Group:
 
     @cached_property
     def measured(self) -> list[float]:
-        """`validation` of each, where any image validated."""
+        """`validation` of each, where any image validated; nothing where they had different images."""
+        if images_differ(known(row.done) for row in self.rows):
+            return []
         return [row.validation for row in self.rows if row.validation is not None]
 
     @cached_property
@@ -135,12 +138,15 @@ def groups_of(rows: Sequence[JobRow]) -> list[Group]:
 
 
 def highest(groups: Sequence[Group]) -> list[str]:
-    """Which groups the highest by validation cannot be told apart from; nothing where it has a single seed, or folds,
-    which share most of their training images, so that no test holds."""
+    """Which groups the highest by validation cannot be told apart from.
+
+    Nothing where it has a single seed or images differ, nor over folds: no test holds, as they share training images.
+    """
     groups = [group for group in groups if group.measured]
     if len(groups) < 2 or len(groups[0].rows) < 2 or groups[0].monitor is not None:
         return []
-    if any(known(known(row.done).protocol).fold is not None for group in groups for row in group.rows):
+    records = [known(row.done) for group in groups for row in group.rows]
+    if any(known(record.protocol).fold is not None for record in records) or images_differ(records):
         return []
     images = known(known(groups[0].rows[0].done).protocol).val_images
     best, *others = ({row.place: known(row.validation) for row in group.rows} for group in groups)

@@ -58,7 +58,9 @@ def _newest_unfinished(root: Path, arguments: list[str]) -> Sweep:
     Raises:
         RunError: there is none.
     """
-    for path in sorted(find_sweeps(root), key=lambda path: (path / PLAN).stat().st_mtime_ns, reverse=True):
+    linked = [plan.parent for plan in (root / "multirun").glob(f"*/{PLAN}")]  # perhaps to another disk
+    found = {path.resolve(): path for path in [*linked, *find_sweeps(root)]}.values()
+    for path in sorted(found, key=lambda path: (path / PLAN).stat().st_mtime_ns, reverse=True):
         try:
             sweep = Sweep.load(path)
         except RunError:  # a plan that nothing can be told from

@@ -9,7 +9,7 @@ from mnist_cnn.files import write_atomically, write_table
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import markdown_table, plain_table, wrapped
 from mnist_cnn.runs.record import Record, known
-from mnist_cnn.runs.sameness import changed_code
+from mnist_cnn.runs.sameness import changed_code, images_differ
 from mnist_cnn.sweep.groups import REPEATS, Group, JobRow, groups_of, highest, rows_of
 from mnist_cnn.sweep.plan import Sweep
 from mnist_cnn.sweep.states import COMPLETED, PRUNED, RUNNING, STOPPED, TO_RUN, WAITING
@@ -83,7 +83,7 @@ def group_table(groups: Sequence[Group], chosen: Sequence[Group], all_tests: boo
                 *(short(group.values.get(key, "")) for key in keys),
                 f"{len(group.rows)}" if group.whole else f"{len(group.rows)} of {group.planned}",
                 *(_spread(group.spread, group.monitor) if group.measured else ["", ""]),
-                *(_spread(Spread.of(tests), group.monitor) if tests else ["", ""]),
+                *(_spread(Spread.of(tests), group.monitor) if tests and group.measured else ["", ""]),
                 f"{mean(row.seconds for row in group.rows):.0f}",
             ]
         )
@@ -122,6 +122,8 @@ def notes_on(sweep: Sweep, rows: Sequence[JobRow], chosen: Sequence[Group], all_
     protocols = [known(record.protocol) for record in _records(rows)]
     if any(protocol.fold is not None for protocol in protocols):
         notes.append("folds share most of their training images: the interval over them is too narrow")
+    if any(images_differ(known(row.done) for row in group.rows) for group in groups_of(rows)):
+        notes.append(f"{sweep.noun}s of the same settings had different images: no mean over them")
     notes += [f"the code of {module} is not the same in all {sweep.noun}s" for module in changed_code(_records(rows))]
     if sweep.is_search and rows and rows[0].done:
         best = rows[0]

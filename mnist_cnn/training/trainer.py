@@ -60,14 +60,15 @@ def assemble(
         ConfigError: parts that refuse their values, or do not go together with the data.
     """
     scale = Scale(data.divide_by, data.mean(), data.for_pictures)
+    classes = [str(name) for name in data.class_names]  # NumPy's texts would make checkpoints that hold code
     model, node, said = ready_model(cfg, data, scale, checkpoint)
     if isinstance(model, Classifier):
-        model.scale, model.class_names = scale, list(data.class_names)
+        model.scale, model.class_names = scale, classes
         on_gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         mixed, clips = "mixed" in cfg.trainer.precision, bool(cfg.trainer.gradient_clip_val)
         speed.apply(model, mixed, clips, on_gpu)
     history = History(run.history_file, began, monitors(OmegaConf.to_container(cfg)), first_step)
-    contained = SelfContained(node, scale, lasting(cfg), list(data.class_names))
+    contained = SelfContained(node, scale, lasting(cfg), classes)
     own: list[pl.Callback] = [history, contained, *speed.callbacks(data), *further]
     trackers = Trackers(run, cfg.logger, going_on=checkpoint is not None)
     saving: list[pl.Callback] = [every_epoch(run.path)]

@@ -123,6 +123,10 @@ def test_the_card_says_what_a_run_is_and_shows_names_as_they_are(run, cli, capsy
     assert "| state | interrupted; these are its weights after epoch 1 of 300 |" in card
     assert "test images never read" in card
     assert "80 validation images (the run never reads its test images): " in card
+    alone = shutil.copy(Run(path).tested_checkpoint, "alone.ckpt")
+    [root] = [text.partition("=")[2] for text in record["command"] if text.startswith("data.root=")]
+    assert cli(f"checkpoint={alone}", "format=torch", f"data_root={root}", main=export.main) == 0
+    assert "80 validation images (the run never reads its test images): " in " ".join(capsys.readouterr().out.split())
     assert "apart: a|b, &lt;i&gt;, 2" in card
     [command] = [row.split("`")[1] for row in card.splitlines() if row.startswith("| command |")]
     assert re.search(r"(?<!\\)[|]", command) is None  # it would end the cell

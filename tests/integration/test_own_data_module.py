@@ -63,6 +63,21 @@ def test_the_data_module_of_the_documentation(cli, tmp_path, monkeypatch):
     assert (protocol["class_names"], protocol["test"]) == (["left", "right"], "none")
 
 
+def test_names_of_classes_may_be_numpys(cli, digits, tmp_path):
+    code = """
+import numpy as np
+
+import my_data
+
+
+class Named(my_data.WithTest):
+    class_names = np.array([f"class {number}" for number in range(10)])
+"""
+    (tmp_path / "named.py").write_text(code)
+    assert cli(*digits, "data._target_=named.Named", "trainer.max_epochs=1", "hydra.run.dir=run") == 0
+    assert mc.load("run").class_names[:2] == ["class 0", "class 1"]
+
+
 def test_a_data_module_that_takes_nothing(cli, digits, capsys):
     own = ["data=own", "data._target_=my_data.WithoutArguments"]
     assert cli("model=vanilla", *own, "rehearse=false", main=validate.main) == 0

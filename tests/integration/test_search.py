@@ -12,6 +12,7 @@ from test_sweep import FEW, wait_for
 
 import mnist_cnn.search.__main__ as search
 from mnist_cnn import validate
+from mnist_cnn.errors import UserError
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.search.settings import again, agree, find_plan, read_settings
 from mnist_cnn.search.trials import Trials
@@ -158,6 +159,10 @@ def test_a_search_goes_on_with_the_settings_it_was_begun_with(cli, tiny_override
     assert len(ran) == 2
     assert max(sizes) <= 2500
     assert "finals: 2 settings with 1 fresh seed each, 1 run to do" in capsys.readouterr().out
+    assert cli(f"directory={folder}", "sampler_seed=5", main=search.main) == 0
+    assert "sampler_seed=5" in stopped[-1]
+    assert read_settings([f"directory={folder}"])[0].sampler_seed is None  # or two processes drew the same
+    capsys.readouterr()
     assert cli(f"directory={folder}", main=search.main) == 0
     assert "search: 2 of 2 trials" in (told := capsys.readouterr().out)
     assert "finals: 2 settings with 1 fresh seed each, 0 runs to do" in told
@@ -175,6 +180,11 @@ def test_a_search_of_an_earlier_version_says_all_that_its_plan_does_not(tmp_path
     assert {"budget=2000", "trials=9", "sampler=tpe", "prune=true"} <= set(words)
     assert read_settings([f"directory={tmp_path}", "budget=3000"])[0].trials == 9
     assert read_settings([f"directory={tmp_path}"])[0].budget is None
+    others = plan.model_copy(update={"settings": plan.settings | {"budget": 3000}})
+    (tmp_path / "sweep.yaml").unlink()
+    agree(directory, others)
+    with pytest.raises(UserError, match="budget: another process began this search at once, otherwise"):
+        agree(directory, plan.model_copy(update={"settings": plan.settings | {"budget": 2000}}))
 
 
 @pytest.mark.slow

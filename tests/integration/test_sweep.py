@@ -236,6 +236,10 @@ def test_auto_finds_a_sweep_wherever_it_lies_below_run_root(cli, tmp_path, capsy
         plan = tmp_path / folder / "sweep.yaml"
         plan.write_text(yaml.safe_dump({"arguments": [f"seed={number}"], "jobs": [job]}))
         os.utime(plan, (1e9 + number, 1e9 + number))
+    (tmp_path / "runs/multirun").rename(tmp_path / "disk")
+    (tmp_path / "runs/multirun").symlink_to(tmp_path / "disk")
+    assert cli("-m", "resume=auto", "seed=0") == 2
+    assert "Could not override 'optimizer.lrr'" in capsys.readouterr().err
     assert cli("-m", "resume=auto", "seed=1") == 2
     assert "Could not override 'optimizer.lrr'" in capsys.readouterr().err  # of its job
     (tmp_path / "runs/mine/config.yaml").touch()  # a run, in which no sweep is looked for

@@ -195,6 +195,13 @@ def test_other_images_of_one_name_are_refused_and_changed_code_is_said(side: Wri
     with pytest.raises(RunError, match="A and B are on other images, both called MNIST"):
         mc.compare_runs(a, b)
     [first, second, *_] = sorted(Path(a).glob("*.json"))
+    whole = first.read_text()
+    earlier = json.loads(whole)
+    del earlier["protocol"]["images"]
+    first.write_text(json.dumps(earlier))  # one run of several that does not tell
+    with pytest.raises(RunError, match="A and B are on other images"):
+        mc.compare_runs(a, b)
+    first.write_text(whole)
     assert "A and B differ" not in str(mc.compare_runs(a, old))
     for file in sorted(Path(old).glob("*.json")):
         file.write_text(json.dumps(json.loads(file.read_text()) | {"own_code": {"mine": "2"}}))
@@ -268,6 +275,21 @@ def test_a_sweep_whose_code_changed_says_so(sweep, cli, capsys):
         file.write_text(json.dumps(json.loads(file.read_text()) | {"own_code": {"mine": str(number // 7)}}))
     assert cli(path, main=sweep_main) == 0
     assert "the code of mine is not the same in all jobs" in capsys.readouterr().out
+
+
+def test_a_sweep_whose_images_changed_has_no_mean_over_them(sweep, cli, capsys):
+    path = sweep({"model=high": HIGH, "model=near": HIGH[::-1]})
+    assert cli(path, main=sweep_main) == 0
+    assert re.search(r"\d ± \d", capsys.readouterr().out)
+    for number, file in enumerate(sorted(Path(path).glob("*/metrics.json"))):
+        record = json.loads(file.read_text())
+        record["protocol"]["images"] = {"train": str(number % 2)}
+        file.write_text(json.dumps(record))
+    assert cli(path, main=sweep_main) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "jobs of the same settings had different images: no mean over them" in said
+    assert not re.search(r"\d ± \d", said)
+    assert "distinguishable" not in said
 
 
 # --- what is refused

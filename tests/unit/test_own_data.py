@@ -320,6 +320,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, what):
     ("images", "words"),
     [
         (np.linspace(0, 2, 1568), "images from 0 to 2, as greys of 255 they would be nearly black"),
+        (np.linspace(0, 1.1, 1568, dtype=np.float32), "images from 0 to 1.1"),
         (np.linspace(0, 1.004, 1568, dtype=np.float32), "images from 0 to 1.004"),
         (np.append(np.linspace(0, 1, 1566), [np.nan, np.inf]), "images with 2 NaN or infinite values"),
     ],
@@ -331,7 +332,7 @@ def test_floats_of_another_unit_are_refused(images, words):
 
 def test_floats_that_are_greys_are_taken_as_such():
     dark = np.tile([0.0, 3.0], 392 * 40).reshape(40, 28, 28)
-    for images, brightest in ((dark, 3), (dark + 16.4, 19), (dark / 3, 255)):
+    for images, brightest in ((dark, 3), (dark + 16.4, 19), (dark / 3, 255), (dark * 0.3334, 255)):
         data = mc.MNISTDataModule.from_arrays(images, np.arange(40) % 2)
         data.setup("fit")
         assert int(data.splits["train"].images.max()) == brightest
