@@ -121,6 +121,7 @@ def test_a_lone_checkpoint_is_evaluated_with_its_data_or_those_of_conf(
     assert len(error.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_classes_beside_the_files_of_ones_own_are_found_again(cli, tiny_overrides, tmp_path, monkeypatch):
     """By what continues and by what measures, which are not told of --config-dir; in processes that know no more."""
     mine = own_folder(tmp_path, "own", "model: {_target_: beside.Net}\n")
@@ -153,6 +154,7 @@ def test_classes_beside_the_files_of_ones_own_are_found_again(cli, tiny_override
         assert cli(*call, main=main) == 0
 
 
+@pytest.mark.slow
 def test_a_job_that_no_longer_composes_fails_alone(cli, capsys, tiny_overrides, tmp_path):
     """The first one of three, while the others run."""
     mine = own_folder(tmp_path, "a", "seed: 5\n")[:2]

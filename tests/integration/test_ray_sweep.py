@@ -75,6 +75,7 @@ def ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         sys.modules.pop(name)
 
 
+@pytest.mark.slow
 def test_what_a_lost_machine_ended_is_named_and_goes_on_by_resume(cli, ray, tiny_overrides, capsys):
     settings = ["hydra.launcher.ray.remote.num_cpus=2", "hydra.launcher.ray.init.namespace=mine", "threads=1"]
     ray.asked.lost = [0]

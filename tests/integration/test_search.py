@@ -56,6 +56,7 @@ def test_it_keeps_every_trial_and_goes_on_where_it_stopped(cli, tiny_overrides, 
     assert len(Sweep.load(folder).jobs) == 3
 
 
+@pytest.mark.slow
 def test_a_space_and_an_optimizer_of_ones_own_lie_in_a_config_dir(cli, tiny_overrides, tmp_path, capsys):
     for name, text in {
         "space/mine": "optimizer: {momentum: {low: 0.85, high: 0.86}}",
@@ -125,6 +126,7 @@ def test_a_budget_that_no_net_keeps_is_an_error(cli, tiny_overrides, monkeypatch
     assert "budget=100: none of 3 draws is as small, the smallest has" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_draw_that_makes_no_net_fails_alone(cli, tiny_overrides, tmp_path, capsys):
     """Two stages with one padding, or the other way round; the search goes on, and again where it stopped."""
     call = ["model=small", "space=none", "space.model.depths={choices: ['[1]', '[1, 1]']}", "sampler=random",

@@ -65,6 +65,7 @@ def test_every_job_is_in_the_summary_best_first_and_over_seeds(cli, tiny_overrid
     assert f"{worse:.3f} ±" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_value_that_only_some_models_have_can_be_swept_with_them(cli, tiny_overrides, tmp_path):
     swept = ["-m", "model=gap,bn_dropout", "model.bn_momentum=0.05", "debug=one_batch"]
     assert cli(*swept, *tiny_overrides) == 0
@@ -144,6 +145,7 @@ def test_kill_9_of_the_whole_sweep_loses_at_most_the_running_epochs(tiny_overrid
     assert metrics_of(Run(tmp_path / "straight"))["figures"] == metrics_of(sweep.run(sweep.jobs[1]))["figures"]
 
 
+@pytest.mark.slow
 def test_a_folder_of_ones_own_and_no_validation_in_the_last_epoch(cli, tiny_overrides, tmp_path):
     mine = tmp_path / "my, 'é' [1]"
     (mine / "model").mkdir(parents=True)
@@ -154,6 +156,7 @@ def test_a_folder_of_ones_own_and_no_validation_in_the_last_epoch(cli, tiny_over
     assert "mine" in (sweep_in(tmp_path).path / "summary.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_group_that_lost_a_seed_stands_behind_and_says_so(cli, tiny_overrides, tmp_path, capsys):
     call = ["-m", "bad_jobs=skip", "seed=1,2", "optimizer.lr=0.01,1e-9", "model.init=pytorch", *FAST, *tiny_overrides]
     assert cli(*call) == 0
@@ -194,6 +197,7 @@ def test_a_run_in_the_place_of_a_job_is_not_taken_for_it(cli, tiny_overrides, tm
     assert not (tmp_path / "mine" / "sweep.yaml").exists()
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_do_not_share_files(tiny_overrides, tmp_path):
     processes = [start(["-m", *FAST, f"seed={seeds}", *tiny_overrides], tmp_path) for seeds in ("1,2", "3,4")]
     for process in processes:
@@ -247,6 +251,7 @@ def test_auto_finds_a_sweep_wherever_it_lies_below_run_root(cli, tmp_path, capsy
     assert f"nothing to resume below {tmp_path}/runs: no sweep that was started with seed=1" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_ready_made_sweep_and_a_value_of_ones_own(cli, tiny_overrides, tmp_path):
     assert cli("-m", *FAST, "sweep=lr", "seed=7", "optimizer.lr=0.01,0.02", *tiny_overrides) == 0
     values = [(job.values()["seed"], job.values()["optimizer.lr"]) for job in sweep_in(tmp_path).jobs]

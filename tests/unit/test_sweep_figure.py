@@ -21,7 +21,7 @@ class Row:
     def __init__(self, validation: float) -> None:
         self.validation = validation
         self.job = Numbered(0)
-        self.done = SimpleNamespace(monitor=None, mode=None)
+        self.done = SimpleNamespace(monitor=None, mode=None, protocol=None)
 
 
 def group(*accuracies: float, **values: str) -> Group:
@@ -97,7 +97,7 @@ def test_a_figure_that_is_no_accuracy_has_its_own_name_and_scale(mode, word, cou
     groups = [group(1.0 + i, 1.5 + i, lr=f"0.{i + 1}") for i in range(4)]
     for number, each in enumerate(reversed(groups)):
         each.rows[0].job = each.rows[1].job = Numbered(number)
-        each.rows[0].done = SimpleNamespace(monitor="val/loss", mode=mode)
+        each.rows[0].done = SimpleNamespace(monitor="val/loss", mode=mode, protocol=None)
     [axes] = draw(groups, ["lr"]).axes
     assert axes.get_ylabel() == "val/loss"
     assert "%" not in axes.yaxis.get_major_formatter()(1.0)
