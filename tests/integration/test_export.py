@@ -165,6 +165,7 @@ def test_every_format_measures_itself(run, cli, capsys):
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no node on the PATH")
+@pytest.mark.slow
 def test_exports_know_the_classes_and_how_pictures_are_made(cli, tmp_path):
     write_folders(tmp_path / "pets", 60, (40, 60))
     call = ["model=gap", "model.stages=[[2],[3]]", "trainer=cpu", "figures=false", "data=folder", "data.root=pets"]
@@ -231,6 +232,7 @@ def let_test(config):
 
 
 @pytest.mark.parametrize("name", MEASURED)
+@pytest.mark.slow
 def test_a_net_trained_on_a_data_module_of_ones_own_goes_elsewhere(cli, own, capsys, tmp_path, monkeypatch, name):
     monkeypatch.setattr(loaders, "MOST_READ", 1000)
     limits = ["test=never", "trainer.limit_train_batches=4"] if name != "WithTest" else []

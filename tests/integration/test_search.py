@@ -30,6 +30,7 @@ def only(folder):
     return plan.parent
 
 
+@pytest.mark.slow
 def test_it_keeps_every_trial_and_goes_on_where_it_stopped(cli, tiny_overrides, tmp_path, capsys):
     assert cli(*FAST, "trials=2", *tiny_overrides, main=search.main) == 0
     folder = only(tmp_path)

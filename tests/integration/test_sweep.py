@@ -208,6 +208,7 @@ def test_two_sweeps_at_once_do_not_share_files(tiny_overrides, tmp_path):
     assert all(set(states(plan).values()) == {"completed"} for plan in plans)
 
 
+@pytest.mark.slow
 def test_run_root_and_bad_jobs_count_in_a_file_too(cli, tiny_overrides, tmp_path):
     folder = tmp_path / "mine" / "experiment"
     folder.mkdir(parents=True)
