@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mnist_cnn.records.entries import Ingredient, ablations
 from mnist_cnn.records.seeds import Seeds
+from mnist_cnn.records.tables import FITTED
 from mnist_cnn.report.difference import Difference
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import markdown_table
@@ -13,7 +14,6 @@ from mnist_cnn.reproduce.pages import refresh
 from mnist_cnn.runs.record import known
 
 HEADING = "# What was measured while choosing\n"
-FITTED = "training images, distorted"
 
 
 def write_choosing(results: Path, book: Path) -> None:

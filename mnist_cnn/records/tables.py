@@ -24,6 +24,7 @@ from mnist_cnn.runs.record import known
 
 ENSEMBLE = "ensemble"  # the budget of several nets together
 ACCURACY = ["test accuracy", "95 % interval of the mean", "seeds"]
+FITTED = "training images, distorted"  # accuracy on them, in the last epoch
 OTHER_IMAGES = "95 % interval, other images too"
 ORIGIN = ["command today", "as it was run", "commit", "results"]
 Found = Mapping[int, Seeds]
@@ -101,7 +102,7 @@ def fitted(found: Found) -> str:
         seen = Spread.of(list(seeds.of("train/acc").values())).in_percent
         return [f"{seen.text(3)} %", f"{seeds.accuracy.text(3)} %", f"{seen.mean - seeds.accuracy.mean:+.2f}"]
 
-    return _table(["training images, distorted", "test images", "difference"], line, found)
+    return _table([FITTED, "test images", "difference"], line, found)
 
 
 def asked_otherwise(found: Found) -> str:
