@@ -59,7 +59,7 @@ def check_batches(cfg: DictConfig, data: DataModule, given: Sequence[str]) -> No
 
 
 def require_same_images(data: DataModule, before: Record | None) -> None:
-    """Raises RunError where a run would go on with other images: with more, fewer, or divided otherwise."""
+    """Raises RunError where a run would go on with other images: more, fewer, divided otherwise, or of other pixels."""
     if before is None or before.protocol is None or not isinstance(data, ImageDataModule):
         return
     then = {"training": before.protocol.train_images, "validation": before.protocol.val_images}
@@ -67,6 +67,10 @@ def require_same_images(data: DataModule, before: Record | None) -> None:
     if others := [kind for kind, count in then.items() if count not in (None, now[kind])]:
         told = " and ".join(f"{now[kind]:,} {kind} images, of {then[kind]:,} when it began" for kind in others)
         raise RunError(f"{data.dataset}: {told}; a run cannot go on with others")
+    digests = before.protocol.images or {}
+    if changed := [split for split, digest in data.digests.items() if digests.get(split, digest) != digest]:
+        said = f"the {' and '.join(changed)} images or their labels have changed since it began"
+        raise RunError(f"{data.dataset}: {said}; a run cannot go on with others")
 
 
 def check_last_batch(cfg: DictConfig, data: DataModule, model: pl.LightningModule) -> None:

@@ -199,6 +199,21 @@ def test_images_that_lie_beside_later_change_no_run(cli, capsys, tmp_path, monke
     assert "test/acc" in mc.evaluate_run(run.checkpoint("last"))
 
 
+def test_images_that_changed_are_no_images_to_go_on_with(cli, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images, labels = bars(60)
+    np.savez("train.npz", images=images, labels=labels)
+    run = mc.fit(*FAST, "data=arrays", "trainer.max_epochs=1").run
+    before = run.record()
+    np.savez("train.npz", images=images, labels=np.roll(labels, 1))
+    assert cli(f"resume={run.path}", "trainer.max_epochs=2") == 2
+    assert "train images or their labels have changed since it began; a run cannot go on" in capsys.readouterr().err
+    assert run.record().results == before.results
+    np.savez("train.npz", images=images, labels=labels)
+    assert cli(f"resume={run.path}", "trainer.max_epochs=2") == 0
+    assert run.record().protocol.images == before.protocol.images
+
+
 def test_predictions_say_which_image_they_are_of(tmp_path, monkeypatch):
     """Also where parts were put aside for validation and the test."""
     monkeypatch.chdir(tmp_path)
