@@ -38,17 +38,25 @@ def curves_together(rows: Sequence[Row]) -> Figure:
 
 
 def error_by_rate(rows: Sequence[Row]) -> Figure:
-    """Test error by learning rate, both on logarithmic axes: every seed, and the mean; with batch norm and without."""
+    """Test error by learning rate, both on logarithmic axes: every seed, and the mean; with batch norm and without.
+
+    Where fewer seeds than elsewhere have a figure, since others diverged, there is no mean, and it is said.
+    """
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
+    most = max(len(row.runs) for row in rows)
     for name, normed, color in (("without batch norm", False, COLORS[0]), ("with batch norm", True, COLORS[1])):
         by_rate = {
             composed(row.entry, row.protocol).optimizer.lr: [100 * (1 - accuracy) for accuracy in row.accuracies]
             for row in rows
             if row.entry.name.endswith("_batch_norm") == normed
         }
-        axes.plot(list(by_rate), [Spread.of(errors).mean for errors in by_rate.values()], color=color, label=name)
+        means = {rate: Spread.of(errors).mean for rate, errors in by_rate.items() if len(errors) == most}
+        axes.plot(list(means), list(means.values()), color=color, label=name)
         for rate, errors in by_rate.items():
+            if len(errors) < most:
+                words = f"{len(errors)} of {most} seeds "
+                axes.text(rate, max(errors), words, color=color, fontsize=8, ha="right", va="bottom")
             axes.plot([rate] * len(errors), errors, "o", color=color, fillstyle="none", markersize=4)
     rates = sorted({composed(row.entry, row.protocol).optimizer.lr for row in rows})
     axes.set_xscale("log")

@@ -124,7 +124,7 @@ def _probes(own: Sequence[Row]) -> list[str]:
 
 
 def _losses(document: Document, own: Sequence[Row]) -> list[str]:
-    pictures = ["## Loss", f"![loss curves](figures/{document.name}_curves.png)"]
+    pictures = ["## Loss", "The first seed of each net.", f"![loss curves](figures/{document.name}_curves.png)"]
     logged = [row for row in own if row.entry.printed and len(row.runs) > 1]
     if logged:
         head = ["experiment", "n", "training loss: epochs within", "on the test images: epochs within"]

@@ -71,7 +71,7 @@ class Comparison(Seeds):
     def place(self) -> str:
         """Rank and range in words, of accuracies."""
         below = sum(value < self.reported - ROUNDING for value in self.values)
-        return f"above {below} of {self.ours.n} seeds, which lie at {self.ours.in_percent.range(2)} %"
+        return f"the document's is above {below} of {self.ours.n} seeds, which lie at {self.ours.in_percent.range(2)} %"
 
     def p(self, margin: float = 0.0) -> float:
         """Two-sided, of a difference as large, were the true one no larger than the margin; 1 for a single seed."""

@@ -26,15 +26,15 @@ def verdict(reported: float, values: list[float], others: int = 0):
         (0.9960, GOOD, "lower", "by 0.28 points"),
         (0.9940, GOOD, "undecided", "0.08 points lower, which chance allows for in 1 comparisons"),  # below the margin
         (0.9903, NEARLY_GOOD, "undecided",  # the document's figure says how narrow, not our mean
-         "too scattered: ± 0.25 points, allowed 0.2; above 5 of 5 seeds, which lie at 98.80–99.02 %"),
+         "too scattered: ± 0.25 points, allowed 0.2; the document's is above 5 of 5 seeds, which lie at 98.80–99.02 %"),
         (0.9895, NEARLY_GOOD, "agrees", "± 0.25 points, allowed 1"),
         (0.9932, GOOD[:1], "undecided", "too few seeds: 1"),
         (0.9932, GOOD[:4], "undecided", "too few seeds: 4"),  # few may lie close together by chance
         (0.9920, [0.9930, 0.9960], "undecided", "too few seeds: 2"),
         (0.88, [0.1, 0.96, 0.4, 0.97, 0.9], "undecided",
-         "too scattered: ± 120.20 points, allowed 1; above 2 of 5 seeds, which lie at 10.00–97.00 %"),
+         "too scattered: ± 120.20 points, allowed 1; the document's is above 2 of 5 seeds, which lie at 10.00–97.00 %"),
         (0.1135, [0.1009, 0.1031, float(np.float32(0.1135)), 0.1135, 0.1], "undecided",  # one is equal
-         "too scattered: ± 2.06 points, allowed 1; above 3 of 5 seeds, which lie at 10.00–11.35 %"),
+         "too scattered: ± 2.06 points, allowed 1; the document's is above 3 of 5 seeds, which lie at 10.00–11.35 %"),
         (0.9960, [0.9930, 0.9930], "lower", "by 0.30 points"),  # alike by chance: not without any spread
     ],
 )  # fmt: skip
