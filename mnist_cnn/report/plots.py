@@ -116,7 +116,7 @@ def plot_history(axes: Axes, history: Sequence[Epoch], name: str, watched: bool)
 def epoch_ticks(epochs: int) -> list[int]:
     """The first epoch, the last, and round ones between."""
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, epochs) if epochs <= 10 * step)
-    return [1, *(e for e in range(step, epochs, step) if e > 1 and epochs - e > step / 2), epochs][: max(1, epochs)]
+    return [1, *(e for e in range(step, epochs, step) if min(e - 1, epochs - e) > step / 2), epochs][: max(1, epochs)]
 
 
 ACCURACIES = (0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
