@@ -106,7 +106,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         **{key: saved.trainer.get(key) for key in ("limit_test_batches", "benchmark", "deterministic")},
     )  # fmt: skip
     if data.test_images == "unlabelled":
-        log.info(f"the test images have no labels; their predicted classes are in {write_submission(run, model, data)}")
+        written = write_submission(folder_of(run, path), model, data)
+        log.info(f"the test images have no labels; their predicted classes are in {written}")
         return {}
     nothing = RunError(f"{run.path}: the data have no test images")
     if data.test_images == "none":

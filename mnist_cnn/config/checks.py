@@ -123,7 +123,9 @@ def check_machine(trainer: dict[str, Any]) -> list[str]:
     if wrong := problem("trainer.precision", precision, Precision):
         problems.append(wrong)
     if accelerator in ("gpu", "cuda") and not has_gpu:
-        problems.append("trainer.accelerator = 'gpu': this machine has no usable CUDA GPU; use trainer=cpu or auto")
+        problems.append(
+            f"trainer.accelerator = {accelerator!r}: this machine has no usable CUDA GPU; use trainer=cpu or auto"
+        )
     if precision == "16-mixed" and (accelerator == "cpu" or not has_gpu):
         problems.append("trainer.precision = '16-mixed': needs a CUDA GPU; on a CPU use bf16-mixed or 32-true")
     return problems or _try_trainer(json.dumps(trainer))[0]

@@ -10,6 +10,7 @@ import yaml
 from mnist_cnn.errors import ConfigError, nearest
 from mnist_cnn.runs.listing import FACTS, ListedRun
 
+NUMBER = r"(\d+\.?\d*|\.\d+)"
 UNITS: dict[str, dict[str, float]] = {
     "age": {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400},
     "size": {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9},
@@ -51,9 +52,9 @@ def _parse(text: str) -> tuple[str, str, Any]:
         raise ConfigError([f"{text}: no such status{nearest(wanted, STATUSES)}"])
     units = UNITS.get(key)
     if units is None:
-        percent = re.fullmatch(r"([\d.]+) ?%", wanted)
+        percent = re.fullmatch(rf"{NUMBER} ?%", wanted)
         return key, sign, float(percent[1]) / 100 if percent else _plain(wanted)
-    number = re.fullmatch(r"([\d.]+) ?([A-Za-z]*)", wanted)
+    number = re.fullmatch(rf"{NUMBER} ?([A-Za-z]*)", wanted)
     if number is None or number[2] not in units:
         raise ConfigError([f"{text}: must be a number with one of the units {', '.join(units)}"])
     return key, sign, float(number[1]) * units[number[2]]

@@ -1,5 +1,6 @@
 """All runs below a folder and what there is to say of each; without PyTorch, so that ten thousand take seconds."""
 
+import contextlib
 import datetime
 import functools
 import os
@@ -91,9 +92,12 @@ class ListedRun(Layout):
     @property
     def size(self) -> int:
         """Bytes of its files."""
-        return sum(
-            os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(self.path) for name in names
-        )
+        total = 0
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):  # a training replaces its files meanwhile
+                    total += os.lstat(os.path.join(folder, name)).st_size
+        return total
 
     @property
     def validation(self) -> float | None:

@@ -10,12 +10,11 @@ import torch
 from mnist_cnn.config.build import DataModule
 from mnist_cnn.data.own import OwnDataModule
 from mnist_cnn.files import write_atomically
-from mnist_cnn.runs.directory import Run
 
 AT_ONCE = 1000
 
 
-def write_submission(run: Run, model: pl.LightningModule, data: DataModule) -> Path:
+def write_submission(folder: Path, model: pl.LightningModule, data: DataModule) -> Path:
     """A line per test image, in order: its number or file name, and the name of the class that was predicted."""
     assert isinstance(data, OwnDataModule)  # no other has test images without labels
     data.setup("test")
@@ -28,6 +27,6 @@ def write_submission(run: Run, model: pl.LightningModule, data: DataModule) -> P
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["ImageId", "Label"])
     writer.writerows((name, data.class_names[c]) for name, c in zip(data.image_names(), classes, strict=True))
-    file = run.path / "submission.csv"
+    file = folder / "submission.csv"
     write_atomically(file, text.getvalue().encode())
     return file

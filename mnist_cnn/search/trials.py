@@ -79,8 +79,10 @@ class Trials:
         """Numbers and values of the best complete trials, each setting once, the best first."""
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         ordered = sorted(complete, key=lambda trial: -(trial.value or 0.0))
-        once = {str(sorted(trial.params.items())): trial for trial in reversed(ordered)}
-        return [(trial.number, trial.params) for trial in reversed(once.values())][:count]
+        once: dict[str, FrozenTrial] = {}
+        for trial in ordered:
+            once.setdefault(str(sorted(trial.params.items())), trial)
+        return [(trial.number, trial.params) for trial in once.values()][:count]
 
     def to_run(self, count: int, distributions: Mapping[str, BaseDistribution]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Number and values of trials that killed processes left, and of new ones until there are `count`."""

@@ -54,7 +54,7 @@ def _quota() -> float:
 
 def _busy() -> float:
     """Cores, of those allowed, that others use; 0 where the system does not say."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
+    with contextlib.suppress(OSError, ValueError, IndexError, AttributeError):  # the last: no affinity, on macOS
         before, own = _used(), time.process_time()
         time.sleep(WATCHED)
         return (_used() - before - (time.process_time() - own)) / WATCHED

@@ -131,6 +131,7 @@ def _jobs(sweep: Sweep, todo: Sequence[SweepJob], known: dict[int, DictConfig], 
             sweep.note_error(job, text)
             display.ended(job, text)
         else:
+            sweep.forget_error(job)
             yield ready
 
 

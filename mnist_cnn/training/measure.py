@@ -69,7 +69,7 @@ def measure(
             rows = torch.cat(on_validation)
             run.save_predictions(rows, "val", _sources(data, "val", len(rows)), data.class_names)
     if how == "unlabelled" and trainer.is_global_zero:
-        write_submission(run, model, data)
+        write_submission(run.path, model, data)
     chosen = cfg.callbacks.checkpoint or {"monitor": None, "mode": None}
     followed = {} if chosen["monitor"] in (None, *OURS) else {name: chosen[name] for name in ("monitor", "mode")}
     figures = final_figures(history.rows, chosen["monitor"], chosen["mode"])

@@ -3,8 +3,12 @@
 import json
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+
+import mnist_cnn
 
 LATER = ["numba", "optuna", "tensorboard", "torch.utils.tensorboard", "onnx", "onnxruntime", "sklearn", "IPython"]
 NEVER_FOR_HELP = ["torch", "numpy", "scipy", "matplotlib", "pytorch_lightning", "torchvision", "rich", *LATER]
@@ -22,6 +26,13 @@ def imported(*command: str) -> set[str]:
 
 
 PACKAGES = ["export", "predict", "inspect", "sweep", "search", "compare", "reproduce", "records", "demo"]
+
+
+def test_the_wheel_has_every_package():
+    folder = Path(mnist_cnn.__file__).parent
+    packages = tomllib.loads((folder.parent / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {f"mnist_cnn.{file.parent.name}" for file in folder.glob("*/__init__.py")}
+    assert found == {*packages} - {"mnist_cnn", "mnist_cnn.conf"}
 
 
 @pytest.mark.parametrize("module", ["train", "validate", "evaluate", *(f"{name}.__main__" for name in PACKAGES)])
