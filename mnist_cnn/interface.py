@@ -28,7 +28,7 @@ from mnist_cnn.config.module import check_module, plain_node
 from mnist_cnn.config.python_values import as_override, plain, quoted
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import find_problems
-from mnist_cnn.errors import ConfigError, UserError, shortened
+from mnist_cnn.errors import ConfigError, shortened
 from mnist_cnn.evaluate import evaluate
 from mnist_cnn.runs.choosing import choose
 from mnist_cnn.runs.listing import as_dict, find_runs
@@ -219,7 +219,7 @@ class _Asked:
 
 @contextlib.contextmanager
 def _called(overrides: Sequence[str], settings: dict[str, Any], multirun: bool = False) -> Iterator[_Asked]:
-    """What was asked for; arrays that were saved for a run that is refused are taken away again."""
+    """What was asked for; arrays that were saved for a run that does not begin are taken away again."""
     bad = [text for text in overrides if not isinstance(text, str)]
     if bad:
         raise ConfigError([f"{text!r}: must be an override such as 'model=gap'" for text in bad])
@@ -231,11 +231,10 @@ def _called(overrides: Sequence[str], settings: dict[str, Any], multirun: bool =
     asked = _Asked(Call(words, multirun))
     try:
         yield asked
-    except UserError:
+    finally:
         if not asked.begun():
             for file in saved:
                 file.unlink(missing_ok=True)
-        raise
 
 
 @contextlib.contextmanager

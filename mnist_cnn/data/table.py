@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mnist_cnn.data.arrays import as_bytes
 from mnist_cnn.data.images import SIDE
 from mnist_cnn.data.own import Labels, OwnDataModule, Split
 from mnist_cnn.data.photo import Preparation
@@ -60,9 +61,8 @@ class CSVDataModule(OwnDataModule):
             row, column = np.argwhere(bad)[0]
             line = row + 1 + layout.header
             raise DataError(f"{path}, line {line}: pixel {column} is {values[row, column]}; needed: 0 to 255")
-        if values.size and values.max() <= 1:  # black and white may be whole numbers too
-            values *= 255
-        images = values.round().astype(np.uint8).reshape(-1, SIDE, SIDE)
+        whole = values.astype(np.uint8) if values.dtype == np.int16 else values
+        images = as_bytes(whole.reshape(-1, SIDE, SIDE), str(path)).numpy()
         return torch.from_numpy(_as_asked(images, self.preparation))
 
     def _file(self, split: Split) -> Path:

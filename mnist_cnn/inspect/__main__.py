@@ -23,7 +23,7 @@ from mnist_cnn import cli
 from mnist_cnn.config.build import build_data
 from mnist_cnn.config.command_line import evaluation_overrides
 from mnist_cnn.config.compose import compose_named
-from mnist_cnn.config.module import build_module, plain_node
+from mnist_cnn.config.module import build_module
 from mnist_cnn.config.python_values import setting
 from mnist_cnn.config.quiet import quiet_libraries
 from mnist_cnn.config.schema import problems_to_evaluate
@@ -43,6 +43,7 @@ from mnist_cnn.predict.sources import split_arguments
 from mnist_cnn.report.console import logging_to
 from mnist_cnn.report.plots import save_plots
 from mnist_cnn.report.text import as_text, text_grid
+from mnist_cnn.runs.checkpoint import load_trained
 from mnist_cnn.runs.shipped import DEFAULT
 from mnist_cnn.runs.trained import folder_of, load_net, locate, require_its_classes
 from mnist_cnn.values import Count, PathName
@@ -79,7 +80,7 @@ def inspect(cfg: DictConfig, names: Sequence[str]) -> list[Inspected]:
     module, divide_by = found.module, found.scale.divide_by
     if cfg.untrained:
         torch.manual_seed(saved.seed)
-        module = build_module(plain_node(saved.model)).eval()
+        module = build_module(load_trained(path).model).eval()
     net: nn.Module = module.net if isinstance(module, Classifier) else module
     title = f"{type(module).__name__}, {'untrained' if cfg.untrained else f'{run.path.name}, {path.name}'}"
     layers = inspected_layers(net)

@@ -45,10 +45,17 @@ def run_missing(missing: list[StudyRun], results: Results, run_root: Path, jobs:
     """Trains what is missing, equal settings under two names once, and keeps the figures; returns how many failed."""
     twins = {(run.digest, run.seed): run for run in missing}  # the last of equal ones is trained
     trained = [run for run in missing if twins[run.digest, run.seed] is run]
+
+    def keep(run: StudyRun, directory: Run) -> None:
+        results.keep(run, directory)
+        for twin in missing:
+            if twin is not run and (twin.digest, twin.seed) == (run.digest, run.seed):
+                results.share(run, twin)
+
     for run in list(trained):
         directory = Run(run_root / run.path)
         if run.made(directory.record()):
-            results.keep(run, directory)  # finished when an earlier call was killed
+            keep(run, directory)  # finished when an earlier call was killed
             trained.remove(run)
     failed = []
     left = list(trained)
@@ -56,10 +63,7 @@ def run_missing(missing: list[StudyRun], results: Results, run_root: Path, jobs:
         run = ended.job.about
         left.remove(run)
         if ended.error is None:
-            results.keep(run, ended.job.run)
-            for twin in missing:
-                if twin is not run and (twin.digest, twin.seed) == (run.digest, run.seed):
-                    results.share(run, twin)
+            keep(run, ended.job.run)
             record = known(ended.job.run.record())
             split, figure = ("test", record.test) if record.test is not None else ("validation", record.validation)
             outcome = f"{split} accuracy {known(figure):.2%}, {ended.seconds:.0f} s"

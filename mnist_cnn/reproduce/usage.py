@@ -17,8 +17,7 @@ the page that compares them.
 
   seeds=N              seeds 1 to N of each (default: 5; under holdout, and of
                        probes, 3)
-  jobs=N               runs side by side, each with its share of the cores
-                       (default 1)
+  jobs=N               runs side by side (default 1)
   protocol=NAME        document or holdout (default: both, of probes document)
   run_root=FOLDER      where runs go (default runs/reproduction)
   results=FOLDER       where figures are kept (default results/reproduction)

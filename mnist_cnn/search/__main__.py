@@ -26,7 +26,7 @@ from mnist_cnn.config.command_line import search_overrides
 from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.help import help_text
 from mnist_cnn.config.metrics import OURS
-from mnist_cnn.config.python_values import quoted
+from mnist_cnn.config.python_values import as_override, quoted
 from mnist_cnn.errors import ConfigError, RunError
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.search.finals import run_finals
@@ -72,7 +72,7 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
     draws: list[int] = []  # sizes of too large nets in a row
 
     def with_values(values: dict[str, Any]) -> list[str]:
-        return [*asked, *(f"++{key}={value}" for key, value in values.items()), "figures=false"]
+        return [*asked, *(f"++{as_override(key, value)}" for key, value in values.items()), "figures=false"]
 
     def jobs() -> Iterator[Job]:
         for number, values in found.to_run(cfg.trials, distributions):
@@ -93,7 +93,7 @@ def search(cfg: DictConfig, overrides: list[str]) -> int:
                 chosen += [f"++callbacks.pruning.{key}={value}" for key, value in pruning.items()]
             run, log_file = Run(directory / str(number)), directory / f"{number}.log"
             composed = compose_run(chosen).cfg
-            own = [*overrides, *(f"{key}={value}" for key, value in values.items())]
+            own = [*overrides, *(as_override(key, value) for key, value in values.items())]
             about = SweepJob(number, own, chosen, composed.trainer.max_epochs, composed.seed)
             yield start_or_continue(composed, run, chosen, log_file, about)
 

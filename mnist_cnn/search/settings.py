@@ -216,7 +216,8 @@ def check_training(overrides: list[str], values: dict[str, Sequence[Any]]) -> Di
     """
     problems: list[str] = []
     for turn in range(max((len(each) for each in values.values()), default=1)):
-        cfg = compose_run([*overrides, *(f"++{key}={each[turn % len(each)]}" for key, each in values.items())]).cfg
+        chosen = [f"++{as_override(key, each[turn % len(each)])}" for key, each in values.items()]
+        cfg = compose_run([*overrides, *chosen]).cfg
         problems += [found for found in find_problems(cfg, KEYS) if found not in problems]
         if OmegaConf.is_dict(cfg.model) and cfg.model.get("_target_") and not is_classifier(cfg.model):
             problems += [

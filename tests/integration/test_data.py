@@ -177,6 +177,21 @@ def test_arrays_of_a_refused_sweep_leave_no_file(tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.npz"))
 
 
+def test_arrays_that_are_only_checked_leave_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mc.check(*FAST, data=bars(60))
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+def test_a_table_of_floats_above_one_is_no_table_of_greys(cli, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images, labels = bars(60)
+    shares = images.reshape(60, -1) / images.max() * 1.2
+    np.savetxt("train.csv", np.column_stack([labels, shares]), delimiter=",", fmt="%.4f")
+    assert cli(*FAST, "data=csv", "data.train=train.csv", "trainer.max_epochs=1") == 2
+    assert "1.2" in capsys.readouterr().err
+
+
 def test_images_that_lie_beside_later_change_no_run(cli, capsys, tmp_path, monkeypatch):
     """Nor do those that an earlier version passed over, whose configurations do not know `data.val`."""
     monkeypatch.chdir(tmp_path)

@@ -256,3 +256,14 @@ def test_a_trial_that_was_killed_is_taken_up_by_the_next_call(tmp_path, storage)
         [(number, values)] = first.to_run(1, space)
         assert first.tell(number, killed=True)
     assert list(Trials(tmp_path, "random", 1, 0, storage).to_run(1, space)) == [(number, values)]
+
+
+def test_a_setting_stands_by_its_best_trial(tmp_path):
+    from optuna.distributions import FloatDistribution
+    from optuna.trial import create_trial
+
+    found = Trials(tmp_path, "random", 1, 0)
+    for rate, value in ((0.1, 0.97), (0.2, 0.98), (0.1, 0.99)):
+        space = {"optimizer.lr": FloatDistribution(0, 1)}
+        found.study.add_trial(create_trial(params={"optimizer.lr": rate}, distributions=space, value=value))
+    assert found.best(2) == [(2, {"optimizer.lr": 0.1}), (1, {"optimizer.lr": 0.2})]

@@ -218,6 +218,17 @@ def test_clean_removes_what_failed_and_nothing_that_a_summary_reads(call, folder
     ]  # fmt: skip
 
 
+def test_clean_spares_a_run_that_began_while_it_asked(call, folder, monkeypatch):
+    lock = FileLock(folder / "gap/a/.lock")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda *words: lock.acquire() and "yes")
+    try:
+        call("clean", "what=runs", "seed=1", "model=gap")
+    finally:
+        lock.release()
+    assert (folder / "gap/a/metrics.json").is_file()
+
+
 def test_clean_keeps_the_tested_weights_and_runs_that_are_being_trained(call, folder):
     with FileLock(folder / "gap/a/.lock"):
         call("clean", "what=checkpoints", "yes=true")
