@@ -69,11 +69,11 @@ def _write(partial: Path, content: Any) -> None:
         os.fsync(file.fileno())
 
 
-def require_replaceable(path: Path, refusal: type[UserError] = RunError) -> None:
-    """Raises where something stands that is no file: a folder, a FIFO, a socket, a link."""
+def require_replaceable(path: Path) -> None:
+    """Raises RunError where something stands that is no file: a folder, a FIFO, a socket, a link."""
     kind = kind_of(path, follow=False)
     if kind not in (None, "a file"):
-        raise refusal(f"{path}: {kind}, no file of ours: it is left alone; move it away")
+        raise RunError(f"{path}: {kind}, no file of ours: it is left alone; move it away")
 
 
 def require_folder(path: Path, refusal: type[UserError]) -> None:

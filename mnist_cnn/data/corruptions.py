@@ -15,7 +15,7 @@ STRENGTHS = 5
 Corruption = Callable[[Tensor, int, torch.Generator], Tensor]  # (N, 1, 28, 28) from 0 to 1, strength 1 to 5
 
 
-def corrupted(images: Tensor, name: str, strength: int, seed: int = 0) -> Tensor:
+def corrupted(images: Tensor, name: str, strength: int) -> Tensor:
     """The same every time.
 
     Args:
@@ -25,7 +25,7 @@ def corrupted(images: Tensor, name: str, strength: int, seed: int = 0) -> Tensor
     Returns:
         the same shape and type.
     """
-    chance = torch.Generator().manual_seed(seed * 1000 + list(CORRUPTIONS).index(name) * 10 + strength)
+    chance = torch.Generator().manual_seed(list(CORRUPTIONS).index(name) * 10 + strength)
     made = CORRUPTIONS[name](images.float() / 255, strength, chance)
     return (made.clamp(0, 1) * 255).round().to(torch.uint8)
 

@@ -74,19 +74,6 @@ class ImageSet(Dataset[Batch]):
         return [str(number) for number in numbers] if self.files is None else [self.files[n] for n in numbers]
 
 
-def names_of(labels: list[int], where: str) -> dict[int, str]:
-    """The classes that labels speak of, smallest first, each with its number as its name.
-
-    Raises:
-        DataError: fewer than 2 or more than 1,000 of them, or a label below 0.
-    """
-    found = sorted(set(labels))
-    if found and found[0] < 0:
-        raise DataError(f"{where}: label {found[0]}; needed: whole numbers from 0 on")
-    require_classes([str(label) for label in found], where)
-    return {label: str(label) for label in found}
-
-
 def require_classes(names: list[str], where: str) -> None:
     """Raises DataError where there are fewer than 2 classes, or more than 1,000."""
     if not 2 <= len(names) <= MOST_CLASSES:

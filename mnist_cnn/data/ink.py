@@ -140,16 +140,22 @@ def otsu(values: Grey) -> int:
 
 def parts_of_digit(ink: Mask, tight: bool = False) -> Mask:
     """Without what runs along the edge of the picture, unless it is tight or nothing else is left, and without dust."""
+    labels, areas, along = connected(ink)
+    if len(areas) < 3:
+        return ink
+    inside = areas if tight else np.where(along, 0, areas)
+    kept = inside if inside.max() >= BIG_ENOUGH * areas.max() else areas
+    return ((kept > 0) & (kept >= DUST * kept.max()))[labels]
+
+
+def connected(ink: Mask) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels (H, W) of connected ink, 0 for none; by label its pixels, and whether it runs along an edge."""
     from scipy import ndimage  # takes a while to import
 
     labels, count = ndimage.label(ink, AROUND)
-    if count < 2:
-        return ink
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     areas[0] = 0
     along = np.zeros(count + 1, bool)
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         along |= np.bincount(edge, minlength=count + 1) > FRAME * len(edge)
-    inside = areas if tight else np.where(along, 0, areas)
-    kept = inside if inside.max() >= BIG_ENOUGH * areas.max() else areas
-    return ((kept > 0) & (kept >= DUST * kept.max()))[labels]
+    return labels, areas, along

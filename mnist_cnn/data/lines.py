@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mnist_cnn.data.ink import AROUND, DUST, FRAME, find_ink
+from mnist_cnn.data.ink import DUST, connected, find_ink
 from mnist_cnn.data.photo import Box, Pixels, Prepared, prepare_photo, to_grey
 from mnist_cnn.data.scaling import rescaled
 
@@ -55,12 +55,8 @@ def _parts(mask: np.ndarray) -> tuple[np.ndarray, dict[int, Box]]:
     """Labels of connected ink, and the box of each that is neither dust nor the surroundings of the paper."""
     from scipy import ndimage  # takes a while to import
 
-    labels, count = ndimage.label(mask, AROUND)
-    areas = np.bincount(labels.ravel(), minlength=count + 1)
-    along = np.zeros(count + 1, bool)
-    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        along |= np.bincount(edge, minlength=count + 1) > FRAME * len(edge)
-    areas[0], areas[along] = 0, 0
+    labels, areas, along = connected(mask)
+    areas[along] = 0
     kept = np.flatnonzero((areas > 0) & (areas >= DUST * areas.max()))
     slices = ndimage.find_objects(labels)
     return labels, {int(i): _box(slices[i - 1]) for i in kept}

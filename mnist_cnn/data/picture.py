@@ -88,7 +88,8 @@ def prepared(picture: Image.Image, preparation: Preparation) -> Prepared:
     grey = to_grey(picture)
     if preparation == "mnist":
         return prepare_photo(np.asarray(grey))
-    return Prepared(np.asarray(_scaled(grey, SIDE, SIDE)), "as it is", (0, 0, grey.height, grey.width))
+    whole = grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR)  # Pillow's averages over what it shrinks
+    return Prepared(np.asarray(whole), "as it is", (0, 0, grey.height, grey.width))
 
 
 def to_grey(picture: Image.Image) -> Image.Image:
@@ -123,7 +124,3 @@ def say(where: str, sizes: set[tuple[int, int]], colour: bool, preparation: Prep
     kind = "in colour" if colour else "grey"
     size = f"{narrow} x {low}" if len(sizes) == 1 else f"{narrow} x {low} to {wide} x {high}"
     log.info(f"{where}: pictures of {size} pixels, {kind}, made {SIDE} x {SIDE} grey (data.prepare={preparation})")
-
-
-def _scaled(picture: Image.Image, width: int, height: int) -> Image.Image:
-    return picture.resize((width, height), Image.Resampling.BILINEAR)  # Pillow's averages over what it shrinks

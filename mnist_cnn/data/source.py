@@ -21,7 +21,6 @@ from torchvision.datasets.utils import calculate_md5, check_integrity
 
 from mnist_cnn.data.idx import read_header
 from mnist_cnn.data.mirrors import from_mirrors, packed_digests
-from mnist_cnn.data.presets import FILES as FILES
 from mnist_cnn.data.presets import preset
 from mnist_cnn.errors import DataError
 from mnist_cnn.files import MIB, kind_of, locked, remove_partial_files

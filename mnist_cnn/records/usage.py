@@ -1,5 +1,6 @@
 """What `python -m mnist_cnn.records --help` prints, in a file that imports next to nothing."""
 
+import textwrap
 from pathlib import Path
 
 import yaml
@@ -23,10 +24,11 @@ and writes the book: docs/records/README.md.
   book=FOLDER          where the book goes (default docs/records)
   dry_run=true         only check and say what would run
 
-Sizes: {budgets}
+{budgets}
 It can be stopped and started again, as python -m mnist_cnn.reproduce."""
 
 
 def usage() -> str:
     tree = yaml.safe_load(Path(__file__).with_name("records.yaml").read_text())
-    return TEXT.format(budgets=", ".join(tree["budgets"]), ablation=next(iter(tree["ablations"])))
+    budgets = textwrap.fill(f"Sizes: {', '.join(tree['budgets'])}", 80, subsequent_indent="  ")
+    return TEXT.format(budgets=budgets, ablation=next(iter(tree["ablations"])))

@@ -51,8 +51,7 @@ def draw_run(
     if test is not None and run.predictions_file.is_file():
         with run.predictions_file.open(newline="") as file:
             drawn["mistakes.png"] = mistakes(test, list(csv.DictReader(file)), title, names)
-    for name, figure in drawn.items():
-        figure.savefig(run.path / name, dpi=110)
+    save_plots(drawn, run.path)
 
 
 def save_plots(drawn: Mapping[str, Figure], folder: Path) -> None:

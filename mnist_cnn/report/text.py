@@ -67,8 +67,8 @@ def wrapped(text: str, indent: int = 0) -> str:
     return f"\n{' ' * indent}".join([*lines, sign + command] if sign else lines)
 
 
-def text_grid(*columns: str, right: Sequence[int] = (), header: bool = True) -> Table:
-    table = Table(box=box.SIMPLE_HEAD if header else None, show_header=header, pad_edge=False, padding=(0, 1, 0, 0))
+def text_grid(*columns: str, right: Sequence[int] = ()) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i in right else "left", overflow="fold")
     return table

@@ -5,6 +5,10 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
     leave_at_once()
 
+    from mnist_cnn.cli import usage_at_once
+    from mnist_cnn.runs.usage import USAGE
+
+    usage_at_once(USAGE)
 
 import itertools
 import json
@@ -28,31 +32,9 @@ from mnist_cnn.runs.layout import PLAN
 from mnist_cnn.runs.listing import ListedRun, as_dict, find_runs
 from mnist_cnn.runs.record import known
 from mnist_cnn.runs.sameness import parted
+from mnist_cnn.runs.usage import USAGE
 from mnist_cnn.values import Count
 
-USAGE = """\
-The runs below a folder (runs, unless another is named), newest first.
-
-  python -m mnist_cnn.runs                                   all of them
-  python -m mnist_cnn.runs model=gap 'val/acc>99.4%'         by any value
-  python -m mnist_cnn.runs sort=val/acc columns=optimizer.lr best first
-  python -m mnist_cnn.runs show runs/gap/TIME                all about one run
-  python -m mnist_cnn.runs rank                              by mean over seeds
-  python -m mnist_cnn.runs diff runs/gap/TIME runs/gap/TIME2 what differs
-  python -m mnist_cnn.runs clean                             what failed; asks
-
-Tests: key=value, !=, <, <=, >, >=, with any key of config.yaml, metrics.json or
-  status, age, size, epochs, seed; age<2d, size>10MB, status=fail*; status is
-  completed, running, killed, interrupted, failed, diverged, pruned, unreadable
-sort=KEY        best accuracy first, all else lowest first; sort=-KEY turned
-columns=A,B     more columns
-top=N           only so many (100)
-format=json     instead of a table
-clean what=     failed (default): runs without a complete epoch, or diverged;
-                checkpoints: all but the tested weights of completed runs;
-                runs: whole runs, with a test that says which. yes=true does
-                not ask. Nothing that is being trained or that the summary of
-                a sweep reads is ever touched."""
 DEFAULT = Path("runs")
 SHOWN = 100  # rows of a list that nobody limited
 OPTIONS: dict[str, Any] = {
@@ -74,10 +56,7 @@ UNRANKED = (
 
 def main() -> None:
     with cli.user_errors():
-        given = cli.arguments()
-        if {"-h", "--help"} & set(given):
-            print(USAGE)
-            return
+        given = cli.arguments(USAGE)
         command = COMMANDS.get(given[0]) if given else None
         words = given[1:] if command else given
         tests = [
@@ -181,13 +160,12 @@ def clean(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]
     for removal in removals:
         names = "" if removal.paths == [removal.run.path] else ": " + ", ".join(path.name for path in removal.paths)
         print(f"{os.path.relpath(removal.run.path)} ({removal.run.status}){names}")
-    text = f"{len(removals)} runs, {decimal(sum(removal.size for removal in removals))}"
+    text = _amount([removal.size for removal in removals])
     if not options.get("yes") and not sys.stdin.isatty():
         raise ConfigError([f"clean: {text} would go; without a terminal to ask in, say yes=true"])
     if options.get("yes") or input(f"Remove this of {text}? [y/N] ").strip().lower() in ("y", "yes"):
-        for removal in removals:
-            removal.perform()
-        print(f"removed: {text}")
+        freed = [removal.perform() for removal in removals]
+        print(f"removed: {_amount([size for size in freed if size is not None])}")
     else:
         print("nothing removed")
 
@@ -195,6 +173,10 @@ def clean(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]
 COMMANDS: dict[str, Callable[[Sequence[Path], Sequence[str], dict[str, Any]], None]] = {
     "list": list_runs, "show": show, "rank": rank, "diff": diff, "clean": clean,
 }  # fmt: skip
+
+
+def _amount(sizes: Sequence[int]) -> str:
+    return f"{len(sizes)} runs, {decimal(sum(sizes))}"
 
 
 def _chosen(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> list[ListedRun]:

@@ -26,10 +26,14 @@ class Removal:
         files = (file for path in self.paths for file in ([path] if path.is_file() else path.rglob("*")))
         return sum(file.lstat().st_size for file in files)
 
-    def perform(self) -> None:
-        """Nothing where the run is being trained by now: it may be a while since it was looked at."""
-        for path in [] if self.run.busy else self.paths:
+    def perform(self) -> int | None:
+        """Bytes removed; None where the run is being trained by now: it may be a while since it was looked at."""
+        if self.run.busy:
+            return None
+        size = self.size
+        for path in self.paths:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        return size
 
 
 def plan_cleaning(runs: Sequence[ListedRun], what: What, chosen: bool) -> list[Removal]:

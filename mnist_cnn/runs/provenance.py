@@ -15,6 +15,7 @@ from mnist_cnn.runs import answers
 from mnist_cnn.runs.history import read_history
 from mnist_cnn.runs.record import Record
 
+FOLDER = "results"
 SUPERSEDED = "superseded"
 KINDS = (".json", ".csv")
 SEED = re.compile(r"seed_?(\d+)$")
@@ -36,14 +37,14 @@ def is_shallow(checkout: Path) -> bool:
         return True
 
 
-def unsound(checkout: Path, folder: str = "results") -> dict[str, list[str]]:
-    """Why files of a folder under git do not stand, by path; those without a reason are left out.
+def unsound(checkout: Path) -> dict[str, list[str]]:
+    """Why files under results/ do not stand, by path; those without a reason are left out.
 
     Raises:
         subprocess.CalledProcessError: not a checkout.
     """
-    past, commits = _past(checkout, folder), set(_git(checkout, "rev-list", "HEAD").split())
-    files = [name for name in _git(checkout, "ls-files", "--", folder).splitlines() if _counts(name, folder)]
+    past, commits = _past(checkout), set(_git(checkout, "rev-list", "HEAD").split())
+    files = [name for name in _git(checkout, "ls-files", "--", FOLDER).splitlines() if _counts(name)]
     now = dict(zip(files, _git(checkout, "hash-object", "--", *files).split(), strict=True)) if files else {}
     found = {}
     for name, content in now.items():
@@ -58,8 +59,8 @@ def is_superseded(file: Path, root: Path) -> bool:
     return SUPERSEDED in file.relative_to(root).parts
 
 
-def _counts(name: str, folder: str) -> bool:
-    return name.endswith(KINDS) and not name.startswith(f"{folder}/{SUPERSEDED}/")
+def _counts(name: str) -> bool:
+    return name.endswith(KINDS) and not name.startswith(f"{FOLDER}/{SUPERSEDED}/")
 
 
 def _of_history(past: Past | None, content: str) -> Iterator[str]:
@@ -109,9 +110,9 @@ def _of_figures(record: Record, file: Path) -> Iterator[str]:
             yield "of another run than the record beside it"
 
 
-def _past(checkout: Path, folder: str) -> dict[str, Past]:
+def _past(checkout: Path) -> dict[str, Past]:
     """Of each path today, its renames followed."""
-    log = _git(checkout, "log", "--reverse", "--raw", "--no-abbrev", "--find-renames", "--format=%h", "--", folder)
+    log = _git(checkout, "log", "--reverse", "--raw", "--no-abbrev", "--find-renames", "--format=%h", "--", FOLDER)
     past: dict[str, Past] = {}
     gone: dict[str, list[str]] = defaultdict(list)
     commit = ""

@@ -62,17 +62,12 @@ def changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return [f"{key} = {new.get(key)!r}, was {old.get(key)!r}" for key in keys]
 
 
-def settings_digest(cfg: DictConfig, added_later: dict[str, Any] | None = None) -> str:
-    """The same for runs that differ in nothing but the seed, the fold, where their files lie and what they report.
-
-    Args:
-        added_later: by default `ADDED_LATER`.
-    """
-    defaults = ADDED_LATER if added_later is None else added_later
+def settings_digest(cfg: DictConfig) -> str:
+    """The same for runs that differ in nothing but the seed, the fold, where their files lie and what they report."""
     kept = {
         path: value
         for path, value in settings_that_count(cfg).items()
-        if not (path in defaults and value == defaults[path])
+        if not (path in ADDED_LATER and value == ADDED_LATER[path])
     }
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -139,7 +139,9 @@ class Stretch:
         for norm in self.norms:
             norm.forget_start()
             norm.num_batches_tracked.add_(1)
-        return _Through.apply(plan, x, *plan.parameters)
+        given = _Through.apply(plan, x, *plan.parameters)
+        plan.busy = given.requires_grad  # of frozen layers no backward comes
+        return given
 
     def _plan(self, like: _Like) -> _Plan | None:
         """One that no backward waits for; None where the steps do not fit."""

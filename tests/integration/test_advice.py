@@ -3,6 +3,11 @@
 import pytest
 
 import mnist_cnn.compare.__main__ as compare
+import mnist_cnn.demo.__main__ as demo
+import mnist_cnn.export.__main__ as export
+import mnist_cnn.inspect.__main__ as inspect
+import mnist_cnn.predict.__main__ as predict
+import mnist_cnn.records.__main__ as records
 import mnist_cnn.reproduce.__main__ as reproduce
 import mnist_cnn.runs.__main__ as runs
 import mnist_cnn.search.__main__ as search
@@ -86,10 +91,19 @@ def test_help_is_short_and_has_the_comments_of_conf(cli, capsys, word):
     assert "run_dir=null" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("entry", [search, sweep, reproduce, runs, compare])
+ENTRIES = [search, sweep, reproduce, runs, compare, records, export, inspect, predict, evaluate, demo]
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
 def test_help_fits_80_columns(cli, capsys, entry):
     assert cli("--help", main=entry.main) == 0
     assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
+
+
+def test_a_missing_gpu_is_told_by_the_word_that_asked_for_it(cli, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert cli("trainer.accelerator=cuda", "rehearse=false", main=validate.main) == 2
+    assert "trainer.accelerator = 'cuda': this machine has no usable CUDA GPU" in capsys.readouterr().err
 
 
 def test_version_is_ours(cli, capsys):

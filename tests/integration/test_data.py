@@ -68,6 +68,9 @@ def test_a_submission_is_made_again_by_evaluate_and_said_where(pets, cli, capsys
     assert cli("run_dir=run", main=evaluate.main) == 0
     assert str(Path("run") / "submission.csv") in capsys.readouterr().out
     assert (tmp_path / "run" / "submission.csv").is_file()
+    (tmp_path / "run" / "submission.csv").unlink()
+    assert cli("checkpoint=run/checkpoints/last.ckpt", main=evaluate.main) == 0
+    assert (tmp_path / "run" / "submission.csv").is_file()
 
 
 def test_a_run_that_never_reads_the_test_images(tiny_overrides, cli, capsys, tmp_path, monkeypatch):
@@ -192,14 +195,20 @@ def test_a_table_of_floats_above_one_is_no_table_of_greys(cli, capsys, tmp_path,
     assert "1.2" in capsys.readouterr().err
 
 
-def test_images_that_lie_beside_later_change_no_run(cli, capsys, tmp_path, monkeypatch):
-    """Nor do those that an earlier version passed over, whose configurations do not know `data.val`."""
+@pytest.fixture
+def of_arrays(tmp_path, monkeypatch) -> Run:
+    """An epoch on train.npz of the working folder, 60 bars."""
     monkeypatch.chdir(tmp_path)
     images, labels = bars(60)
     np.savez("train.npz", images=images, labels=labels)
-    run = mc.fit(*FAST, "data=arrays", "trainer.max_epochs=1").run
-    record = run.record()
-    np.savez("val.npz", images=images[:30], labels=labels[:30])
+    return mc.fit(*FAST, "data=arrays", "trainer.max_epochs=1").run
+
+
+def test_images_that_lie_beside_later_change_no_run(of_arrays, cli, capsys):
+    """Nor do those that an earlier version passed over, whose configurations do not know `data.val`."""
+    run, record = of_arrays, of_arrays.record()
+    images, labels = bars(30)
+    np.savez("val.npz", images=images, labels=labels)
     assert cli(f"resume={run.path}", "trainer.max_epochs=2") == 2
     words = "50 training images, of 40 when it began and 30 validation images, of 10 when it began"
     assert words in capsys.readouterr().err
@@ -214,12 +223,9 @@ def test_images_that_lie_beside_later_change_no_run(cli, capsys, tmp_path, monke
     assert "test/acc" in mc.evaluate_run(run.checkpoint("last"))
 
 
-def test_images_that_changed_are_no_images_to_go_on_with(cli, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_images_that_changed_are_no_images_to_go_on_with(of_arrays, cli, capsys):
     images, labels = bars(60)
-    np.savez("train.npz", images=images, labels=labels)
-    run = mc.fit(*FAST, "data=arrays", "trainer.max_epochs=1").run
-    before = run.record()
+    run, before = of_arrays, of_arrays.record()
     np.savez("train.npz", images=images, labels=np.roll(labels, 1))
     assert cli(f"resume={run.path}", "trainer.max_epochs=2") == 2
     assert "train images or their labels have changed since it began; a run cannot go on" in capsys.readouterr().err
@@ -383,3 +389,4 @@ def test_another_number_of_classes_goes_through_everything(cli, tmp_path, capsys
     assert set(mc.load(tmp_path / "run").predict(images).tolist()) <= {0, 1, 2}
     assert {"confusion.png", "samples.png"} <= {file.name for file in (tmp_path / "run").glob("*.png")}
     assert cli("run_dir=run", main=evaluate.main) == 0
+    assert cli("run_dir=run", "untrained=true", "images=20", main=inspect.main) == 0

@@ -48,6 +48,11 @@ def test_it_goes_on_after_a_failure_and_runs_only_what_is_missing(study, monkeyp
 
     assert call(monkeypatch, "protocol=document", "seeds=1", "sigmoid/first") == 0
     assert "1 runs: 1 done, 0 to do" in capsys.readouterr().out
+    for name in kept:
+        (tmp_path / "results" / name).unlink()  # as where a call was killed between a training and its figures
+    assert call(monkeypatch, "protocol=document", "seeds=1", "sigmoid/first", "sigmoid/twin") == 0
+    assert all((tmp_path / "results" / name).is_file() for name in kept)
+    capsys.readouterr()
     assert call(monkeypatch, "protocol=document", "seeds=1", "dry_run=true") == 0
     assert capsys.readouterr().out.splitlines() == [
         "3 runs: 2 done, 1 to do", "sigmoid/diverging seed 1 (document protocol)",

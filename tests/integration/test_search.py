@@ -12,9 +12,9 @@ from test_sweep import FEW, wait_for
 
 import mnist_cnn.search.__main__ as search
 from mnist_cnn import validate
-from mnist_cnn.errors import UserError
+from mnist_cnn.errors import ConfigError, UserError
 from mnist_cnn.runs.directory import Run
-from mnist_cnn.search.settings import again, agree, find_plan, read_settings
+from mnist_cnn.search.settings import again, agree, check_training, find_plan, read_settings
 from mnist_cnn.search.trials import Trials
 from mnist_cnn.sweep.plan import Sweep
 
@@ -246,6 +246,12 @@ def test_a_setting_out_of_its_range_is_refused(cli, capsys):
         "trials = True: must be int",
     ):
         assert words in message
+
+
+def test_nothing_may_be_among_the_choices(tiny_overrides):
+    check_training(tiny_overrides, {"trainer.gradient_clip_val": [None, 1.0]})
+    with pytest.raises(ConfigError, match="gradient_clip_val = 'None'"):
+        check_training(tiny_overrides, {"trainer.gradient_clip_val": ["None"]})
 
 
 @pytest.mark.parametrize("storage", [None, "journal"])

@@ -111,6 +111,7 @@ def test_of_eight_jobs_one_diverges_one_is_refused_one_is_killed(tiny_overrides,
     assert again.returncode == 1, output
     assert "8 jobs, 1 to run" in output
     assert states(sweep) == expected | {3: "completed"}
+    assert sorted(file.name for file in sweep.path.glob("*.error")) == ["6.error"]
     changed = {n for n in range(7) if Run(sweep.path / str(n)).metrics_file.stat().st_mtime_ns != made[n]}
     assert changed == {3}
     assert f" {done + 1}/15 " in killed.path.joinpath("train.log").read_text()

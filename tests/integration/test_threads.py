@@ -56,6 +56,11 @@ def _spin(seconds: float) -> None:
         pass
 
 
+def test_where_the_system_tells_no_cores_of_a_process_all_are_free(monkeypatch):
+    monkeypatch.delattr(threads.os, "sched_getaffinity", raising=False)  # as on macOS
+    assert threads.free_cores() == 4
+
+
 @pytest.mark.skipif(not hasattr(threads.os, "sched_getaffinity"), reason="asks Linux")
 def test_another_process_at_work_is_seen():
     other = multiprocessing.get_context("spawn").Process(target=_spin, args=(6,))

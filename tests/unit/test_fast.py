@@ -163,6 +163,15 @@ def test_plans_are_few_whatever_batches_come():
     assert [len(part.plans) for part in fast.parts] == [4]
 
 
+def test_frozen_layers_are_planned_once():
+    net, fast = net_of(NETS["before it"]), FastNet()
+    net.requires_grad_(False)
+    fast(net, images(16))
+    planned = fast.parts[0].plans
+    fast(net, images(16))
+    assert fast.parts[0].plans is planned
+
+
 def test_float32_is_as_near_to_float64_as_pytorch():
     layers = [{"conv": 12}, "batch_norm", {"conv": 20}, "batch_norm", "pool", {"conv": 16}, "gap", {"dense": 10}]
     truth = net_of(layers)

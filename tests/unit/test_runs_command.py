@@ -223,9 +223,10 @@ def test_clean_spares_a_run_that_began_while_it_asked(call, folder, monkeypatch)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("builtins.input", lambda *words: lock.acquire() and "yes")
     try:
-        call("clean", "what=runs", "seed=1", "model=gap")
+        answer = call("clean", "what=runs", "seed=1", "model=gap")
     finally:
         lock.release()
+    assert "removed: 0 runs, 0 bytes" in answer
     assert (folder / "gap/a/metrics.json").is_file()
 
 
@@ -247,6 +248,7 @@ def test_clean_keeps_the_tested_weights_and_runs_that_are_being_trained(call, fo
         (["optimiser.lr=3"], "optimiser.lr: no run has it; did you mean 'optimizer.lr'?"),
         (["status=complete"], "status=complete: no such status; did you mean 'completed'?"),
         (["age>3parsecs"], "with one of the units"),
+        (["age>1.2.3d"], "with one of the units"),
         (["sort=val/accc"], "did you mean 'val/acc'?"),
         (["top=0"], "top = 0: must be int >= 1"),
         (["show", "runs/multirun/s"], "a sweep: name one of its jobs"),
@@ -259,6 +261,14 @@ def test_a_mistake_is_answered_in_one_line(call, arguments, expected):
     assert answer.startswith("exit 2")
     assert expected in answer
     assert len(answer.splitlines()) == 1
+
+
+def test_a_file_that_a_training_replaces_meanwhile_has_no_size(call, monkeypatch):
+    walk = os.walk
+    monkeypatch.setattr(
+        os, "walk", lambda path: ((here, below, [*names, "gone.tmp"]) for here, below, names in walk(path))
+    )
+    assert len(listed(call())) == 5
 
 
 def test_runs_as_dictionaries(folder):

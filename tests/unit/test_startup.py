@@ -25,7 +25,7 @@ def imported(*command: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-PACKAGES = ["export", "predict", "inspect", "sweep", "search", "compare", "reproduce", "records", "demo"]
+PACKAGES = ["export", "predict", "inspect", "sweep", "search", "runs", "compare", "reproduce", "records", "demo"]
 
 
 def test_the_wheel_has_every_package():
