@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullFormatter
 from torch import Tensor, nn
 
@@ -14,7 +13,9 @@ from mnist_cnn.inspect.decision import Decision
 from mnist_cnn.inspect.flow import Flow
 
 MOST = 16  # filters or maps of a layer that are shown
-INCHES = 0.75  # of one of them
+INCHES = 0.75  # of one of them, with the space beside it
+BESIDE = 0.04  # of that, on each side
+NAME, TITLE = 0.25, 0.4  # inches above a row, and above all
 
 
 def filters(net: nn.Module, title: str) -> Figure | None:
@@ -29,25 +30,22 @@ def filters(net: nn.Module, title: str) -> Figure | None:
     ]
     if not found:
         return None
-    figure, grid = _grid(len(found), max(min(MOST, len(weight)) for _, weight in found))
-    for line, (name, weight) in zip(grid, found, strict=True):
+    text = f"{title}: filters, their first input channel; red adds, blue takes away"
+    figure, rows = _rows(len(found), max(len(weight) for _, weight in found), text)
+    for axes, (name, weight) in zip(rows, found, strict=True):
         limit = float(weight[:MOST, 0].abs().max())
-        for axes, kernel in zip(line, weight[:MOST, 0], strict=False):
-            _show(axes, kernel, "RdBu_r", -limit, limit)
-        _name(line[0], f"{name}: {len(weight)} of {weight.shape[1]} × {weight.shape[2]} × {weight.shape[3]}")
-    figure.suptitle(f"{title}: filters, their first input channel; red adds, blue takes away", fontsize=10)
+        _show_row(axes, weight[:, 0], "RdBu_r", -limit, limit)
+        _name(axes, f"{name}: {len(weight)} of {weight.shape[1]} × {weight.shape[2]} × {weight.shape[3]}")
     return figure
 
 
 def maps(outputs: Sequence[tuple[str, Tensor]], title: str) -> Figure:
     """What each layer makes of an image: a row for each, (channels, height, width) by name."""
-    figure, grid = _grid(len(outputs), max(min(MOST, len(values)) for _, values in outputs))
-    for line, (name, values) in zip(grid, outputs, strict=True):
+    figure, rows = _rows(len(outputs), max(len(values) for _, values in outputs), f"{title}: feature maps")
+    for axes, (name, values) in zip(rows, outputs, strict=True):
         low, high = float(values.min()), float(values.max())
-        for axes, channel in zip(line, values[:MOST], strict=False):
-            _show(axes, channel, "gray", low, high)
-        _name(line[0], f"{name}: {len(values)} × {values.shape[1]} × {values.shape[2]}, {low:.2g} to {high:.2g}")
-    figure.suptitle(f"{title}: feature maps", fontsize=10)
+        _show_row(axes, values, "gray", low, high)
+        _name(axes, f"{name}: {len(values)} × {values.shape[1]} × {values.shape[2]}, {low:.3g} to {high:.3g}")
     return figure
 
 
@@ -96,13 +94,28 @@ def flow(found: Sequence[Flow], title: str) -> Figure:
     return figure
 
 
-def _grid(rows: int, columns: int) -> tuple[Figure, Any]:
-    layout = ConstrainedLayoutEngine(h_pad=0.12)  # room for the names, which the layout leaves out
-    figure = Figure(figsize=(INCHES * max(columns, 8), (INCHES + 0.25) * rows + 0.5), layout=layout)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
+def _rows(count: int, longest: int, title: str) -> tuple[Figure, list[Axes]]:
+    """An axes for each row, not for each picture in it: hundreds of axes take seconds."""
+    columns = max(min(MOST, longest), 8)
+    wide, high = INCHES * columns, (INCHES + NAME) * count + TITLE
+    figure, found = Figure(figsize=(wide, high)), []
+    figure.suptitle(title, fontsize=10, y=1 - TITLE / 2 / high, verticalalignment="center")
+    for row in range(count):
+        below = high - TITLE - (INCHES + NAME) * (row + 1)
+        axes = figure.add_axes((0, below / high, 1, INCHES / high))
         axes.axis("off")
-    return figure, grid
+        axes.set_xlim(0, columns)
+        axes.set_ylim(1, 0)
+        found.append(axes)
+    return figure, found
+
+
+def _show_row(axes: Axes, pictures: Tensor, colours: str, low: float, high: float) -> None:
+    """The first of them, each within a square of 1; (number, height, width)."""
+    tall, wide = (side / max(pictures.shape[1:]) * (0.5 - BESIDE) for side in pictures.shape[1:])
+    for i, picture in enumerate(np.asarray(pictures[:MOST])):
+        place = (i + 0.5 - wide, i + 0.5 + wide, 0.5 + tall, 0.5 - tall)
+        axes.imshow(picture, cmap=colours, vmin=low, vmax=high, extent=place, interpolation="nearest")
 
 
 def _show(axes: Axes, values: Any, colours: str, low: float, high: float) -> None:
@@ -112,4 +125,4 @@ def _show(axes: Axes, values: Any, colours: str, low: float, high: float) -> Non
 
 
 def _name(axes: Axes, words: str) -> None:
-    axes.set_title(words, fontsize=8, loc="left").set_in_layout(False)
+    axes.text(BESIDE, -0.05, words, fontsize=8, verticalalignment="bottom")

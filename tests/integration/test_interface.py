@@ -137,7 +137,7 @@ def test_a_notebooks_stop_button_leaves_a_run_that_resumes(here, tiny_overrides,
 
 def test_a_plot_that_fails_leaves_the_run_complete(here, tiny_overrides, monkeypatch):
     (here / "run" / "curves.png").mkdir(parents=True)
-    with pytest.raises(OSError, match="curves"):
+    with pytest.raises(RunError, match="curves"):
         mc.fit(*tiny_overrides, "debug=one_batch", "figures=true", "hydra.run.dir=run")
     assert Run(here / "run").completed
 
