@@ -31,12 +31,12 @@ def _ablation(ingredients: Sequence[Ingredient], results: Path) -> str:
     lines = [["change", "validation accuracy", "n", *WORDS, FITTED]]
     as_it_is = seeds[base.name].of("val/acc")
     images = known(next(iter(seeds[base.name].runs.values())).protocol).val_images
-    lines.append([base.what, *_told(seeds[base.name]), "", "", "", _fitted(seeds[base.name])])
+    lines.append([base.what, *_told(seeds[base.name], base.seeds), "", "", "", _fitted(seeds[base.name])])
     for one in changes:
         own = seeds[one.name].of("val/acc")
         if own:
             compared = Difference.of(as_it_is, own, images)
-            told = [*_told(seeds[one.name]), *words(compared, compared.p), _fitted(seeds[one.name])]
+            told = [*_told(seeds[one.name], one.seeds), *words(compared, compared.p), _fitted(seeds[one.name])]
             lines.append([one.what, *told])
     left = [one.what for one in changes if not seeds[one.name].runs]
     on_folds = f"Each seed validates on another of {base.folds} parts of the training images.\n\n" if base.folds else ""
@@ -44,9 +44,10 @@ def _ablation(ingredients: Sequence[Ingredient], results: Path) -> str:
     return on_folds + markdown_table(lines) + not_yet
 
 
-def _told(seeds: Seeds) -> list[str]:
+def _told(seeds: Seeds, planned: int) -> list[str]:
     found = seeds.of("val/acc")
-    return [Spread.of(list(found.values())).in_percent.text(2), str(len(found))]
+    n = str(len(found)) if len(found) >= planned else f"{len(found)} of {planned}"
+    return [Spread.of(list(found.values())).in_percent.text(2), n]
 
 
 def _fitted(seeds: Seeds) -> str:

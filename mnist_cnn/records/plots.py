@@ -33,19 +33,25 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
               and (seeds.accuracy.half_width or 0.0) <= WIDEST]  # fmt: skip
     size = {number: (seeds.parameters, seeds) for number, seeds in records.items()}
     seconds = {number: (seeds.seconds.mean, seeds) for number, seeds in records.items()}
-    for name, marks, apart, label in (
+    for name, marks, apart, scale in (
         ("size", size, [(seeds.parameters, seeds) for seeds in others], "trained parameters (log scale)"),
-        ("seconds", seconds, [(seeds.seconds.mean, seeds) for seeds in others], "seconds of training (log scale)"),
+        (
+            "seconds",
+            seconds,
+            [(seeds.seconds.mean, seeds) for seeds in others],
+            "seconds of training, ± standard deviation (log scale)",
+        ),
     ):
         figure, colours = Figure(figsize=(7.5, 4.2), layout="constrained"), dict[str, str]()
         axes = figure.add_subplot()
         for x, seeds in apart:
             of_documents = f"nets of the 2019 documents, held out,\nfrom {LEAST} %, known to {WIDEST:g} points"
-            _mark(axes, x, seeds, marker="^", color="0.6", label=of_documents)
+            _mark(axes, x, seeds, name == "seconds", marker="^", color="0.6", label=of_documents)
         for x, seeds in marks.values():
             on = " and ".join(seeds.processors) if name == "seconds" else ""
             colour = colours.setdefault(on, f"C{len(colours)}")
-            _mark(axes, x, seeds, marker="o", color=colour, label=f"records, by number{on and f', on {on}'}")
+            label = f"records, by number, stacked\nas their marks{on and f'; on {on}'}"
+            _mark(axes, x, seeds, name == "seconds", marker="o", color=colour, label=label)
         for numbers, x, top in _labels(marks):
             place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "ha": "center"}
             axes.annotate("\n".join(map(str, numbers)), (x, top), (0, 4), **place)
@@ -59,9 +65,9 @@ def draw(records: Mapping[int, Seeds], results: Path, book: Path) -> None:
         axes.set_ylim(bottom=max(axes.get_ylim()[0], min(LEAST, lowest) - 0.2))  # wide intervals of others end there
         axes.set_xscale("log")
         set_ticks(axes.xaxis, min(places) / 1.5, max(places) * 1.5, "{:,.0f}")
-        axes.set_xlabel(label)
+        axes.set_xlabel(scale)
         axes.set_ylabel("test accuracy, %")
-        axes.set_title("Mean over seeds of these 10,000 test images, with its 95 % interval", fontsize=11)
+        axes.set_title("Ours: mean over seeds on these 10,000 test images, with its 95 % interval", fontsize=11)
         axes.grid(alpha=0.3)
         named = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
         figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=len(named), fontsize=8)
@@ -86,5 +92,8 @@ def _labels(marks: Mapping[int, tuple[float, Seeds]]) -> list[tuple[list[int], f
     return found
 
 
-def _mark(axes: Axes, x: float, seeds: Seeds, **style: Any) -> None:
+def _mark(axes: Axes, x: float, seeds: Seeds, timed: bool, **style: Any) -> None:
+    if timed:  # the spread of its seconds, which are of machines with other work
+        ends = x - seeds.seconds.sd, x + seeds.seconds.sd
+        axes.plot(ends, [seeds.accuracy.mean] * 2, color=style["color"], alpha=0.35)
     axes.errorbar(x, seeds.accuracy.mean, seeds.accuracy.half_width or 0.0, capsize=3, linestyle="none", **style)

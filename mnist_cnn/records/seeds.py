@@ -63,7 +63,10 @@ class Seeds:
     @property
     def seconds(self) -> Spread:
         """Of training and validation, each run as so many median epochs: a pause within one counts for nothing."""
-        return Spread.of([typical_seconds([file.with_suffix(".csv")]) for file in self.runs])
+        return Spread.of(list(self._seconds().values()))
+
+    def _seconds(self) -> dict[int, float]:
+        return {run.seed: typical_seconds([file.with_suffix(".csv")]) for file, run in self.runs.items()}
 
     @property
     def processors(self) -> list[str]:
@@ -104,9 +107,10 @@ class Ensembles(Seeds):
     @property
     def seconds(self) -> Spread:
         """Of all members, one after the other."""
-        one = super().seconds
-        times = self.members
-        return Spread(times * one.mean, times * one.sd, times * one.low, times * one.high, one.n)
+        whole: dict[int, list[float]] = {}
+        for seed, seconds in self._seconds().items():
+            whole.setdefault((seed - 1) // self.members, []).append(seconds)
+        return Spread.of([sum(each) for each in whole.values() if len(each) == self.members])
 
     @property
     def parameters(self) -> int:

@@ -100,9 +100,9 @@ def words(one: Difference, p: float | None) -> list[str]:
     """By how much, its interval, and p."""
     low, high = (_signed(min(max(100 * end, -100), 100)) for end in one.interval) if one.interval else ("", "")
     interval = f"{low} to {high}" if one.interval else ""
-    return [f"{100 * one.value:+z.2f}", interval, "too few" if p is None or not one.enough else f"{p:.3f}"]
+    return [_signed(100 * one.value), interval, "too few" if p is None or not one.enough else f"{p:.3f}"]
 
 
-def _signed(end: float) -> str:
-    """Two digits, three where two would hide on which side of zero it lies."""
-    return f"{end:+z.3f}" if abs(end) < 0.005 else f"{end:+.2f}"
+def _signed(points: float) -> str:
+    """Two digits; up to four, where fewer would hide on which side of zero it lies."""
+    return next((text for digits in (2, 3, 4) if float(text := f"{points:+.{digits}f}")), "+0.00")

@@ -91,8 +91,8 @@ def test_no_run_that_was_kept_is_gone_and_none_is_without_its_record():
     if is_shallow(ROOT):
         pytest.skip("no history: a shallow clone, or no checkout")
     gone = _git("log", "--diff-filter=D", "--name-only", "--format=", "--", "results/records").split()
-    moved = {Path(name).name for name in _git("ls-files", "results/superseded").split()}
-    assert [name for name in gone if Path(name).name not in moved] == []
+    moved = {name.replace("/superseded/", "/", 1) for name in _git("ls-files", "results/superseded").split()}
+    assert [name for name in gone if name not in moved] == []
     named = {f"{one.budget}/{one.number}" for one in records()} | {f"{one.data}/{one.record}" for one in elsewhere()}
     folders = {file.parent for file in KEPT if file.parent.name == "record"}
     assert {str(folder.parent.relative_to(ROOT / "results/records")) for folder in folders} <= named
