@@ -244,4 +244,5 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(Path(path), buffer.getbuffer())
+        with buffer.getbuffer() as content:
+            write_atomically(Path(path), content)

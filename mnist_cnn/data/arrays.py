@@ -125,9 +125,10 @@ def save(splits: dict[str, dict[str, Any]], folder: Path) -> tuple[dict[str, Pat
         paths[split] = folder / f"{digest.hexdigest()[:12]}.npz"
         if not paths[split].is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            content = io.BytesIO()
-            np.savez_compressed(content, **arrays)
-            write_atomically(paths[split], content.getbuffer())
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, **arrays)
+            with buffer.getbuffer() as content:
+                write_atomically(paths[split], content)
             new.append(paths[split].resolve())
     return {split: path.resolve() for split, path in paths.items()}, new
 

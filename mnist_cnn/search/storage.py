@@ -77,11 +77,10 @@ def open_storage(url: str) -> BaseStorage:
     if url.startswith(JOURNAL_URL):
         return _open_journal(Path(url.removeprefix(JOURNAL_URL)))
     whole = _with_driver(make_url(url))
-    if whole.get_backend_name() == "sqlite":
-        return RDBStorage(whole.render_as_string())
     for left in reversed(range(TABLES_TRIES)):
         try:
-            # A connection for each question: a server has a hundred, and may be started again in the hours of a search.
+            # A connection for each question: a server has a hundred, and may be started again in the hours of a search;
+            # and of a file none stays open.
             return RDBStorage(whole.render_as_string(), engine_kwargs={"poolclass": NullPool})
         except (IntegrityError, ProgrammingError):  # another search made the same tables at the same moment
             if not left:

@@ -21,6 +21,7 @@ from mnist_cnn.config.module import build_module
 from mnist_cnn.errors import ConfigError
 from mnist_cnn.runs.checkpoint import load_checkpoint
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.search.storage import open_storage
 
 RES = ["model=net", "model._target_=my_nets.Res", "model.width=4"]
 LIT = ["model=net", "model._target_=my_nets.Lit", "callbacks.checkpoint.monitor=val/top1"]
@@ -287,6 +288,6 @@ def test_a_search_follows_what_the_checkpoints_follow(own, cli, tiny_overrides, 
     call = [*RES, *followed, "trainer.max_epochs=1", "space.data=null", "trials=2", "test_weights=best"]
     assert cli(*call, *tiny_overrides, main=search.main) == 0
     [file] = tmp_path.rglob("study.db")
-    for trial in optuna.load_study(study_name="search", storage=f"sqlite:///{file}").trials:
+    for trial in optuna.load_study(study_name="search", storage=open_storage(f"sqlite:///{file}")).trials:
         figures = metrics_of(Run(file.parent / str(trial.number)))["figures"]
         assert trial.value == -figures["best/ece"]

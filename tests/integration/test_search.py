@@ -15,6 +15,7 @@ from mnist_cnn import validate
 from mnist_cnn.errors import ConfigError, UserError
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.search.settings import again, agree, check_training, find_plan, read_settings
+from mnist_cnn.search.storage import open_storage
 from mnist_cnn.search.trials import Trials
 from mnist_cnn.sweep.plan import Sweep
 
@@ -22,7 +23,7 @@ FAST = ["model=sequential", "trainer.max_epochs=2", "jobs=2", "space.data=null",
 
 
 def trials_of(folder) -> list[optuna.trial.FrozenTrial]:
-    return optuna.load_study(study_name="search", storage=f"sqlite:///{folder}/study.db").trials
+    return optuna.load_study(study_name="search", storage=open_storage(f"sqlite:///{folder}/study.db")).trials
 
 
 def only(folder):
