@@ -20,7 +20,7 @@ from mnist_cnn.signals import ignore, raising
 from mnist_cnn.values import problem
 
 PLAIN = "mnist_cnn.plain"  # how Python knows `_plainly`
-PLAIN_SIGNS = {"±": "+-", "×": "x", "→": "->", "…": "...", "–": "-", "·": ".", "≥": ">=", "≤": "<=", "−": "-"}
+PLAIN_SIGNS = {"±": "+-", "×": "x", "→": "->", "…": "...", "–": "-", "·": ".", "≥": ">=", "≤": "<=", "−": "-", "─": "-"}
 
 
 def arguments(usage: str = "") -> list[str]:

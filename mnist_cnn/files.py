@@ -2,16 +2,19 @@
 
 import contextlib
 import csv
+import functools
 import io
 import logging
 import os
 import re
 import stat
+import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from filelock import FileLock, Timeout
@@ -25,7 +28,9 @@ PARTIAL = re.compile(r"\..+\.(\d+)\.partial")  # what is being written, with the
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast
 DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 MIB = 2**20
+TRIES, PAUSE = 50, 0.02  # seconds
 VALUES, DEEPEST = 1_000_000, 100  # of a YAML file
+Read = TypeVar("Read")
 KINDS = {
     stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFLNK: "a link",
     stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
@@ -52,7 +57,7 @@ def write_together(contents: Mapping[Path, Any]) -> None:
             for path, content in contents.items():
                 _write(partials[path], content)
             for path, partial in partials.items():
-                partial.replace(path)
+                _when_free(functools.partial(partial.replace, path))
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from None  # a full disk does not name the file
         finally:
@@ -67,6 +72,15 @@ def _write(partial: Path, content: Any) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _when_free(act: Callable[[], Read]) -> Read:
+    """Windows refuses to replace what somebody reads, as the display of a sweep does, and to open what is replaced."""
+    for _ in range(TRIES if sys.platform == "win32" else 0):
+        with contextlib.suppress(PermissionError):
+            return act()
+        time.sleep(PAUSE)
+    return act()
 
 
 def require_replaceable(path: Path) -> None:
@@ -85,7 +99,7 @@ def require_folder(path: Path, refusal: type[UserError]) -> None:
 
 def require_writable(folder: Path, refusal: type[UserError]) -> None:
     """Raises where a folder for what a command makes is none, or cannot be made or written into; makes nothing."""
-    nearest = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    nearest = next((each for each in (folder, *folder.absolute().parents) if os.path.lexists(each)), folder)
     require_folder(nearest, refusal)
     try:
         with tempfile.TemporaryFile(dir=nearest):  # rights alone do not tell: of root, or of a disk that is read only
@@ -103,15 +117,26 @@ def kind_of(path: Path, follow: bool = True) -> str | None:
         return None
 
 
+def relative(path: Path, folder: Path | None = None) -> str:
+    """As seen from a folder, by default the present one; on Windows what lies on another drive cannot be."""
+    try:
+        return os.path.relpath(path, folder)
+    except ValueError:
+        return str(path)
+
+
 def remove_partial_files(folder: Path) -> None:
     """Removes what killed processes were writing; a living one's stays."""
     for file in folder.glob(".*.partial"):
         found = PARTIAL.fullmatch(file.name)
         if found and not _lives(int(found[1])):
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(PermissionError):  # of Windows: it is being written
+                file.unlink(missing_ok=True)
 
 
 def _lives(process: int) -> bool:
+    if sys.platform == "win32":  # there to ask is to send Ctrl-C, and what a process writes cannot be removed
+        return False
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -164,7 +189,7 @@ def read_text(path: Path, refusal: type[UserError], most: float = MIB) -> str:
     """
     require_file(path, refusal, most)
     try:
-        return path.read_bytes().decode()
+        return _when_free(path.read_bytes).decode()
     except OSError as error:
         raise refusal(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:

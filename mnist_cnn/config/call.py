@@ -182,7 +182,7 @@ class Call:
         """Names of the files of a group, in all folders."""
         roots = [folder / group for folder in self.folders]
         files = [(file, root) for root in roots if root.is_dir() for file in root.rglob("*.yaml")]
-        return sorted({str(file.relative_to(root).with_suffix("")) for file, root in files})
+        return sorted({file.relative_to(root).with_suffix("").as_posix() for file, root in files})
 
     def _unknown_options(self) -> list[str]:
         problems = []

@@ -77,13 +77,13 @@ def _candidates(before: Sequence[str]) -> Iterator[str]:
                     continue
                 yield f"{name}={file.relative_to(folder / name).with_suffix('').as_posix()}"
             file = folder / name / f"{options.get(name)}.yaml"
-            whole = file.is_file() and "@package _global_" in file.read_text()
+            whole = file.is_file() and "@package _global_" in file.read_text(encoding="utf-8")
             yield from _keys(_read(file), "" if whole else f"{name}.")
 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        found = yaml.load(file.read_text(), Loader=LOADER)
+        found = yaml.load(file.read_text(encoding="utf-8"), Loader=LOADER)
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}

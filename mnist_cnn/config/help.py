@@ -65,7 +65,7 @@ def _group(group: str) -> str:
 
 
 def _keys(file: Path, prefix: str = "", keys: list[str] | None = None) -> list[str]:
-    found = COMMENTED.findall(file.read_text())
+    found = COMMENTED.findall(file.read_text(encoding="utf-8"))
     return [
         _folded(f"  {prefix}{key}={'' if value.startswith('$') else value}", COLUMN, comment)
         for key, value, comment in found

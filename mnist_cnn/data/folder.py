@@ -1,7 +1,6 @@
 """Pictures by class: a folder for each."""
 
 import functools
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from mnist_cnn.data.own import Labels, OwnDataModule, Split, seen_from
 from mnist_cnn.data.photo import Preparation
 from mnist_cnn.data.picture import open_picture, prepared, say
 from mnist_cnn.errors import DataError
+from mnist_cnn.files import relative
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 VALIDATION = ("val", "valid", "validation")
@@ -66,7 +66,7 @@ class FolderDataModule(OwnDataModule):
         return Labels([label for label, _ in self._labelled(split)], str(folder))
 
     def files(self, split: Split) -> list[str]:
-        return [os.path.relpath(file, self.root) for file in self._pictures(split)]
+        return [relative(file, self.root) for file in self._pictures(split)]
 
     def pixels(self, split: Split) -> Tensor:
         with ThreadPoolExecutor() as pool:

@@ -222,10 +222,13 @@ PACKAGES: dict[str, tuple[str, Fetch]] = {
 
 
 def _run(command: list[str], work: Path) -> None:
+    program = shutil.which(command[0])  # on Windows npm is a script with an ending, which is not found otherwise
+    if program is None:
+        raise RuntimeError(f"{command[0]} is not installed")
     try:
-        subprocess.run(command, cwd=work, check=True, capture_output=True, text=True, timeout=GIVEN_UP_AFTER)
-    except FileNotFoundError:
-        raise RuntimeError(f"{command[0]} is not installed") from None
+        subprocess.run(
+            [program, *command[1:]], cwd=work, check=True, capture_output=True, text=True, timeout=GIVEN_UP_AFTER
+        )
     except subprocess.CalledProcessError as error:
         said = [line for line in error.stderr.splitlines() if line.strip() and "complete log" not in line]
         reason = " ".join(said[-3:]) or f"exit code {error.returncode}"

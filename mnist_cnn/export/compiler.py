@@ -23,8 +23,8 @@ FLAGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-pedantic")
 
 def find_compiler() -> list[str] | None:
     """$CC, else cc, gcc or clang, else zig from PyPI; None where there is none."""
-    if os.environ.get("CC"):
-        return shlex.split(os.environ["CC"])
+    if given := os.environ.get("CC"):
+        return [given] if shutil.which(given) else shlex.split(given)  # a path of Windows is no shell's
     for name in ("cc", "gcc", "clang"):
         if shutil.which(name):
             return [name]
@@ -67,10 +67,11 @@ def run_c(
     assert compiler is not None
     with workplace("format=c") as folder:
         for file, text in files.items():
-            (folder / file).write_text(text)
+            (folder / file).write_text(text, encoding="utf-8")
+        program = f"{NAME}.exe"  # as Windows starts it; elsewhere a name like any other
         sources = sorted(file for file in files if file.endswith(".c"))
-        _call([*compiler, *FLAGS, *flags, *sources, "-o", NAME, *(["-lm"] if math else [])], folder, b"")
-        said = _call([str(folder / NAME)], folder, np.ascontiguousarray(pixels).tobytes())
+        _call([*compiler, *FLAGS, *flags, *sources, "-o", program, *(["-lm"] if math else [])], folder, b"")
+        said = _call([str(folder / program)], folder, np.ascontiguousarray(pixels).tobytes())
     return np.frombuffer(said, kind).reshape(-1, classes)
 
 

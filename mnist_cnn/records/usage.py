@@ -29,6 +29,6 @@ It can be stopped and started again, as python -m mnist_cnn.reproduce."""
 
 
 def usage() -> str:
-    tree = yaml.safe_load(Path(__file__).with_name("records.yaml").read_text())
+    tree = yaml.safe_load(Path(__file__).with_name("records.yaml").read_text(encoding="utf-8"))
     budgets = textwrap.fill(f"Sizes: {', '.join(tree['budgets'])}", 80, subsequent_indent="  ")
     return TEXT.format(budgets=budgets, ablation=next(iter(tree["ablations"])))

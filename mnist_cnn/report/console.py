@@ -50,7 +50,7 @@ class LogFile(logging.FileHandler):
     """A full disk ends the lines of the file and not the run, and is said once."""
 
     def __init__(self, file: Path) -> None:
-        super().__init__(file)
+        super().__init__(file, encoding="utf-8")
         self.setFormatter(logging.Formatter(FILE_LINE))
 
     def handleError(self, record: logging.LogRecord) -> None:

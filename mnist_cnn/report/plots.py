@@ -49,7 +49,7 @@ def draw_run(
     if record.confusion is not None and len(names) <= MOST_SHOWN:
         drawn["confusion.png"] = confusion_matrix(record.confusion, title, names)
     if test is not None and run.predictions_file.is_file():
-        with run.predictions_file.open(newline="") as file:
+        with run.predictions_file.open(newline="", encoding="utf-8") as file:
             drawn["mistakes.png"] = mistakes(test, list(csv.DictReader(file)), title, names)
     save_plots(drawn, run.path)
 

@@ -46,7 +46,7 @@ def write_pages(documents: Sequence[Document], results: Results, pages: Path, pi
 
 def refresh(page: Path, heading: str, generated: str) -> None:
     """Replaces what lies between the marks; a new page gets the heading and the marks."""
-    old = page.read_text() if page.is_file() else f"{heading}\n{BEGIN}\n{END}\n"
+    old = page.read_text(encoding="utf-8") if page.is_file() else f"{heading}\n{BEGIN}\n{END}\n"
     before, _, rest = old.partition(BEGIN)
     after = rest.partition(END)[2]
     write_atomically(page, f"{before}{BEGIN}\n\n{generated}\n{END}{after}".encode())

@@ -31,5 +31,5 @@ from code that was not committed, then the documents' protocol, then holdout."""
 
 
 def usage() -> str:
-    documents = yaml.safe_load(Path(__file__).with_name("documents.yaml").read_text())
+    documents = yaml.safe_load(Path(__file__).with_name("documents.yaml").read_text(encoding="utf-8"))
     return TEXT.format(documents=", ".join(documents))

@@ -12,7 +12,6 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
 import itertools
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from rich.filesize import decimal
 from mnist_cnn import cli
 from mnist_cnn.config.python_values import command
 from mnist_cnn.errors import ConfigError, RunError, nearest
+from mnist_cnn.files import relative
 from mnist_cnn.report.spread import Spread
 from mnist_cnn.report.text import duration, plain_table, start_table
 from mnist_cnn.runs.choosing import choose, is_test
@@ -65,7 +65,7 @@ def main() -> None:
         names, options = cli.read_options([word for word in words if word not in tests], OPTIONS)
         for word in names:
             if not Path(word).is_dir():
-                named = os.sep in word or command  # by its place it is no misspelt command
+                named = Path(word).name != word or command  # by its place it is no misspelt command
                 kind = "no such folder" if named else f"neither a folder nor a command{nearest(word, COMMANDS)}"
                 raise ConfigError([f"{word}: {kind}"])
         (command or list_runs)([Path(name) for name in names], tests, options)
@@ -93,7 +93,7 @@ def list_runs(folders: Sequence[Path], tests: Sequence[str], options: dict[str, 
 def show(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> None:
     """One run: what was asked for, what came out, and the command that goes on."""
     [run] = _named(folders, 1, "show")
-    record, path = run.saved, os.path.relpath(run.path)
+    record, path = run.saved, relative(run.path)
     facts = {"run": path, "status": run.status, "asked for": " ".join(run.overrides()) or "the defaults",
              "epochs": _epochs(run), "age": duration(run.value("age")), "size": decimal(run.size)}  # fmt: skip
     if record is not None:
@@ -141,7 +141,7 @@ def rank(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any])
 def diff(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> None:
     """Settings, figures and circumstances that two runs do not share."""
     one, other = _named(folders, 2, "diff")
-    table = [["", os.path.relpath(one.path), os.path.relpath(other.path)]]
+    table = [["", relative(one.path), relative(other.path)]]
     for read in (lambda run: run.settings, _facts):
         left, right = read(one), read(other)
         for key in dict.fromkeys([*left, *right]):
@@ -159,7 +159,7 @@ def clean(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]
         return
     for removal in removals:
         names = "" if removal.paths == [removal.run.path] else ": " + ", ".join(path.name for path in removal.paths)
-        print(f"{os.path.relpath(removal.run.path)} ({removal.run.status}){names}")
+        print(f"{relative(removal.run.path)} ({removal.run.status}){names}")
     text = _amount([removal.size for removal in removals])
     if not options.get("yes") and not sys.stdin.isatty():
         raise ConfigError([f"clean: {text} would go; without a terminal to ask in, say yes=true"])

@@ -18,7 +18,7 @@ MEMBERS = re.compile(r"seeds_(\d+)_(\d+)")
 
 def read_answers(file: Path) -> list[dict[str, int]]:
     """The columns of kept answers, a row for each image that was got wrong; or of a run's predictions, one for each."""
-    with file.open() as opened:
+    with file.open(encoding="utf-8") as opened:
         return [{name: int(row[name]) for name in COLUMNS} for row in csv.DictReader(opened)]
 
 

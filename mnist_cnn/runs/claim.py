@@ -112,8 +112,9 @@ def claimed(run: Run, cfg: DictConfig, new: bool) -> Iterator[Claim]:
         lock = run.held()
     except OSError as error:
         _undo(run, [], {}, missing)
+        _remove_empty(missing)
         raise UserError(f"{error.filename or run.path}: cannot be written ({error.strerror})") from error
-    with lock:
+    with contextlib.ExitStack() as freed, lock:
         there = {file: file.stat().st_size for file in {*files} - lock_file if file.exists()}
         claim = Claim(run, found=run.config_file in there)
         if run.owner_file.exists():
@@ -125,6 +126,7 @@ def claimed(run: Run, cfg: DictConfig, new: bool) -> Iterator[Claim]:
         except (UserError, OSError) as error:
             if claim.ours and not (claim.begun or (isinstance(error, ForeignError) and error.in_log)):
                 _undo(run, files, there, missing)
+                freed.callback(_remove_empty, missing)  # on Windows the lock's file goes with the lock
             raise
 
 
@@ -152,6 +154,9 @@ def _undo(run: Run, files: list[Path], there: dict[Path, int], missing: list[Pat
     for path in [*made, *([lock] if lock not in there else [])]:  # the lock last: until then nobody begins here
         with contextlib.suppress(OSError):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _remove_empty(missing: list[Path]) -> None:
     for folder in missing:
         with contextlib.suppress(OSError):  # somebody else's files are in it by now
             folder.rmdir()

@@ -59,7 +59,7 @@ class ListedRun(Layout):
     @cached_property
     def _config(self) -> str:
         try:
-            return self.config_file.read_text()
+            return self.config_file.read_text(encoding="utf-8")
         except (OSError, ValueError):
             return ""
 

@@ -1,5 +1,6 @@
 """Where a search keeps its trials: a file in its directory, or a database that many searches can share."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ import optuna
 import sqlalchemy
 from optuna.exceptions import OptunaError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -90,16 +91,17 @@ def open_storage(url: str) -> BaseStorage:
 
 def _open_journal(file: Path) -> BaseStorage:
     """Optuna reads past a last line that was cut off, and what it adds behind it makes the whole file unreadable."""
+    # On Windows not everybody may make a link.
+    lock = (JournalFileOpenLock if sys.platform == "win32" else JournalFileSymlinkLock)(str(file))
     if file.exists() and file.stat().st_size:
-        lock = JournalFileSymlinkLock(str(file))  # while it is held nobody is in the midst of a line
-        lock.acquire()
+        lock.acquire()  # while it is held nobody is in the midst of a line
         try:
             whole = file.read_bytes().endswith(b"\n")
         finally:
             lock.release()
         if not whole:
             raise ValueError("its last line is cut off: without it the file is as good as before")
-    return JournalStorage(JournalFileBackend(str(file)))
+    return JournalStorage(JournalFileBackend(str(file), lock))
 
 
 @contextmanager

@@ -34,6 +34,7 @@ KEPT_UP_TO = 2**26
 KEPT_WITHOUT_HUGE_PAGES = 2**23
 # What glibc's own sliding thresholds come to after blocks as large as PyTorch's were freed; fixed ones cannot be unset.
 USUAL_TRIM, USUAL_MMAP = 2**26, 2**25
+COMPILERS = {"darwin": "clang++", "win32": "cl"}
 FLATTENED_AT_MOST = 10_000  # flattening reorders channels_last images; with more numbers that costs more than it saves
 
 
@@ -68,7 +69,7 @@ class Speed:
         compile: bool,
         cuda_graph: bool,
     ) -> None:
-        compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # as PyTorch looks for it
+        compiler = os.environ.get("CXX", COMPILERS.get(sys.platform, "g++"))  # as PyTorch looks for it
         if compile and not torch.cuda.is_available() and shutil.which(compiler) is None:
             raise ConfigError([f"speed.compile = true: needs a C++ compiler, and there is no {compiler!r} on the PATH"])
         self.keep_memory, self.channels_last = keep_memory, channels_last

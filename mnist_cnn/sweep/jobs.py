@@ -1,6 +1,6 @@
 """Runs trainings side by side, each in a process of its own with its share of the processor cores.
 
-The processes are forked from a server that has imported everything once and computed nothing, so a job starts at once;
+On Linux they are forked from a server that has imported everything once and computed nothing, so a job starts at once;
 a job that crashes, runs out of memory or is killed takes no other with it, and its memory goes back when it ends.
 """
 
@@ -96,7 +96,7 @@ def start_or_continue(cfg: DictConfig, run: Run, overrides: list[str], log_file:
 def refused(log_file: Path, error: UserError) -> str:
     """Says in the file of a job why it cannot be started; returns it in a line."""
     text = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
-    with log_file.open("a") as log:
+    with log_file.open("a", encoding="utf-8") as log:
         log.write(f"error: {text}\n")
     return text
 
@@ -125,7 +125,7 @@ def run_side_by_side(
         started: called with each job that starts.
     """
     threads = threads_each(at_once)
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    method = "forkserver" if sys.platform == "linux" else "spawn"  # on macOS libraries may not be forked with
     context: Any = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload([task.__module__, "mnist_cnn.speed.fast"])
@@ -182,6 +182,8 @@ def _train(task: Task, job: Job, threads: int, environment: dict[str, str]) -> N
     with job.log_file.open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+    # On Windows what was opened as a console cannot write to a file, and has the encoding of the system.
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, "utf-8", closefd=False) for number in (1, 2))
     torch.set_num_threads(threads)
     try:
         with user_errors():
@@ -220,6 +222,6 @@ def _error(job: Job, exit_code: int) -> str | None:
 
 def last_line(log_file: Path) -> str:
     """What a job printed last, which is what ended it; empty where there is nothing."""
-    text = log_file.read_text(errors="replace") if log_file.exists() else ""
+    text = log_file.read_text(encoding="utf-8", errors="replace") if log_file.exists() else ""
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1].removeprefix("error: ") if lines else ""

@@ -187,7 +187,7 @@ class Sweep:
 
     def noted_error(self, job: SweepJob) -> str | None:
         file = self._error_file(job)
-        return file.read_text(errors="replace") if file.is_file() else None
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
 
     def forget_error(self, job: SweepJob) -> None:
         """Before it is started again."""
