@@ -14,6 +14,7 @@ from scipy.special import nctdtr, stdtrit
 from scipy.stats import permutation_test, ttest_ind, ttest_rel
 
 from mnist_cnn.report.spread import CONFIDENCE, Spread
+from mnist_cnn.report.text import counted
 
 LEVEL, POWER = 1 - CONFIDENCE, 0.8  # two-sided
 ENOUGH = 6  # pairs, or runs in each group: of five pairs no p is below 2/32
@@ -88,7 +89,7 @@ class Difference:
     def size(self) -> str:
         """`8 pairs`, or `7 and 9 runs`."""
         if self.paired:
-            return f"{self.a.n} pair{'s' * (self.a.n != 1)}"
+            return counted(self.a.n, "pair")
         return f"{self.a.n} and {self.b.n} runs"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
-from mnist_cnn.report.text import duration
+from mnist_cnn.report.text import counted, duration
 from mnist_cnn.runs.environment import cpu_name
 from mnist_cnn.runs.keeper import Keeper
 from mnist_cnn.runs.listing import ListedRun, leaves
@@ -77,4 +77,4 @@ class Forecast(pl.Callback):
             epochs = (trainer.max_epochs or 0) - trainer.current_epoch
             seconds = known(self.epoch_seconds)
             self.keeper.add(expected_epoch_seconds=round(seconds, 3))
-            log.info(f"about {duration(seconds * epochs)} for {epochs} epoch{'s' * (epochs != 1)}, {how}")
+            log.info(f"about {duration(seconds * epochs)} for {counted(epochs, 'epoch')}, {how}")

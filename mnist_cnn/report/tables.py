@@ -8,7 +8,7 @@ from omegaconf import DictConfig, ListConfig
 
 from mnist_cnn.config.python_values import command
 from mnist_cnn.models.layers import LayerRow
-from mnist_cnn.report.text import as_text, duration, start_table, text_grid
+from mnist_cnn.report.text import as_text, counted, duration, start_table, text_grid
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.history import COLUMNS, extras
 from mnist_cnn.runs.record import Protocol, Record, known
@@ -58,11 +58,11 @@ def start_report(
         "model": f"{record.model}, {parameters.total:,} parameters, {parameters.trainable:,} trainable",
         "recipe": f"{recipe}, "
         f"batch {record.batch_size or 'of the data module'}, "
-        f"{cfg.trainer.max_epochs} epoch{'s' * (cfg.trainer.max_epochs != 1)}, seed {cfg.seed}",
+        f"{counted(cfg.trainer.max_epochs, 'epoch')}, seed {cfg.seed}",
         "data": images_of(protocol),
         **({"augment": named(cfg.augment)} if cfg.augment else {}),
         "protocol": protocol.summary,
-        "device": f"{hardware.device}, {hardware.threads} thread{'s' * (hardware.threads != 1)}, {record.precision}",
+        "device": f"{hardware.device}, {counted(hardware.threads, 'thread')}, {record.precision}",
         **start,
         "run": str(run.path),
     }
@@ -155,7 +155,7 @@ def final_table(record: Record, run_dir: Path) -> str:
     kept = sorted(file.stem for file in run_dir.glob("checkpoints/*.ckpt"))
     where = {
         "protocol": protocol.summary,
-        "time": f"{timing.fit_seconds:.1f} s for {record.epochs} epoch{'s' * (record.epochs != 1)}, "
+        "time": f"{timing.fit_seconds:.1f} s for {counted(known(record.epochs), 'epoch')}, "
         f"{timing.images_per_second:,.0f} images/s in training",
         "run": str(run_dir),
         "files": ", ".join(sorted(file.name for file in run_dir.iterdir() if file.is_file() and file.name[0] != "."))

@@ -106,6 +106,11 @@ def _drawn(lines: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
     return as_text(table, max(terminal_width(), _width(widths)))
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def duration(seconds: float) -> str:
     """Rounded to what a person asks for: `80 s`, `42 min`, `5.5 h`, `12 d`."""
     if seconds < 90:

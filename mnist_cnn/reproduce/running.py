@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 
+from mnist_cnn.report.text import counted
 from mnist_cnn.reproduce.results import Results
 from mnist_cnn.reproduce.rows import typical_seconds
 from mnist_cnn.reproduce.study import StudyRun, composed
@@ -28,7 +29,7 @@ def run_what_is_left(
     Raises:
         ConfigError: settings that do not compose or fit, before anything runs.
     """
-    print(f"{len(runs)} runs: {len(runs) - len(missing)} done, {len(missing)} to do", flush=True)
+    print(f"{counted(len(runs), 'run')}: {len(runs) - len(missing)} done, {len(missing)} to do", flush=True)
     if dry_run:
         for run in missing:
             composed(run.entry, run.protocol)

@@ -25,7 +25,7 @@ from mnist_cnn.config.python_values import command
 from mnist_cnn.errors import ConfigError, RunError, nearest
 from mnist_cnn.files import relative
 from mnist_cnn.report.spread import Spread
-from mnist_cnn.report.text import duration, plain_table, start_table
+from mnist_cnn.report.text import counted, duration, plain_table, start_table
 from mnist_cnn.runs.choosing import choose, is_test
 from mnist_cnn.runs.cleaning import What, plan_cleaning
 from mnist_cnn.runs.layout import PLAN
@@ -176,7 +176,7 @@ COMMANDS: dict[str, Callable[[Sequence[Path], Sequence[str], dict[str, Any]], No
 
 
 def _amount(sizes: Sequence[int]) -> str:
-    return f"{len(sizes)} runs, {decimal(sum(sizes))}"
+    return f"{counted(len(sizes), 'run')}, {decimal(sum(sizes))}"
 
 
 def _chosen(folders: Sequence[Path], tests: Sequence[str], options: dict[str, Any]) -> list[ListedRun]:

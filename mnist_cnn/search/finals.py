@@ -9,6 +9,7 @@ from mnist_cnn.config.compose import compose_run
 from mnist_cnn.config.python_values import command
 from mnist_cnn.files import LOCK, is_locked, locked
 from mnist_cnn.report.spread import Spread
+from mnist_cnn.report.text import counted
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.runs.record import Record, known
 from mnist_cnn.sweep.jobs import Job, run_side_by_side, start_or_continue
@@ -35,8 +36,8 @@ def run_finals(
         print("finals: waiting for another process, which runs them", flush=True)
     with locked(directory / FINAL):
         left = [each for each in wanted if _finished(_run(directory, each[0], each[2])) is None]
-        what = f"{_count(len(finalists), 'setting')} with {_count(seeds, 'fresh seed')} each"
-        print(f"finals: {what}, {_count(len(left), 'run')} to do", flush=True)
+        what = f"{counted(len(finalists), 'setting')} with {counted(seeds, 'fresh seed')} each"
+        print(f"finals: {what}, {counted(len(left), 'run')} to do", flush=True)
         for ended in run_side_by_side(_jobs(directory, left), train, at_once):
             failed += ended.error is not None
             record = _finished(ended.job.run)
@@ -69,12 +70,8 @@ def _told(directory: Path, numbers: Sequence[int], seeds: set[int]) -> str:
     for number in order:
         spread = Spread.of([known(run.validation) for run in finished[number]])
         shown = spread.in_percent.text(2, " %") if finished[number][0].monitor is None else spread.text(4)
-        lines.append(f"trial {number}: {shown}, {_count(spread.n, 'seed')}")
+        lines.append(f"trial {number}: {shown}, {counted(spread.n, 'seed')}")
     if len(order) > 1:
         names = [str(directory / FINAL / str(number)) for number in reversed(order[:2])]
         lines.append(f"whether the first two differ: {command('compare')} {' '.join(names)}")
     return "\n".join(lines)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

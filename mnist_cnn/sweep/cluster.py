@@ -12,6 +12,7 @@ from typing import Any
 from mnist_cnn.config.python_values import command
 from mnist_cnn.errors import ForeignError, RunError, in_one_line
 from mnist_cnn.files import read_text, write_atomically
+from mnist_cnn.report.text import counted
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.signals import stopping
 from mnist_cnn.sweep.cluster_job import ClusterJob
@@ -52,8 +53,8 @@ def run_on_slurm(sweep: Sweep, task: Task, settings: dict[str, Any], new: bool, 
                 sweep.withdraw()
         raise
     ids = sorted({job_id.partition("_")[0] for job_id in _ids(sweep).values()})
-    count = f"{len(sweep.jobs)} job{'s' * (len(sweep.jobs) != 1)}"
-    print(f"sweep: {count}, {len(todo)} put into the queue of SLURM ({', '.join(ids)}), in {sweep.path}", flush=True)
+    queue = f"the queue of SLURM ({', '.join(ids)})"
+    print(f"sweep: {counted(len(sweep.jobs), 'job')}, {len(todo)} put into {queue}, in {sweep.path}", flush=True)
     again = command("train", "-m", resume=sweep.path)
     how = f"jobs go on. Watch them:\n  {again}\nEnd them:\n  scancel {' '.join(ids)}"
     if detach:

@@ -14,6 +14,7 @@ from typing import Any
 
 from mnist_cnn.config.python_values import command
 from mnist_cnn.errors import ConfigError, ForeignError, UserError, in_one_line
+from mnist_cnn.report.text import counted
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.signals import stopping
 from mnist_cnn.sweep.jobs import GO_ON, Task
@@ -62,9 +63,8 @@ def _run_what_is_left(sweep: Sweep, task: Task, ray: Any, train: Any, options: M
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     needed = {"CPU": options["num_cpus"], "GPU": options["num_gpus"], **(options["resources"] or {})}
     at_once = sum(_room(machine, needed) for machine in machines)
-    count = f"{len(sweep.jobs)} job{'s' * (len(sweep.jobs) != 1)}"
-    where = f"on Ray, {len(machines)} machine{'s' * (len(machines) != 1)}, {at_once} at once"
-    print(f"sweep: {count}, {len(todo)} to run {where}, in {sweep.path}", flush=True)
+    where = f"on Ray, {counted(len(machines), 'machine')}, {at_once} at once"
+    print(f"sweep: {counted(len(sweep.jobs), 'job')}, {len(todo)} to run {where}, in {sweep.path}", flush=True)
     if not at_once:
         what = ", ".join(f"{name} {amount}" for name, amount in needed.items() if amount)
         print(f"no machine of the cluster has what a job needs ({what}); jobs wait for one", flush=True)

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from mnist_cnn.report.console import interactive
-from mnist_cnn.report.text import duration
+from mnist_cnn.report.text import counted, duration
 from mnist_cnn.sweep.groups import rows_of
 from mnist_cnn.sweep.jobs import Job
 from mnist_cnn.sweep.plan import Sweep, SweepJob
@@ -70,9 +70,8 @@ class SweepDisplay:
         seconds = self._seconds_left()
         if not self.told and seconds is not None and all(p.epoch_seconds is not None for p in running):
             self.told = True
-            count = self.planned - len(self.settled)
-            words = f"about {duration(seconds)} for {count} run{'s' * (count != 1)}, {self.at_once} at once"
-            print(words, flush=True)
+            runs = counted(self.planned - len(self.settled), "run")
+            print(f"about {duration(seconds)} for {runs}, {self.at_once} at once", flush=True)
 
     def started(self, job: Job) -> None:
         self.starting.add(job.about.number)

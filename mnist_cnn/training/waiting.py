@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
+from mnist_cnn.report.text import counted
 from mnist_cnn.runs.directory import Run
 from mnist_cnn.speed.threads import choose_threads, cores
 
@@ -55,6 +56,6 @@ class Waiting(pl.Callback):
         self.said = True
         fewer = "; threads=1 would wait less" if threads > 1 else ""
         log.info(
-            f"the run waits: it got {worked / seconds:.1f} cores for {threads} thread{'s' * (threads > 1)}, "
+            f"the run waits: it got {worked / seconds:.1f} cores for {counted(threads, 'thread')}, "
             f"others are busy{fewer}"
         )

@@ -47,7 +47,7 @@ def test_it_goes_on_after_a_failure_and_runs_only_what_is_missing(study, monkeyp
     assert "| first |" in (tmp_path / "docs/reproduction/sigmoid.md").read_text()
 
     assert call(monkeypatch, "protocol=document", "seeds=1", "sigmoid/first") == 0
-    assert "1 runs: 1 done, 0 to do" in capsys.readouterr().out
+    assert "1 run: 1 done, 0 to do" in capsys.readouterr().out
     for name in kept:
         (tmp_path / "results" / name).unlink()  # as where a call was killed between a training and its figures
     assert call(monkeypatch, "protocol=document", "seeds=1", "sigmoid/first", "sigmoid/twin") == 0
