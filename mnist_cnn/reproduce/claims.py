@@ -54,9 +54,9 @@ def claims_part(document: str, own: Sequence[Row]) -> list[str]:
         parts.append(f"![{claim.title}](figures/{document}_{claim.picture}.png)" if claim.picture else "")
     heading = [
         "## Claims beyond the figures",
-        "Differences are in points, seed by seed where there are enough pairs; p by all changes of sign (or all "
-        "divisions into two groups), which with fewer than six of each cannot tell them apart; where each net is "
-        "compared with each, p is corrected over all comparisons that have so many (Holm).",
+        "Differences are in points, seed by seed where there are enough pairs; p by all changes of sign of the "
+        "pairs (or all divisions into two groups), which with fewer than six of each cannot tell them apart; where "
+        "each net is compared with each, p is corrected over all comparisons that have so many (Holm).",
     ]
     return [*heading, *(part for part in parts if part)] if parts else []
 

@@ -33,8 +33,8 @@ def held_out_part(rows: Sequence[Row]) -> list[str]:
     return [
         "## What watching the test images is worth",
         "Held out: 55,000 images for training, 5,000 for choosing the epoch, the test images read once. The "
-        "watched runs have 5,000 training images more, so the difference is not of the choice alone, and not of it at "
-        "all where the best epoch is the last in every run; its interval is Welch's, of groups.",
+        "watched runs have 5,000 training images more, so the difference is not of the choice alone; where every run "
+        "is best in its last epoch, it comes from those images alone; its interval is Welch's, of groups.",
         markdown_table([head, *lines]),
     ]
 
