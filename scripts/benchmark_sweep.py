@@ -134,8 +134,8 @@ summary: {one / many:.2f} times the throughput.
 ## Memory
 
 {jobs} tiny jobs, two at once. Each is a process of its own, forked from a server that has imported everything, so its
-memory goes back when it ends. What stays changed by {growth:+.1f} MiB between the second quarter of the sweep and its
-last half; {samples[-1][0] / jobs:.1f} s per job, everything included.
+memory goes back when it ends. The memory that stays in use changed by {growth:+.1f} MiB between the second quarter
+of the sweep and its last half; {samples[-1][0] / jobs:.1f} s per job, everything included.
 
 ![memory](sweeps.png)
 """
