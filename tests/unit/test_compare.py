@@ -84,6 +84,13 @@ def test_figures_without_spread_have_no_warnings():
     assert (apart.interval, apart.found, apart.seeds_needed) == (pytest.approx((0.01, 0.01)), True, ENOUGH)
 
 
+def test_a_side_whose_seeds_all_agree_is_compared_without_a_warning():
+    a, b = by_seed([0.1009, 0.1135, 0.0958, 0.1135]), by_seed([0.1135] * 3, first=5)
+    found = Difference.of(a, b, IMAGES)
+    alone = np.std(list(a.values()), ddof=1) / 2 * 3.182446  # the other side has no spread: Student's t, 3 degrees
+    assert found.interval == pytest.approx((found.value - alone, found.value + alone))
+
+
 def test_seeds_needed_are_those_of_the_textbook():
     """Cohen 1988 and G*Power: d = 0.5 takes 34 pairs or 64 in each group, d = 0.8 15 and 26."""
     assert (seeds_needed(0.5, 1.0), seeds_needed(-0.5, 1.0, 1.0)) == (34, 64)
