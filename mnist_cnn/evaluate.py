@@ -35,7 +35,7 @@ from mnist_cnn.models.classifier import Classifier
 from mnist_cnn.models.reading import Scale
 from mnist_cnn.report.console import logging_to
 from mnist_cnn.report.further import load_members, measure_further, validated_alike
-from mnist_cnn.report.text import wrapped
+from mnist_cnn.report.text import counted, wrapped
 from mnist_cnn.runs.checkpoint import Trained, load_trained
 from mnist_cnn.runs.directory import Run, with_todays_keys
 from mnist_cnn.runs.own_code import changes_of_code
@@ -119,7 +119,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         raise nothing
     figures: dict[str, Any] = dict(found[0])
     epochs = None if trained.epoch is None else trained.epoch + 1
-    log.info(f"{path}" + (f", {epochs} epoch{'s' * (epochs != 1)} trained" if epochs else ""))
+    log.info(f"{path}" + (f", {counted(epochs, 'epoch')} trained" if epochs else ""))
     shown = {name.removeprefix("test/"): f"{value:.4f}" for name, value in figures.items()}
     if "test/acc" in figures:
         shown = {"accuracy": f"{figures['test/acc']:.2%}"} | {k: v for k, v in shown.items() if k != "acc"}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_cnn.errors import RunError, closest
+from mnist_cnn.report.text import counted
 from mnist_cnn.runs.layout import CONFIG, PLAN, Layout
 from mnist_cnn.runs.record import Record, known
 from mnist_cnn.runs.sameness import images_differ
@@ -84,7 +85,7 @@ def sides_of_sweep(place: str | Path) -> list[Side]:
         runs = [Finished(sweep.run(row.job).metrics_file, known(row.done)) for row in group.rows]
         sides.append(_side(group.name or str(place), [*runs, *[None] * (group.planned - len(runs))]))
     if len(sides) < 2:
-        raise RunError(f"{place}: finished runs of {len(sides)} setting{'s' * (len(sides) != 1)}; needed: two or more")
+        raise RunError(f"{place}: finished runs of {counted(len(sides), 'setting')}; needed: two or more")
     return sides
 
 

@@ -14,6 +14,7 @@ from mnist_cnn.config.python_values import command
 from mnist_cnn.config.schema import validate
 from mnist_cnn.errors import ConfigError, UserError
 from mnist_cnn.report.forecast import earlier_epoch
+from mnist_cnn.report.text import counted
 from mnist_cnn.runs.directory import Run, dated
 from mnist_cnn.runs.listing import find_runs
 from mnist_cnn.signals import stopping
@@ -82,7 +83,7 @@ def run_here(sweep: Sweep, known: dict[int, DictConfig], call: Call, task: Task)
     at_once = jobs_at_once(cfg, len(sweep.jobs))
     with Run(sweep.path).held():
         todo = sweep.unfinished()
-        count = f"{len(sweep.jobs)} job{'s' * (len(sweep.jobs) != 1)}"
+        count = counted(len(sweep.jobs), "job")
         print(f"sweep: {count}, {len(todo)} to run, {at_once} at once, in {sweep.path}", flush=True)
         with stopping(lambda: GO_ON.format(command("train", "-m", resume=sweep.path))):
             display = SweepDisplay(sweep, at_once, expected=expected_epochs(todo, known, at_once))
