@@ -76,6 +76,6 @@ def test_a_run_that_waits_says_so_once(cli, tiny_overrides, monkeypatch, caplog)
     caplog.set_level("INFO")
     monkeypatch.setattr(waiting, "SHORT", 0.0)
     monkeypatch.setattr(waiting, "MUCH", 1000.0)
-    assert cli("model=vanilla", "trainer.max_epochs=2", "threads=2", *tiny_overrides) == 0
+    assert cli("model=vanilla", "trainer.max_epochs=2", "threads=2", *tiny_overrides, "data.batch_size=240") == 0
     assert caplog.text.count("the run waits: it got") == 1
     assert "threads=1 would wait less" in caplog.text
