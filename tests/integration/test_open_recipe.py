@@ -61,7 +61,7 @@ NOT_ALONE = {"Optimizer", "SparseAdam", "Muon"}  # a base class; two that are re
 CLASSES = {name for name, found in vars(torch.optim).items() if inspect.isclass(found)}
 OPTIMIZERS = {name: optimizer(name) for name in sorted(CLASSES - NOT_ALONE)}
 CHANNELS = "model.layers=[{conv:3},pool,{conv:2},gap,{dense:10}]"  # gradients in rows of them, were it not for LBFGS
-OPTIMIZERS["LBFGS"].append(CHANNELS)
+OPTIMIZERS["LBFGS"] += [CHANNELS, "optimizer.lr=0.1"]  # at its own, 1, rounding decides whether it diverges
 OTHERS = {
     "muon": [*NET, "optimizer=muon", "scheduler=one_cycle"],
     "parts": [

@@ -17,6 +17,8 @@ from mnist_cnn.export.source_text import filled, template
 from mnist_cnn.export.translate import graph_of
 from mnist_cnn.export.web import run_script
 
+pytestmark = pytest.mark.use
+pytest_plugins = ["use_fixtures"]
 CHIP = Path(__file__).parent / "chip"
 SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 ON_CHIP = 1000  # pictures
@@ -49,7 +51,7 @@ def program(kind):
 
 @pytest.mark.parametrize("compiler", ["gcc", f"{sys.executable} -m ziglang cc"], ids=["gcc", "zig"])
 def test_all_logits_are_right_and_sanitizers_find_nothing(
-    graph, steps, whole, source, pixels, compiler, monkeypatch, log
+    graph, steps, whole, source, pixels, compiler, monkeypatch, say
 ):
     monkeypatch.setenv("CC", compiler)
     named = "zig cc" if "ziglang" in compiler else compiler
@@ -61,20 +63,20 @@ def test_all_logits_are_right_and_sanitizers_find_nothing(
         assert np.array_equal(said.argmax(1), expected[:count].argmax(1))
         said_whole = run_c(integer_source(steps) | program("int32_t"), pixels[:count], 10, np.int32, flags)
         assert np.array_equal(said_whole, whole[:count])
-        log(
+        say(
             f"{' '.join([named, *FLAGS, *flags])}, {count:,} test images: float32 logits within "
             f"{np.abs(said - expected[:count]).max():.1e} of the checkpoint's, int8 ones bit for bit those of NumPy"
             + (", nothing found" if flags else "")
         )
 
 
-def test_the_script_of_the_page_says_what_the_c_says_bit_for_bit(graph, source, pixels, log):
+def test_the_script_of_the_page_says_what_the_c_says_bit_for_bit(graph, source, pixels, say):
     of_c = run_c(float_source(graph) | program("float"), pixels, 10, np.float32)
     assert np.array_equal(of_c, run_script(source, graph, pixels))
-    log("float32 logits of 10,000 test images: the page's script in node and the C by gcc, bit for bit the same")
+    say("float32 logits of 10,000 test images: the page's script in node and the C by gcc, bit for bit the same")
 
 
-def test_a_small_chip_says_the_same(steps, whole, pixels, answers, tmp_path, log):
+def test_a_small_chip_says_the_same(steps, whole, pixels, answers, tmp_path, say):
     for name, text in integer_source(steps).items():
         (tmp_path / name).write_text(text)
     pictures = tmp_path / "pictures.bin"
@@ -101,14 +103,14 @@ def test_a_small_chip_says_the_same(steps, whole, pixels, answers, tmp_path, log
     assert constants <= 9000
     assert memory + stack <= 16_000
     assert (rows[:, 10] > 0).all()
-    log(
+    say(
         f"Cortex-M4 (qemu mps2-an386, zig {' '.join(ARM)}): {ON_CHIP:,} test images bit for bit as NumPy; "
         f"{rows[:, 10].max():,} instructions a picture; {constants:,} bytes of constants, {sections['.text']:,} with "
         f"the program and the test's own; {memory:,} bytes of workspace and picture and {stack:,} of stack, on a chip "
         "of 16 KiB"
     )
     differ = int((whole.argmax(1) != answers).sum())
-    log(f"int8: {differ} of 10,000 answers differ from the checkpoint's")
+    say(f"int8: {differ} of 10,000 answers differ from the checkpoint's")
 
 
 def sections_of(elf: bytes) -> dict[str, int]:

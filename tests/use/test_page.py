@@ -20,6 +20,8 @@ from mnist_cnn.models.reading import Scale
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "photos"))
 from photographs import ALONE, LEVELS, photograph
 
+pytestmark = pytest.mark.use
+pytest_plugins = ["use_fixtures"]
 SIDE = 560  # of the paper
 AT_ONCE = 100
 ON_PAPER = 1000  # pictures: each takes a fiftieth of a second to prepare, twice
@@ -117,15 +119,15 @@ def opened(browser, pixels, on_paper: bool) -> tuple[np.ndarray, np.ndarray]:
     return np.array([answer for answer, _ in rows]), np.stack(images)
 
 
-def test_all_test_images_are_read_as_in_python(browser, pixels, answers, log):
+def test_all_test_images_are_read_as_in_python(browser, pixels, answers, say):
     said, images = opened(browser, pixels, on_paper=False)
     differ, changed = int((said != answers).sum()), int((images != pixels).any((1, 2)).sum())
-    log(f"10,000 test images opened as files, through canvas, preparation and net of the page: {differ} answers differ "
+    say(f"10,000 test images opened as files, through canvas, preparation and net of the page: {differ} answers differ "
         f"from Python's, {changed} pictures were changed by the preparation")  # fmt: skip
     assert (differ, changed) == (0, sum(not np.array_equal(prepare_photo(image).image, image) for image in pixels))
 
 
-def test_what_is_drawn_is_prepared_as_in_python(browser, source, pixels, log):
+def test_what_is_drawn_is_prepared_as_in_python(browser, source, pixels, say):
     shown = pixels[:ON_PAPER]
     said, images = opened(browser, shown, on_paper=True)
     expected = np.stack([prepare_photo(image.repeat(20, 0).repeat(20, 1)).image for image in shown])
@@ -133,12 +135,12 @@ def test_what_is_drawn_is_prepared_as_in_python(browser, source, pixels, log):
         int((said != source.logits(expected).argmax(1)).sum()),
         int((images != expected).any((1, 2)).sum()),
     )
-    log(f"{ON_PAPER:,} test images drawn on the paper of {SIDE} x {SIDE} pixels: {changed} prepared pictures and "
+    say(f"{ON_PAPER:,} test images drawn on the paper of {SIDE} x {SIDE} pixels: {changed} prepared pictures and "
         f"{differ} answers differ from Python's of the same enlargement")  # fmt: skip
     assert (differ, changed) == (0, 0)
 
 
-def test_photos_are_prepared_as_python_prepares_them(browser, pixels, log):
+def test_photos_are_prepared_as_python_prepares_them(browser, pixels, say):
     chance = np.random.default_rng(7)
     kinds = [*LEVELS.values(), *ALONE.values()]
     differ, count = 0, 170
@@ -153,25 +155,25 @@ def test_photos_are_prepared_as_python_prepares_them(browser, pixels, log):
           return Array.from(read(pixelsOf(photo)).prepared.image);
         }})()""")
         differ += not np.array_equal(np.reshape(prepared, (28, 28)), prepare_photo(picture).image)
-    log(f"{count} photo-like pictures of 64 to 2,000 pixels (PNG): {differ} prepared otherwise than in Python")
+    say(f"{count} photo-like pictures of 64 to 2,000 pixels (PNG): {differ} prepared otherwise than in Python")
     assert differ == 0
 
 
 @pytest.mark.parametrize("hand", ["mouse", "pen", "touch"])
-def test_strokes_are_read(browser, hand, log):
+def test_strokes_are_read(browser, hand, say):
     browser.window(390, 844, phone=True) if hand == "touch" else None
     found = {}
     for digit in STROKES:
         draw(browser, digit, hand)
         found[digit] = shown(browser)
-    log(f"strokes by {hand}: {', '.join(f'{digit} read as {answer}' for digit, answer in found.items())}")
+    say(f"strokes by {hand}: {', '.join(f'{digit} read as {answer}' for digit, answer in found.items())}")
     assert found == {digit: str(digit) for digit in STROKES}
     browser.run("byId('undo').click()")
     browser.run("byId('clear').click()")
     assert shown(browser) == "?"
 
 
-def test_keys_draw_and_a_screen_reader_is_told(browser, log):
+def test_keys_draw_and_a_screen_reader_is_told(browser, say):
     reached = []
     for _ in range(5):
         browser.key("Tab")
@@ -198,11 +200,11 @@ def test_keys_draw_and_a_screen_reader_is_told(browser, log):
     assert browser.run("Array.from(byId('bars').children).every((row) => row.textContent.includes('%'))")
     browser.key("Delete")
     assert shown(browser) == "?"
-    log(f"by keys alone: Tab reaches {', '.join(reached[:-1])}; a line drawn by arrow keys is read; announced: "
+    say(f"by keys alone: Tab reaches {', '.join(reached[:-1])}; a line drawn by arrow keys is read; announced: "
         f"\"{spoken}\"")  # fmt: skip
 
 
-def test_the_pen_of_the_keyboard_is_lifted_by_what_ends_its_stroke(browser, log):
+def test_the_pen_of_the_keyboard_is_lifted_by_what_ends_its_stroke(browser, say):
     ways = ("byId('clear').click()", "byId('undo').click()")
     for way in (*ways, "mouse"):
         browser.run("clear(); paper.focus()")
@@ -213,10 +215,10 @@ def test_the_pen_of_the_keyboard_is_lifted_by_what_ends_its_stroke(browser, log)
         before = browser.run("strokes.flat().length")
         browser.key("ArrowDown")
         assert browser.run("strokes.flat().length") == before
-    log("Clear, Undo and a stroke by mouse lift the pen of the keyboard")
+    say("Clear, Undo and a stroke by mouse lift the pen of the keyboard")
 
 
-def test_a_browser_that_cannot_unpack_the_net_says_so(file, log):
+def test_a_browser_that_cannot_unpack_the_net_says_so(file, say):
     assert "<noscript>" in file.read_text()
     with Chromium() as browser:
         browser.call("Page.addScriptToEvaluateOnNewDocument", source="delete globalThis.DecompressionStream")
@@ -230,10 +232,10 @@ def test_a_browser_that_cannot_unpack_the_net_says_so(file, log):
         said = browser.run("byId('sure').textContent")
         assert not browser.errors
     assert "Firefox 113, Safari 16.4 or Chrome 103" in said
-    log(f'without DecompressionStream: "{said}"')
+    say(f'without DecompressionStream: "{said}"')
 
 
-def test_phones_show_it_whole(browser, file, log):
+def test_phones_show_it_whole(browser, file, say):
     for width, height in ((320, 568), (390, 844)):
         browser.window(width, height, phone=True)
         draw(browser, 7, "touch")
@@ -242,11 +244,11 @@ def test_phones_show_it_whole(browser, file, log):
         sizes = browser.run("Array.from(document.querySelectorAll('button'), (b) => b.getBoundingClientRect().height)")
         assert min(sizes) >= 44
         below = browser.run("byId('digit').getBoundingClientRect().bottom + scrollY")
-        log(f"window of {width} x {height}: nothing wider than it, the answer ends at {below:.0f} pixels, buttons are "
+        say(f"window of {width} x {height}: nothing wider than it, the answer ends at {below:.0f} pixels, buttons are "
             f"{min(sizes):.0f} high; the page has {file.stat().st_size:,} bytes")  # fmt: skip
 
 
-def test_a_net_of_pictures_on_a_light_ground_has_a_white_paper(source, tmp_path, log):
+def test_a_net_of_pictures_on_a_light_ground_has_a_white_paper(source, tmp_path, say):
     light = dataclasses.replace(source, scale=Scale(mean=200, preparation="resize"))
     (tmp_path / "light.html").write_bytes(page(light).encode())
     seen = "Array.from(read(pixelsOf(paper)).prepared.image)"
@@ -260,10 +262,10 @@ def test_a_net_of_pictures_on_a_light_ground_has_a_white_paper(source, tmp_path,
     assert min(drawn) < 60
     assert max(drawn) == 255
     assert np.mean(drawn) > 200
-    log(f"a net of pictures on a light ground: a one drawn in black on white, {np.mean(drawn):.0f} of 255 on average")
+    say(f"a net of pictures on a light ground: a one drawn in black on white, {np.mean(drawn):.0f} of 255 on average")
 
 
-def test_a_photo_is_turned_as_its_exif_says(browser, log):
+def test_a_photo_is_turned_as_its_exif_says(browser, say):
     image = Image.fromarray(photograph(np.zeros((28, 28), np.uint8) + _seven(), LEVELS["mild"], _chance()).pixels)
     packed = io.BytesIO()
     exif = Image.Exif()
@@ -280,7 +282,7 @@ def test_a_photo_is_turned_as_its_exif_says(browser, log):
     browser.run("open(new Blob(['no picture'], { type: 'image/png' }))")
     browser.settle()
     assert "no picture that the browser can open" in browser.run("byId('sure').textContent")
-    log("a dropped JPEG is turned as its EXIF says and read; a file that is no picture is said to be none")
+    say("a dropped JPEG is turned as its EXIF says and read; a file that is no picture is said to be none")
 
 
 def _seven() -> np.ndarray:

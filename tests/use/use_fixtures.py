@@ -1,4 +1,7 @@
-"""What `make test-use` needs beside the package, said at once where it is missing, and the log that it leaves."""
+"""What `make test-use` needs beside the package, said at once where it is missing, and the log that it leaves.
+
+No conftest.py: processes that tests of other folders start import theirs by that name.
+"""
 
 import importlib.util
 import platform
@@ -26,10 +29,7 @@ VERSIONS = (["chromium", "--version"], ["qemu-system-arm", "--version"], ["gcc",
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    here = [item for item in items if Path(__file__).parent in item.path.parents]
-    for item in here:
-        item.add_marker(pytest.mark.use)
-    if here and config.getoption("-m") == "use":
+    if config.getoption("-m") == "use" and any(item.get_closest_marker("use") for item in items):
         missing = [f"{name} ({how})" for name, how in NEEDED.items() if shutil.which(name) is None]
         missing += ["ziglang (pip install ziglang)"] * (importlib.util.find_spec("ziglang") is None)
         if missing:
@@ -48,7 +48,7 @@ class Log:
 
 
 @pytest.fixture(scope="session")
-def log(request: pytest.FixtureRequest) -> Iterator[Callable[[str], None]]:
+def say(request: pytest.FixtureRequest) -> Iterator[Callable[[str], None]]:
     log = Log()
     yield log
     if request.session.testsfailed or request.config.getoption("-k"):
