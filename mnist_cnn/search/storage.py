@@ -1,21 +1,24 @@
 """Where a search keeps its trials: a file in its directory, or a database that many searches can share."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 import sqlalchemy
 from optuna.exceptions import OptunaError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from mnist_cnn.errors import RunError, closest, nearest, without_passwords
+from mnist_cnn.errors import RunError, closest, in_one_line, nearest, without_passwords
 from mnist_cnn.files import require_file
+from mnist_cnn.report.text import duration
 
 DATABASE, JOURNAL = "study.db", "study.journal"  # in the directory of a search
 JOURNAL_URL = "journal://"  # and the path; of our own
@@ -24,6 +27,7 @@ DATABASES = ("postgresql", "mysql", "mariadb", "sqlite")
 WORD = "journal"
 SECRETS = ("password", "passwd", "pwd", "sslpassword")  # that drivers take after the ? of a URL
 CONNECT_SECONDS = "10"
+AWAY_SECONDS, RETRY_SECONDS = 600.0, 2.0  # that a server may be away, as when it is started again; between two tries
 TABLES_TRIES = 3
 GOES_ON = "; its trials are kept, and the same call goes on"
 LOST = (SQLAlchemyError, OptunaError)  # what a storage raises that cannot be reached any more
@@ -72,8 +76,12 @@ def storage_url(storage: str | None, directory: Path) -> str:
     return f"{JOURNAL_URL}{directory / JOURNAL}" if storage == WORD else storage
 
 
-def open_storage(url: str) -> BaseStorage:
-    """Makes the file or the tables where there are none."""
+def open_storage(url: str, waits: bool = False) -> BaseStorage:
+    """Makes the file or the tables where there are none.
+
+    Args:
+        waits: for a server that goes away later, up to AWAY_SECONDS at each question.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url.startswith(JOURNAL_URL):
         return _open_journal(Path(url.removeprefix(JOURNAL_URL)))
@@ -82,11 +90,33 @@ def open_storage(url: str) -> BaseStorage:
         try:
             # A connection for each question: a server has a hundred, and may be started again in the hours of a search;
             # and of a file none stays open.
-            return RDBStorage(whole.render_as_string(), engine_kwargs={"poolclass": NullPool})
+            storage = RDBStorage(whole.render_as_string(), engine_kwargs={"poolclass": NullPool})
+            if waits and _file(url) is None:
+                wait_for_server(storage.engine)
+            return storage
         except (IntegrityError, ProgrammingError):  # another search made the same tables at the same moment
             if not left:
                 raise
     raise AssertionError("unreachable")
+
+
+def wait_for_server(engine: Engine) -> None:
+    """Every new connection tries again for AWAY_SECONDS, and says so."""
+
+    @sqlalchemy.event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
+        began, said = time.monotonic(), False
+        while True:
+            try:
+                return dialect.connect(*arguments, **options)
+            except dialect.loaded_dbapi.OperationalError as error:
+                if time.monotonic() - began > AWAY_SECONDS:
+                    raise
+                if not said:
+                    words = without_passwords(in_one_line(error))
+                    print(f"storage: waiting up to {duration(AWAY_SECONDS)} for the server: {words}", flush=True)
+                said = True
+                time.sleep(RETRY_SECONDS)
 
 
 def _open_journal(file: Path) -> BaseStorage:

@@ -43,7 +43,7 @@ class Trials:
         self.dropped: set[int] = set()  # killed while this process ran them: not again by the same
         self.url = storage_url(storage, directory)
         with locked(directory), told(self.url, opening=True):  # two processes must not both make the database
-            self.storage = open_storage(self.url)
+            self.storage = open_storage(self.url, waits=True)
             self.study = optuna.create_study(
                 storage=self.storage, study_name=study, direction="maximize", load_if_exists=True
             )

@@ -1,6 +1,6 @@
 """Searches whose trials several processes share, one of them killed: in a real PostgreSQL, and in a journal file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
@@ -93,12 +93,40 @@ def test_what_the_server_refuses_is_said_in_a_line_and_leaves_nothing(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_server_that_goes_away_costs_no_trial(cli, server, tiny_overrides, tmp_path):
-    folder = tmp_path / "away"
+def search_until_the_server_stops(
+    server: postgresql.Server, folder: Path, overrides: list[str], prepare: Callable[[], None] | None = None
+) -> Program:
     words = [*CALL, "prune=true", f"storage={server.url}", "trials=2", f"trainer.max_epochs={EPOCHS}"]
-    process = start([*words, f"directory={folder}", *tiny_overrides], tmp_path, MODULE)
+    process = start([*words, f"directory={folder}", *overrides], folder.parent, MODULE, prepare=prepare)
     wait(lambda: len(Run(folder / "0").history()) >= 2, "the first epochs")
     server.stop()
+    return process
+
+
+def test_a_search_waits_for_a_server_that_is_started_again(server, tiny_overrides, tmp_path, log):
+    folder = tmp_path / "back"
+    process = search_until_the_server_stops(server, folder, tiny_overrides)
+    wait(lambda: "waiting up to 10 min for the server" in process.printed.read_text(), "the search to miss it")
+    server.start()
+    output = process.output(timeout=300)
+    assert process.returncode == 0, output
+    assert "Connection refused" in output
+    trials = study_of(folder).trials
+    assert [trial.number for trial in trials] == [0, 1]
+    assert all(trial.state.is_finished() for trial in trials)
+    assert trials[0].value == Run(folder / "0").record().rank
+    log(f"- search, {server.version}: started again meanwhile; the search waited for it and ended as ever")
+
+
+def without_patience() -> None:
+    from mnist_cnn.search import storage
+
+    storage.AWAY_SECONDS = 0.0
+
+
+def test_a_server_that_goes_away_costs_no_trial(cli, server, tiny_overrides, tmp_path):
+    folder = tmp_path / "away"
+    process = search_until_the_server_stops(server, folder, tiny_overrides, prepare=without_patience)
     output = process.output(timeout=200)
     assert process.returncode == 2, output
     assert_one_line(output[output.index("error: ") :], server.url, "Connection refused", "the same call goes on")

@@ -3,9 +3,11 @@
 import contextlib
 import re
 import shlex
+import sqlite3
 
 import optuna
 import pytest
+import sqlalchemy
 from conftest import metrics_of
 from program import start
 from test_sweep import FEW, wait_for
@@ -14,8 +16,9 @@ import mnist_cnn.search.__main__ as search
 from mnist_cnn import validate
 from mnist_cnn.errors import ConfigError, UserError
 from mnist_cnn.runs.directory import Run
+from mnist_cnn.search import storage as storages
 from mnist_cnn.search.settings import again, agree, check_training, find_plan, read_settings
-from mnist_cnn.search.storage import open_storage
+from mnist_cnn.search.storage import open_storage, wait_for_server
 from mnist_cnn.search.trials import Trials
 from mnist_cnn.sweep.plan import Sweep
 
@@ -253,6 +256,29 @@ def test_nothing_may_be_among_the_choices(tiny_overrides):
     check_training(tiny_overrides, {"trainer.gradient_clip_val": [None, 1.0]})
     with pytest.raises(ConfigError, match="gradient_clip_val = 'None'"):
         check_training(tiny_overrides, {"trainer.gradient_clip_val": ["None"]})
+
+
+def test_a_server_that_is_away_is_asked_again_for_a_while(monkeypatch, capsys):
+    engine, away = sqlalchemy.create_engine("sqlite://"), [True, True]
+    connect = engine.dialect.connect
+
+    def sometimes(*arguments, **options):
+        if away and away.pop():
+            raise sqlite3.OperationalError("connection refused\nIs it running?")
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(engine.dialect, "connect", sometimes)
+    monkeypatch.setattr(storages, "RETRY_SECONDS", 0.0)
+    wait_for_server(engine)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("select 1").scalar() == 1
+    [said] = capsys.readouterr().out.splitlines()
+    assert said.startswith("storage: waiting up to 10 min for the server: connection refused (")
+    away.append(True)
+    monkeypatch.setattr(storages, "AWAY_SECONDS", -1.0)
+    engine.dispose()
+    with pytest.raises(sqlalchemy.exc.OperationalError):
+        engine.connect()
 
 
 @pytest.mark.parametrize("storage", [None, "journal"])
