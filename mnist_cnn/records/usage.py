@@ -14,7 +14,7 @@ and writes the book: docs/records/README.md.
   python -m mnist_cnn.records 3 seeds=6              one of them, by its number
   python -m mnist_cnn.records {ablation}                    what was measured while
                                                      choosing, on validation
-  python -m mnist_cnn.records fashion_mnist          some of them on other images
+  python -m mnist_cnn.records fashion_mnist          some on other images
   python -m mnist_cnn.records book                   the book alone
 
   seeds=N              the first so many of each
